@@ -1,0 +1,1 @@
+"""The codec: SEANet encoder and decoder, residual vector quantizer, bitstream, presets."""

@@ -1,0 +1,1 @@
+"""Layers with parameters, and the optimisers that move them."""
