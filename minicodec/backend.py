@@ -1,0 +1,77 @@
+"""Which implementation runs? One table, two rules.
+
+An `Op` owns one (forward, backward) pair of plain functions per backend. The pair called "numpy" is the op's
+definition: it says what the op means, and every other pair is tested against it.
+
+1. The array decides the device: a CuPy array runs the "cupy" pair.
+2. On the CPU, `use(name)` decides the implementation. The default is "numba".
+
+A backend that lacks an op falls back to the definition, which is written with `xp(x)` and so runs on either kind of
+array. Pairs other than the definition are for float32; in any other precision (float64, used to check gradients)
+the definition runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+try:
+    import cupy
+except ImportError:  # no GPU extra installed: every array is a NumPy array
+    cupy = None
+
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+OPS: dict[str, "Op"] = {}
+_active = ["numba"]
+
+
+class Op:
+    """A differentiable operator: forward(*arrays, **attrs) -> (y, saved); backward(dy, saved, **attrs) -> grads.
+
+    The backward returns one gradient per input array, None for an input that has none (integer indices).
+    """
+
+    def __init__(self, name: str, forward: Callable[..., Any], backward: Callable[..., Any]):
+        if name in OPS:
+            raise ValueError(f"an op called {name!r} exists already")
+        self.name = name
+        self.pairs: dict[str, Pair] = {"numpy": (forward, backward)}
+        OPS[name] = self
+
+    def __repr__(self) -> str:
+        return f"Op({self.name!r}, backends={sorted(self.pairs)})"
+
+    def add(self, backend: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
+        """Give `backend` a pair of its own for this op."""
+        self.pairs[backend] = (forward, backward)
+
+    def pair(self, *arrays: Any) -> Pair:
+        """The (forward, backward) pair that serves these arrays."""
+        if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
+            backend = "cupy"
+        else:
+            backend = _active[-1]
+        if backend != "student" and any(a.dtype == np.float64 for a in arrays):
+            backend = "numpy"
+        return self.pairs.get(backend, self.pairs["numpy"])
+
+
+@contextmanager
+def use(backend: str) -> Iterator[None]:
+    """Run the ops of a `with` block on "numpy" (the definitions), "numba" or "student"."""
+    if backend not in ("numpy", "numba", "student"):
+        raise ValueError(f"no backend called {backend!r}: choose numpy, numba or student")
+    _active.append(backend)
+    try:
+        yield
+    finally:
+        _active.pop()
+
+
+def xp(*arrays: Any) -> ModuleType:
+    """The module that made the arrays: cupy if any of them lives on the GPU, else numpy."""
+    return np if cupy is None else cupy.get_array_module(*arrays)

@@ -1,0 +1,232 @@
+"""Reverse-mode automatic differentiation, on one page.
+
+The problem. A network is a long composition of simple operators that ends in one number, the loss L. Training needs
+dL/dx for every parameter x: millions of partial derivatives of a single number.
+
+The chain rule, read from the end. Write `dx` for dL/dx, an array of the shape of x. If an operator computed
+y = f(x1, x2), and somebody hands us dy, then dx1 and dx2 follow from dy and from what f saw. That is all the
+operator's `backward` has to know: nothing about the rest of the network, nothing about L. So:
+
+    forward    run the operators; each result remembers which inputs made it, and how to send a gradient back;
+    backward   start from dL/dL = 1 and walk the graph from the loss to the leaves, calling each `backward` once.
+
+One such sweep costs about as much as two forward passes, however many parameters there are. (Forward mode, which
+pushes derivatives along with the values, would need one pass for each parameter.)
+
+Two details make it right:
+
+    A value used twice receives a gradient from each use, and they ADD: L depends on x along several paths, and the
+    chain rule sums over paths.
+
+    A node may pass its gradient on only when it is complete, that is, after every node that used it. Reversed
+    topological order guarantees this: parents come before children, so children are swept first.
+
+For example, with y = a * b and L = y + a:
+
+    >>> a, b = Tensor(2.0, requires_grad=True), Tensor(5.0, requires_grad=True)
+    >>> L = a * b + a
+    >>> [float(g) for g in grad(L, [a, b])]     # dL/da = b + 1, since a is used twice; dL/db = a
+    [6.0, 2.0]
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minicodec.backend import Op, xp
+from minicodec.ops import arithmetic, reductions, shape
+
+_recording = [True]
+
+
+class Tensor:
+    """An array that remembers how it was made.
+
+    data           the array (NumPy or CuPy); Python numbers become float32
+    requires_grad  does the loss's gradient with respect to this matter? True for parameters and what comes of them
+    grad           dL/d(this), filled in by `backward()` on leaves only; None until then
+    parents        the Tensors it was computed from; empty for a leaf
+    send_back      dy -> the gradients of the parents; None for a leaf
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "parents", "requires_grad", "send_back")
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        self.data = data if hasattr(data, "dtype") else np.asarray(data, np.float32)
+        if isinstance(data, np.generic):  # NumPy's sums and 0-d arithmetic give scalars; keep arrays throughout
+            self.data = np.asarray(data)
+        self.requires_grad = requires_grad
+        self.grad: Any = None
+        self.parents: tuple[Tensor, ...] = ()
+        self.send_back: Callable[[Any], Sequence[Any]] | None = None
+
+    def backward(self, dy: Any = None) -> None:
+        """Add d<self, dy>/d(leaf) to `.grad` of every leaf that requires one (dy = 1 for a scalar loss)."""
+        leaves = [t for t in topological_order(self) if not t.parents]
+        for leaf, g in zip(leaves, grad(self, leaves, dy), strict=True):
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def detach(self) -> "Tensor":
+        """The same numbers, cut off from the graph: a constant for whatever is computed from it."""
+        return Tensor(self.data)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The array's number of axes."""
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The array's precision."""
+        return self.data.dtype
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
+
+    # Operators are ops like all others; the arrays' own broadcasting rules hold.
+
+    def __add__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.add, self, other)
+
+    def __sub__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.sub, self, other)
+
+    def __mul__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.mul, self, other)
+
+    def __truediv__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.div, self, other)
+
+    def __radd__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.add, other, self)
+
+    def __rsub__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.sub, other, self)
+
+    def __rmul__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.mul, other, self)
+
+    def __rtruediv__(self, other: Any) -> "Tensor":
+        return apply(arithmetic.div, other, self)
+
+    def __neg__(self) -> "Tensor":
+        return apply(arithmetic.neg, self)
+
+    def __pow__(self, exponent: float) -> "Tensor":
+        return apply(arithmetic.power, self, exponent=exponent)
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return apply(shape.getitem, self, index=index)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Tensor":
+        """Sum over some axes (all by default)."""
+        return apply(reductions.sum, self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Tensor":
+        """Mean over some axes (all by default)."""
+        return apply(reductions.mean, self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *new_shape: int) -> "Tensor":
+        """The same numbers in another shape; one axis may be -1."""
+        return apply(shape.reshape, self, shape=new_shape)
+
+    def transpose(self, *axes: int) -> "Tensor":
+        """Axes in another order."""
+        return apply(shape.transpose, self, axes=axes)
+
+
+def apply(op: Op, *inputs: Any, **attrs: Any) -> Tensor:
+    """Run op's forward on the arrays inside, and remember how to run its backward.
+
+    Inputs that are no Tensors are constants; a Python number takes the precision of the Tensors beside it.
+    """
+    dtype = next((t.data.dtype for t in inputs if isinstance(t, Tensor)), np.dtype(np.float32))
+    tensors = tuple(t if isinstance(t, Tensor) else Tensor(_constant(t, dtype)) for t in inputs)
+    arrays = [t.data for t in tensors]
+    forward, backward = op.pair(*arrays)
+    y, saved = forward(*arrays, **attrs)
+    result = Tensor(y)
+    if _recording[-1] and any(t.requires_grad for t in tensors):
+        result.requires_grad = True
+        result.parents = tensors
+        result.send_back = lambda dy: backward(dy, saved, **attrs)
+    return result
+
+
+def _constant(value: Any, dtype: np.dtype) -> Any:
+    return value if hasattr(value, "dtype") else np.asarray(value, dtype)
+
+
+def topological_order(root: Tensor) -> list[Tensor]:
+    """All Tensors that `root` was made of and that require a gradient, parents before children.
+
+    Depth-first, with a stack of our own: the graph of an LSTM or of a training step is deeper than Python's recursion
+    limit. Each node is visited twice, once on the way down and once, to be listed, after all its parents.
+    """
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [(root, False)]
+    while stack:
+        t, parents_done = stack.pop()
+        if parents_done:
+            order.append(t)
+        elif id(t) not in seen and t.requires_grad:
+            seen.add(id(t))
+            stack.append((t, True))
+            stack.extend((p, False) for p in t.parents)
+    return order
+
+
+def grad(y: Tensor, xs: Sequence[Tensor], dy: Any = None) -> list[Any]:
+    """d<y, dy>/dx, an array, for each x in xs. Touches no `.grad`.
+
+    y may have any shape; dy is the gradient that arrives at it and defaults to 1 for a scalar. An x on which y does
+    not depend gets zeros. Only nodes that lie between some x and y are swept, and each node's gradient is dropped as
+    soon as it has been passed on, so the sweep holds few gradients at a time.
+    """
+    if dy is None:
+        if y.data.size != 1:
+            raise ValueError(f"y has shape {y.shape}: for anything but a scalar, say which dy arrives at it")
+        dy = xp(y.data).ones_like(y.data)
+    elif dy.shape != y.shape:
+        raise ValueError(f"dy has shape {dy.shape}, y has shape {y.shape}")
+
+    order = topological_order(y)
+    wanted = {id(x) for x in xs}
+    on_path = set(wanted)  # the nodes through which some x reaches y
+    for t in order:
+        if any(id(p) in on_path for p in t.parents):
+            on_path.add(id(t))
+
+    grads = {id(y): dy}
+    for t in reversed(order):
+        g = grads.get(id(t)) if id(t) in wanted else grads.pop(id(t), None)
+        if g is None or t.send_back is None or not any(id(p) in on_path for p in t.parents):
+            continue
+        for p, dp in zip(t.parents, t.send_back(g), strict=True):
+            if dp is not None and p.requires_grad and id(p) in on_path:
+                grads[id(p)] = grads[id(p)] + dp if id(p) in grads else dp
+    return [grads.get(id(x), xp(x.data).zeros_like(x.data)) for x in xs]
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without remembering: results of this block have no parents, and memory is freed at once."""
+    _recording.append(False)
+    try:
+        yield
+    finally:
+        _recording.pop()

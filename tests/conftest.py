@@ -1,0 +1,14 @@
+"""Shared by all tests: one BLAS thread per worker, a seeded generator, and the peers."""
+
+import os
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, "2" if variable == "NUMBA_NUM_THREADS" else "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

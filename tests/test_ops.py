@@ -1,0 +1,180 @@
+"""Every op, on every backend, in every case: against its definition and against finite differences."""
+
+import re
+from importlib import import_module
+from pkgutil import iter_modules
+
+import numpy as np
+import pytest
+
+import minicodec.ops
+from minicodec.backend import OPS
+from minicodec.gradcheck import check
+from tests.cases import all_cases
+
+for module in iter_modules(minicodec.ops.__path__):
+    import_module(f"minicodec.ops.{module.name}")
+
+CASES = all_cases()
+
+
+def every_case():
+    return [pytest.param(op, case, id=f"{name}-{case}") for name, op in OPS.items() for case in CASES.get(name, [])]
+
+
+def every_fast_pair():
+    return [
+        pytest.param(op, backend, case, id=f"{name}-{backend}-{case}")
+        for name, op in OPS.items()
+        for backend in sorted(op.pairs.keys() - {"numpy", "cupy"})
+        for case in CASES.get(name, [])
+    ]
+
+
+def gradients(arrays, grads):
+    """Pair the inputs that have a gradient with it."""
+    assert len(arrays) == len(grads)
+    assert all((dx is None) == (x.dtype.kind != "f") for x, dx in zip(arrays, grads, strict=True))
+    return [dx for dx in grads if dx is not None]
+
+
+def assert_close(got, expected, tolerance, what):
+    """The largest error relative to the largest expected value: sums of mixed signs cancel, so entries alone do not."""
+    assert got.shape == expected.shape, what
+    scale = np.abs(expected).max(initial=1e-30)
+    error = np.abs(got - expected).max(initial=0) / scale
+    assert error <= tolerance, f"{what}: relative error {error:.2e}"
+
+
+def strided(a):
+    """The same numbers, not contiguous in memory."""
+    wide = np.zeros(tuple(2 * n for n in a.shape), a.dtype)
+    view = wide[(..., *(slice(None, None, 2) for _ in a.shape))]
+    view[...] = a
+    return view
+
+
+def test_every_op_has_cases():
+    assert OPS.keys() == CASES.keys()
+    assert all(CASES.values())
+
+
+@pytest.mark.parametrize(("op", "case"), every_case())
+def test_gradient(op, case, rng):
+    check(op.pairs["numpy"], case.arrays(), case.attrs, rng)
+
+
+@pytest.mark.parametrize(("op", "case"), every_case())
+def test_the_checker_notices_one_wrong_entry(op, case, rng):
+    """Who checks the checker? Spoil one entry of one gradient by 1 %, and it must object."""
+    forward, backward = op.pairs["numpy"]
+
+    def spoiled(dy, saved, **attrs):
+        grads = [None if g is None else np.array(g) for g in backward(dy, saved, **attrs)]
+        candidates = [g for g in grads if g is not None and np.abs(g).max() > 1e-5]
+        g = candidates[rng.integers(len(candidates))]
+        g.flat[np.abs(g).argmax()] *= 1.01
+        return grads
+
+    with pytest.raises(AssertionError):
+        check((forward, spoiled), case.arrays(), case.attrs, rng)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("op", "case"), every_case())
+def test_definition_keeps_precision_and_inputs(op, case, dtype, rng):
+    forward, backward = op.pairs["numpy"]
+    arrays = case.arrays(dtype)
+    copies = [a.copy() for a in arrays]
+    y, saved = forward(*arrays, **case.attrs)
+    dy = rng.normal(size=y.shape).astype(dtype)
+    dy_copy = dy.copy()
+    grads = gradients(arrays, backward(dy, saved, **case.attrs))
+    for a, copy in zip([*arrays, dy], [*copies, dy_copy], strict=True):
+        np.testing.assert_array_equal(a, copy, "an input was modified")
+    if y.dtype.kind == "f":
+        assert y.dtype == dtype
+    assert all(g.dtype == dtype for g in grads)
+
+    y2, saved2 = forward(*map(strided, arrays), **case.attrs)
+    grads2 = gradients(arrays, backward(strided(dy), saved2, **case.attrs))
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    assert_close(y2, y, tolerance, "y of non-contiguous inputs")
+    for g2, g in zip(grads2, grads, strict=True):
+        assert_close(g2, g, tolerance, "gradient of non-contiguous inputs")
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, strided])
+@pytest.mark.parametrize(("op", "backend", "case"), every_fast_pair())
+def test_fast_pair_equals_definition(op, backend, case, layout, rng):
+    """In float32 against the definition in float64: the fast pair must be as good as float32 allows."""
+    forward, backward = op.pairs[backend]
+    arrays = [layout(a) for a in case.arrays(np.float32)]
+    copies = [a.copy() for a in arrays]
+    y, saved = forward(*arrays, **case.attrs)
+    dy = layout(rng.normal(size=y.shape).astype(np.float32))
+    dy_copy = dy.copy()
+    grads = gradients(arrays, backward(dy, saved, **case.attrs))
+    for a, copy in zip([*arrays, dy], [*copies, dy_copy], strict=True):
+        np.testing.assert_array_equal(a, copy, "an input was modified")
+
+    forward, backward = op.pairs["numpy"]
+    exact = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+    y_exact, saved = forward(*exact, **case.attrs)
+    grads_exact = gradients(exact, backward(dy.astype(np.float64), saved, **case.attrs))
+    if y.dtype.kind == "f":
+        assert y.dtype == np.float32
+    assert_close(y, y_exact, 3e-6, "y")
+    for g, g_exact in zip(grads, grads_exact, strict=True):
+        assert g.dtype == np.float32
+        assert_close(g, g_exact, 3e-6, "gradient")
+
+
+# The shapes in the docstrings, executed.
+# "x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co)": a letter is one length, the same wherever it stands; "4H" is four times H,
+# "*x" any number of axes, the same wherever it stands; "..." after an array repeats it with other lengths.
+
+PROMISE = re.compile(r"\w+ \(([^)]*)\)(\.\.\.)?")
+PROMISES = re.compile(r"(\w+ \([^)]*\)(\.\.\.)?(, )?)+")
+
+
+def matches(axes, shape, bound):
+    """Hold one array's shape against one "(B,T,4H)"; learn the letters on the way."""
+    for letters in filter(None, axes.split(",")):
+        if letters.startswith("*"):
+            n = len(shape) - (len(list(filter(None, axes.split(",")))) - 1)
+            assert bound.setdefault(letters, shape[:n]) == shape[:n], f"*{letters}"
+            shape = shape[n:]
+            continue
+        factor, letter = re.fullmatch(r"(\d*)(\w*)", letters).groups()
+        assert shape, f"the array has fewer axes than ({axes})"
+        length, shape = shape[0], shape[1:]
+        if not letter:
+            assert length == int(factor)
+            continue
+        assert length % int(factor or 1) == 0
+        expected = bound.setdefault(letter, length // int(factor or 1))
+        assert length // int(factor or 1) == expected, f"{letter} is {length} here and {expected} elsewhere"
+    assert not shape, f"the array has more axes than ({axes})"
+
+
+def hold(promise, arrays, bound):
+    promises = PROMISE.findall(promise)
+    assert promises, "no shapes"
+    if promises[-1][1]:
+        promises = [(axes + str(i), "") for i in range(len(arrays)) for axes, _ in promises[:1]]
+    for (axes, _), a in zip(promises, arrays, strict=True):
+        matches(axes, np.shape(a), bound)
+
+
+@pytest.mark.parametrize(("op", "case"), every_case())
+def test_docstrings_promise_the_right_shapes(op, case):
+    forward, backward = op.pairs["numpy"]
+    arrays = case.arrays()
+    y, saved = forward(*arrays, **case.attrs)
+    grads = gradients(arrays, backward(np.ones(y.shape), saved, **case.attrs))
+    bound = {}
+    for doc, given, returned in [(forward.__doc__, arrays, [y]), (backward.__doc__, [y], grads)]:
+        left, right = doc.split(" -> ", 1)
+        hold(left, given, bound)
+        hold(PROMISES.match(right)[0], returned, bound)
