@@ -229,11 +229,11 @@ def test_the_prefetcher_passes_errors_on_at_their_turn():
             raise InputError("gone.wav: vanished")
         return np.array(step)
 
-    seen = []
-    with pytest.raises(InputError, match="vanished"), Prefetcher(make, 0) as batches:
-        for batch in batches:
-            seen.append(int(batch))  # noqa: PERF401 (extend would lose what came before the error)
-    assert seen == [0, 1, 2]
+    with Prefetcher(make, 0) as batches:
+        iterator = iter(batches)
+        assert [int(next(iterator)) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(InputError, match="vanished"):
+            next(iterator)
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
