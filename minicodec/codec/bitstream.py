@@ -236,8 +236,9 @@ def _header(fields: object, name: str) -> Header:
 
 
 def _short(number: int) -> str:
-    """The digits of a number, unless there are thousands of them."""
-    return str(number) if abs(number) < 10**18 else "more than 10^18"
+    """The digits of a number, or the first of them where there are thousands."""
+    digits = str(number)
+    return digits if len(digits) <= 20 else digits[:20] + "…"
 
 
 def _check_scale(scale: float, name: str) -> None:
