@@ -1,3 +1,31 @@
-"""minicodec: a neural audio codec (EnCodec) from scratch in NumPy and Numba."""
+"""minicodec: a neural audio codec (EnCodec) from scratch in NumPy and Numba.
+
+    codec = minicodec.load("runs/speech")                       # a training run's folder, or a .safetensors file
+    codec = minicodec.build("mini_24khz", seed=0)               # an untrained preset
+    packet = codec.compress(wav, kbps=6)                        # wav (C,T) float32 -> the bytes of an .ecdc file
+    wav, sample_rate = minicodec.decompress(packet, codec)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicodec.codec.model import Codec, build
+    from minicodec.codec.pretrained import decompress, load
 
 __version__ = "0.1.0"
+__all__ = ["Codec", "__version__", "build", "decompress", "load"]
+
+_HOMES = {
+    "Codec": "minicodec.codec.model",
+    "build": "minicodec.codec.model",
+    "load": "minicodec.codec.pretrained",
+    "decompress": "minicodec.codec.pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: Numba and SciPy take most of a second to import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minicodec' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,168 @@
+"""Residual vector quantizer: a latent vector becomes a few integers [Defossez22, §3.2; Zeghidour21].
+
+Level 1 replaces a vector by the nearest of N codewords; level 2 does the same with what is left over, the residual;
+and so on. Q levels of N = 1024 entries cost 10·Q bits per frame and act like a codebook of 1024^Q entries. Stopping
+after fewer levels gives a lower bitrate from the same model.
+
+Codebooks are not trained by gradients (the choice of a codeword has none) but follow the vectors that choose them:
+a codeword is the mean of its vectors, kept as an exponential moving average of their count N and sum S [Oord17,
+appendix A]. The published code gets several details wrong; here they are right, and each has its test:
+
+    a codeword that nobody chooses comes back to life as a random vector, in N and S, so that the next update keeps it
+    k-means hands over counts and SUMS, so that the first update does not shrink the codewords
+    each level starts from k-means over fresh vectors, after the levels above it have settled
+    "nobody chooses it" is judged against the mean usage, not against a count that depends on the batch size
+    the gradient passes straight through once, around all levels together, and the commitment loss reaches them all
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicodec import functional as F
+from minicodec.nn.module import Module
+from minicodec.tensor import Tensor
+
+DECAY = 0.99  # of the moving averages
+EPSILON = 1e-5  # Laplace smoothing of the counts
+DEAD_SHARE = 0.1  # below this share of the mean usage, an entry is dead
+DEAD_CHECK_EVERY = 10  # updates of a level
+KMEANS_ITERATIONS = 50
+INIT_VECTORS_PER_ENTRY = 2  # k-means waits until it has this many vectors for each entry
+
+
+class Quantized(NamedTuple):
+    """What the quantizer makes of latents (B,T,D) in training."""
+
+    z: Tensor  # (B,T,D), with the gradient of the input
+    commitment: Tensor  # scalar: mean over levels of mean (residual - codeword)²
+    codes: Any  # (B,Q,T) integers, Q the levels used
+
+
+class ResidualVectorQuantizer(Module):
+    """Q codebooks of N codewords of width D, one after the other.
+
+    Buffers: codebooks (Q,N,D), random until training initialises them; counts (Q,N) and sums (Q,N,D) of the moving
+    averages; updates (Q), how often a level has learned, 0 before it is initialised; waiting (n,D), vectors that
+    the next level's k-means still gathers.
+    """
+
+    def __init__(self, levels: int, entries: int, width: int, *, rng: np.random.Generator):
+        self.codebooks = rng.normal(size=(levels, entries, width)).astype(np.float32)
+        self.counts = np.zeros((levels, entries), np.float32)
+        self.sums = np.zeros((levels, entries, width), np.float32)
+        self.updates = np.zeros(levels, np.int64)
+        self.waiting = np.zeros((0, width), np.float32)
+
+    @property
+    def levels(self) -> int:
+        """Q, all codebooks."""
+        return len(self.codebooks)
+
+    @property
+    def ready(self) -> int:
+        """How many levels have been initialised."""
+        return int((self.updates > 0).sum())
+
+    def encode(self, z: Any, levels: int) -> Any:
+        """Latents z (...,D) -> codes (levels,...) integers."""
+        codes, residual = [], z
+        for codebook in self.codebooks[:levels]:
+            codes.append(F.nearest_codeword(residual, codebook))
+            residual = residual - codebook[codes[-1]]
+        return np.stack(codes)
+
+    def decode(self, codes: Any) -> Any:
+        """Codes (Q,...) -> latents (...,D), the sum of Q codewords."""
+        z = self.codebooks[0][codes[0]]
+        for codebook, level_codes in zip(self.codebooks[1:], codes[1:], strict=False):
+            z = z + codebook[level_codes]
+        return z
+
+    def __call__(self, z: Tensor, levels: int, rng: np.random.Generator) -> Quantized:
+        """Quantize latents z (B,T,D) with the first `levels` codebooks; in training mode, let these learn.
+
+        Levels that are not initialised yet are left out; in training the first of them gathers vectors. While there
+        is no level at all, z passes unquantized. rng starts k-means and revives dead entries.
+        """
+        residual, codes, commitment = z, [], Tensor(0.0)
+        active = min(levels, self.ready)
+        for q in range(active):
+            level_codes = F.nearest_codeword(residual.data, self.codebooks[q])
+            codeword = self.codebooks[q][level_codes]
+            if self.training:
+                self._learn(q, residual.data, level_codes, rng)
+            commitment = commitment + F.mse_loss(residual, codeword)
+            residual = residual - codeword
+            codes.append(level_codes)
+        if self.training and active < levels:
+            self._gather(active, residual.data, rng)
+        if not codes:
+            return Quantized(z, commitment, np.zeros((z.shape[0], 0, z.shape[1]), np.int64))
+        quantized = F.straight_through(z, z.data - residual.data)
+        return Quantized(quantized, commitment / len(codes), np.stack(codes, axis=1))
+
+    # Learning. x (B,T,D) are the vectors that a level was given.
+
+    def _learn(self, q: int, x: Any, codes: Any, rng: np.random.Generator) -> None:
+        """Move level q's averages towards the vectors that chose each entry; now and then revive dead entries."""
+        x = x.reshape(-1, x.shape[-1])
+        n, s = _count_and_sum(x, codes.reshape(-1), len(self.codebooks[q]))
+        self.counts[q] = DECAY * self.counts[q] + (1 - DECAY) * n
+        self.sums[q] = DECAY * self.sums[q] + (1 - DECAY) * s
+        self.updates[q] += 1
+        if self.updates[q] % DEAD_CHECK_EVERY == 0:
+            self._revive_dead_entries(q, x, rng)
+        self._set_codewords(q)
+
+    def _set_codewords(self, q: int) -> None:
+        """Codeword = S / N, with counts smoothed so that none is 0 and their total stays."""
+        total = self.counts[q].sum()
+        smoothed = (self.counts[q] + EPSILON) / (total + len(self.counts[q]) * EPSILON) * total
+        self.codebooks[q] = self.sums[q] / smoothed[:, None]
+
+    def _revive_dead_entries(self, q: int, x: Any, rng: np.random.Generator) -> None:
+        """Make each entry that hardly anybody chooses a random vector of x (n,D).
+
+        N and S are written, since codewords are computed from them. With N at the mean usage, an entry has some two
+        hundred updates to find vectors of its own before it counts as dead again.
+        """
+        mean = self.counts[q].mean()
+        dead = np.flatnonzero(self.counts[q] < DEAD_SHARE * mean)
+        self.counts[q, dead] = mean
+        self.sums[q, dead] = mean * x[rng.choice(len(x), len(dead), replace=len(dead) > len(x))]
+
+    def _gather(self, q: int, x: Any, rng: np.random.Generator) -> None:
+        """Collect vectors for level q; once there are enough, start it from k-means."""
+        x = x.reshape(-1, x.shape[-1])
+        self.waiting = np.concatenate([self.waiting, x])
+        entries = len(self.codebooks[q])
+        if len(self.waiting) < INIT_VECTORS_PER_ENTRY * entries:
+            return
+        means, n = kmeans(self.waiting, entries, KMEANS_ITERATIONS, rng)
+        self.counts[q] = np.maximum(n, 1) * (len(x) / len(self.waiting))  # as if each batch had counted its share
+        self.sums[q] = means * self.counts[q][:, None]
+        self._set_codewords(q)
+        self.updates[q] = 1
+        self.waiting = self.waiting[:0]
+
+
+def _count_and_sum(x: Any, codes: Any, N: int) -> tuple[Any, Any]:
+    """Vectors x (n,D) and their codes (n) -> how many chose each entry (N), and their sum (N,D)."""
+    n = np.bincount(codes, minlength=N).astype(x.dtype)
+    s = np.zeros((N, x.shape[1]), x.dtype)
+    np.add.at(s, codes, x)
+    return n, s
+
+
+def kmeans(x: Any, N: int, iterations: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Lloyd's algorithm: vectors x (n,D), n >= N -> (means (N,D), how many vectors each has (N)).
+
+    Starts from N different vectors. A mean that loses all its vectors stays where it is.
+    """
+    means = x[rng.choice(len(x), N, replace=False)]
+    for _ in range(iterations):
+        n, s = _count_and_sum(x, F.nearest_codeword(x, means), N)
+        means = np.where(n[:, None] > 0, s / np.maximum(n, 1)[:, None], means)
+    n, _ = _count_and_sum(x, F.nearest_codeword(x, means), N)
+    return means, n
