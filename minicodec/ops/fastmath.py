@@ -4,7 +4,8 @@ A call of the C library's `exp` inside a loop keeps the compiler from vectorisin
 +, ·, /, comparisons and integer shifts, so a loop over them handles 8 (AVX2) or 16 (AVX-512) numbers at once. IEEE 754
 fixes the result of each step, so unlike a library's `exp` they give the same bits on every machine.
 
-The method is the classical one (Muller, "Elementary Functions", 2016, on range reduction). With n the integer nearest to x / ln 2:
+The method is the classical one (Muller, "Elementary Functions", 2016, on range reduction). With n the integer nearest
+to x / ln 2:
 
     x = n ln 2 + r,  |r| <= ln 2 / 2,        exp(x) = 2ⁿ exp(r)
 
