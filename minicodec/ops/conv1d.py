@@ -9,7 +9,10 @@ products of a layer all have this form: y from x and w, dx from dy and w, dw fro
 Padding is an op of its own, so windows here lie wholly inside x. Bias is `add`.
 """
 
+import numpy as np
+
 from minicodec.backend import Op, xp
+from minicodec.ops.engine import multiply, multiply_transposed
 
 
 def output_length(T, K, stride=1, dilation=1):
@@ -52,3 +55,71 @@ def conv1d_backward(dy, saved, *, stride=1, dilation=1):
 
 
 conv1d = Op("conv1d", conv1d_forward, conv1d_backward)
+
+
+# Numba: a window of K frames is K·Ci numbers in a row, so the whole convolution is one product (ops/engine.py).
+
+
+def conv1d_forward_numba(x, w, *, stride=1, dilation=1):
+    """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), the same bits however x is cut into chunks."""
+    x = np.ascontiguousarray(x)
+    To = output_length(x.shape[1], len(w), stride, dilation)
+    if To < 1:
+        raise ValueError(f"conv1d: {x.shape[1]} frames are shorter than one window of {(len(w) - 1) * dilation + 1}")
+    return correlate(x, w, To, stride, dilation), (x, w)
+
+
+def conv1d_backward_numba(dy, saved, *, stride=1, dilation=1):
+    """dy (B,To,Co) -> dx (B,T,Ci), dw (K,Ci,Co)."""
+    if stride > 1 and dilation > 1:  # no codec has such a layer
+        return conv1d_backward(dy, saved, stride=stride, dilation=dilation)
+    x, w = saved
+    dy = np.ascontiguousarray(dy)
+    dx = spread(dy, w.swapaxes(1, 2), x.shape[1], stride, dilation)
+    return dx, correlate_dw(x, dy, len(w), stride, dilation)
+
+
+def steps(x, K, stride, dilation):
+    """Where the windows of x (B,T,C) lie: steps for the engine, and how many runs (taps) of how many numbers each."""
+    _, T, C = x.shape
+    if dilation == 1:
+        return {"batch_step": T * C, "row_step": stride * C}, 1, K * C
+    return {"batch_step": T * C, "row_step": stride * C, "tap_step": dilation * C}, K, C
+
+
+def correlate(x, w, To, stride, dilation):
+    """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), y[t] = Σ_k x[t·stride + k·dilation] w[k]."""
+    K, _, Co = w.shape
+    where, taps, P = steps(x, K, stride, dilation)
+    return multiply(x, w.reshape(taps, P, Co), np.empty((len(x), To, Co), np.float32), **where)
+
+
+def correlate_dw(x, dy, K, stride, dilation):
+    """x (B,T,Ci), dy (B,To,Co) -> dw (K,Ci,Co), dw[k] = Σ_b Σ_t x[t·stride + k·dilation]ᵀ dy[t]."""
+    where, taps, P = steps(x, K, stride, dilation)
+    return multiply_transposed(x, dy, taps=taps, P=P, **where).reshape(K, x.shape[2], dy.shape[2])
+
+
+def spread(x, w, To, stride, dilation):
+    """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), y[t·stride + k·dilation] += x[t] w[k]: the transpose of `correlate`.
+
+    Seen from the output it is a correlation again. Frame q·stride + r has met the inputs q, q - 1, ..., q - J + 1,
+    J = ceil(K / stride), through the taps r, r + stride, ...: so a window of J frames makes `stride` frames at once,
+
+        y[q·stride : (q + 1)·stride]  =  Σ_j  x[q - j] · w[j·stride : (j + 1)·stride]
+
+    and the product's rows, stride·Co numbers, are y itself. K = 2·stride makes it a product over pairs of frames.
+    """
+    B, T, Ci = x.shape
+    K, _, Co = w.shape
+    J, Q = -(-K // stride), -(-To // stride)
+    margin = (J - 1) * dilation
+    windows = np.zeros((B, margin + Q, Ci), np.float32)
+    windows[:, margin : margin + T] = x
+    phases = np.zeros((J * stride, Ci, Co), np.float32)
+    phases[:K] = w
+    phases = phases.reshape(J, stride, Ci, Co)[::-1].transpose(0, 2, 1, 3).reshape(J, Ci, stride * Co)
+    return correlate(windows, phases, Q, 1, dilation).reshape(B, Q * stride, Co)[:, :To]
+
+
+conv1d.add("numba", conv1d_forward_numba, conv1d_backward_numba)

@@ -1,0 +1,205 @@
+"""Matrix products over overlapping rows: what convolutions, transposed convolutions and linear layers are made of.
+
+With channels last, the K frames that a window of x (B,T,C) sees are K·C numbers that lie one after the other in
+memory, and the next window begins stride·C numbers later. So a convolution IS a product of matrices
+
+    out[b, m, n] = Σ_p  x[b·batch_step + m·row_step + p] · w[p, n]          x as one flat run of numbers
+
+whose rows overlap: no copy ("im2col") spells them out. `multiply` computes it, `multiply_transposed` the gradient of
+w, and the ops name steps and weights. A dilated window is several runs, `tap_step` apart, added up tap by tap.
+
+One fixed order. Every output is summed on its own, over blocks of DEPTH terms that begin at fixed places: p ascending
+inside a block, blocks ascending. (Blocks keep a panel of w in the cache, and sums of sums round less than one long
+sum.) Nothing in that order depends on how many rows there are, on where a row stands, or on the number of threads:
+an audio file convolved in chunks gives the same bits as convolved whole. BLAS promises no such thing.
+
+Threads share out the outputs, never a sum. The compiled loops take addresses and check nothing; `multiply` and
+`multiply_transposed` are the only ways in, and they do. See ops/microkernel.py for the inner loop. float32 only.
+"""
+
+import numba
+import numpy as np
+from numba import njit, prange
+
+from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, make_tile
+
+DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
+STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
+FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
+SMALL = 1_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
+
+tile = make_tile(ROWS, VECTORS, LANES)
+single_row = make_tile(1, VECTORS, LANES)
+
+
+def multiply(x, w, out, *, batch_step, row_step, tap_step=0):
+    """x (*x), w (K,P,N), out (B,M,N): out[b,m] = Σ_k Σ_p x.flat[b·batch_step + m·row_step + k·tap_step + p] · w[k,p].
+
+    x and out are contiguous, w need not be. Returns out, every entry overwritten.
+    """
+    batches, rows, N = out.shape
+    taps, P, _ = w.shape
+    _check("multiply", x, w, out, (taps, P, N), batch_step, row_step, tap_step)
+    panels = -(-N // COLUMNS)
+    if N % COLUMNS == 0 and batches * rows <= FEW_ROWS:
+        w, w_row, w_panel = np.ascontiguousarray(w), N, COLUMNS
+    else:
+        packed = np.zeros((panels, taps * P, COLUMNS), np.float32)
+        whole = N // COLUMNS * COLUMNS
+        columns = w.reshape(taps * P, N)
+        packed[: N // COLUMNS] = columns[:, :whole].reshape(taps * P, -1, COLUMNS).transpose(1, 0, 2)
+        if whole < N:
+            packed[-1, :, : N - whole] = columns[:, whole:]
+        w, w_row, w_panel = packed, COLUMNS, taps * P * COLUMNS
+    threads = _threads(batches * rows * w.size)
+    strip = max(8, min(STRIP // row_step, -(-rows // threads)) // ROWS) * ROWS
+    tasks = batches * -(-rows // strip) * panels
+    sizes = (strip, rows, taps, P, panels)
+    args = (x.reshape(-1), w.reshape(-1), out.reshape(-1, N), sizes, (batch_step, row_step, tap_step), (w_row, w_panel))
+    if threads == 1:
+        _multiply_tasks(0, tasks, *args)
+    else:
+        _multiply_parallel(threads, tasks, *args)
+    return out
+
+
+def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
+    """x (*x), dy (B,M,N) -> dw (K,P,N), dw[k,p] = Σ_b Σ_m x.flat[b·batch_step + m·row_step + k·tap_step + p] · dy[b,m].
+
+    The gradient of w in `multiply`; K = taps. x and dy are contiguous.
+    """
+    batches, rows, N = dy.shape
+    dw = np.empty((taps, P, N), np.float32)
+    _check("multiply_transposed", x, dw, dy, dw.shape, batch_step, row_step, tap_step)
+    panels, tiles = -(-P // COLUMNS), -(-N // ROWS)
+    threads = _threads(batches * rows * P * N)
+    for k in range(taps):
+        sums = np.zeros((panels * tiles, ROWS, COLUMNS), np.float32)
+        args = (x.reshape(-1)[k * tap_step :], dy.reshape(-1, N), sums, (batches, rows, P), (batch_step, row_step))
+        if threads == 1:
+            _transposed_tasks(0, len(sums), *args)
+        else:
+            _transposed_parallel(threads, len(sums), *args)
+        dw[k] = sums.reshape(panels, tiles, ROWS, COLUMNS).transpose(0, 3, 1, 2).reshape(-1, tiles * ROWS)[:P, :N]
+    return dw
+
+
+def _check(name, x, w, y, w_shape, batch_step, row_step, tap_step):
+    """Everything the compiled loops rely on."""
+    if any(a.dtype != np.float32 for a in (x, w, y)):
+        raise ValueError(f"{name}: float32 only, got {x.dtype}, {w.dtype}, {y.dtype}")
+    if not (x.flags.c_contiguous and y.flags.c_contiguous):
+        raise ValueError(f"{name}: x and the outputs must be contiguous")
+    if w.shape != w_shape or 0 in w.shape or 0 in y.shape:
+        raise ValueError(f"{name}: weights {w.shape} do not fit outputs {y.shape}")
+    if min(batch_step, row_step, tap_step) < 0 or row_step == 0:
+        raise ValueError(f"{name}: steps must be positive")
+    last = (y.shape[0] - 1) * batch_step + (y.shape[1] - 1) * row_step + (w.shape[0] - 1) * tap_step + w.shape[1] - 1
+    if last >= x.size:
+        raise ValueError(f"{name}: the last row ends at number {last} of x, which has {x.size}")
+
+
+def _threads(multiplications):
+    """How many threads the work is worth (`numba.set_num_threads` sets the most)."""
+    return numba.get_num_threads() if multiplications >= SMALL else 1
+
+
+# A task is one strip of rows times one panel of w; panels are the inner loop, so a strip of x stays in the cache.
+
+
+@njit(cache=True, nogil=True)
+def _multiply_tasks(first, last, x, w, out, sizes, x_steps, w_steps):
+    strip, rows, taps, P, panels = sizes
+    batch_step, row_step, tap_step = x_steps
+    w_row, w_panel = w_steps
+    strips = -(-rows // strip)
+    N = out.shape[1]
+    margin = np.empty((strip, COLUMNS), np.float32)  # where a panel that is wider than what is left of `out` goes
+    for task in range(first, last):
+        panel = task % panels
+        b, m_first = task // panels // strips, task // panels % strips * strip
+        m_last = min(m_first + strip, rows)
+        n = panel * COLUMNS
+        fits = n + COLUMNS <= N
+        if fits:
+            c, c_row = out.ctypes.data + 4 * ((b * rows + m_first) * N + n), N
+        else:
+            c, c_row = margin.ctypes.data, COLUMNS
+        add = 0
+        for k in range(taps):
+            for p in range(0, P, DEPTH):
+                count = min(DEPTH, P - p)
+                a = x.ctypes.data + 4 * (b * batch_step + m_first * row_step + k * tap_step + p)
+                w_block = w.ctypes.data + 4 * (panel * w_panel + (k * P + p) * w_row)
+                m = 0
+                while m + ROWS <= m_last - m_first:
+                    tile(a + 4 * m * row_step, row_step, 1, w_block, w_row, count, c + 4 * m * c_row, c_row, add)
+                    m += ROWS
+                while m < m_last - m_first:
+                    single_row(a + 4 * m * row_step, row_step, 1, w_block, w_row, count, c + 4 * m * c_row, c_row, add)
+                    m += 1
+                add = 1
+        if not fits:
+            for m in range(m_first, m_last):
+                for i in range(n, N):
+                    out[b * rows + m, i] = margin[m - m_first, i - n]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _multiply_parallel(threads, tasks, x, w, out, sizes, x_steps, w_steps):
+    for t in prange(threads):
+        _multiply_tasks(tasks * t // threads, tasks * (t + 1) // threads, x, w, out, sizes, x_steps, w_steps)
+
+
+# For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
+# Both are packed, DEPTH frames at a time: channels of dy lie N apart, and strides of a power of two thrash the cache.
+
+
+@njit(cache=True, nogil=True)
+def _transposed_tasks(first, last, x, dy, sums, sizes, x_steps):
+    batches, rows, P = sizes
+    batch_step, row_step = x_steps
+    N = dy.shape[1]
+    tiles = -(-N // ROWS)
+    dy_tiles = np.zeros((tiles, DEPTH, ROWS), np.float32)
+    x_panel = np.zeros((DEPTH, COLUMNS), np.float32)
+    for b in range(batches):
+        for m in range(0, rows, DEPTH):
+            count = min(DEPTH, rows - m)
+            for i in range(tiles):
+                _pack(dy.reshape(-1), (b * rows + m) * N + i * ROWS, N, count, dy_tiles[i], min(ROWS, N - i * ROWS))
+            packed = -1
+            for task in range(first, last):
+                panel, i = task // tiles, task % tiles
+                if panel != packed:
+                    packed, p = panel, panel * COLUMNS
+                    start = b * batch_step + m * row_step + p
+                    _pack(x, start, row_step, count, x_panel, min(COLUMNS, P - p))
+                tile(
+                    dy_tiles[i].ctypes.data, 1, ROWS, x_panel.ctypes.data, COLUMNS, count,
+                    sums[task].ctypes.data, COLUMNS, 1,
+                )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _pack(source, start, step, count, target, width):
+    """target[t, i] = source[start + t·step + i] for t < count, i < width."""
+    whole = target.shape[1]
+    if width == whole == COLUMNS:  # the same loop with a constant length: the compiler copies whole vectors
+        for t in range(count):
+            for i in range(COLUMNS):
+                target[t, i] = source[start + t * step + i]
+    elif width == whole == ROWS:
+        for t in range(count):
+            for i in range(ROWS):
+                target[t, i] = source[start + t * step + i]
+    else:
+        for t in range(count):
+            for i in range(width):
+                target[t, i] = source[start + t * step + i]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _transposed_parallel(threads, tasks, x, dy, sums, sizes, x_steps):
+    for t in prange(threads):
+        _transposed_tasks(tasks * t // threads, tasks * (t + 1) // threads, x, dy, sums, sizes, x_steps)
