@@ -1,0 +1,67 @@
+"""Imports point down the layers, never up; and nothing but the allowed packages comes in."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import minicodec
+
+ROOT = Path(minicodec.__file__).parent
+# From the leaves up. A module may import from its own layer and from those before it.
+LAYERS = [
+    {"errors"},
+    {"files", "audio"},
+    {"backend"},
+    {"ops"},
+    {"tensor"},
+    {"functional", "gradcheck"},
+    {"metrics"},
+    {"nn"},
+    {"codec"},
+    {"training"},
+    {"evaluation"},
+    {"cli", "course"},
+    {"__main__"},
+]
+ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
+ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
+
+
+def layer(name):
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+def modules():
+    return sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
+
+
+def imports(path):
+    """All modules that a file imports, by full name, wherever in the file the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "minicodec":
+                yield from (f"minicodec.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path):
+    own = layer(path.relative_to(ROOT).parts[0].removesuffix(".py"))
+    for name in imports(path):
+        package, *rest = name.split(".")
+        if package == "minicodec":
+            assert not rest or rest[0].startswith("__") or layer(rest[0]) <= own, f"{path.name} imports {name}"
+        else:
+            assert package in ALLOWED | set(sys.stdlib_module_names), f"{path.name} imports {name}"
+
+
+def test_layers_are_all_there():
+    """A file that no layer names would escape the test above."""
+    names = {p.relative_to(ROOT).parts[0].removesuffix(".py") for p in modules()}
+    assert names <= set().union(*LAYERS)
