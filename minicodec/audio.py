@@ -18,6 +18,7 @@ from minicodec.files import write_atomically
 
 Name = str | os.PathLike[str]
 
+WRITABLE = {".wav": "WAV", ".flac": "FLAC"}  # by suffix, libsndfile's name of the format
 BLOCK_SAMPLES = 1 << 18  # samples (frames x channels) decoded at a time: bounds memory whatever a header claims
 RATES = (1000, 1_000_000)  # Hz; outside of these a header is damaged, and resampling could ask for any memory
 VORBIS_BLOCK = 8192  # frames; the longest block of Vorbis, which is the most that a seek can spoil
@@ -144,8 +145,7 @@ def write(path: Name, wav: np.ndarray, sample_rate: int, *, overwrite: bool = Fa
     """
     import soundfile
 
-    formats = {".wav": "WAV", ".flac": "FLAC"}
-    form = formats.get(Path(path).suffix.lower())
+    form = WRITABLE.get(Path(path).suffix.lower())
     if form is None:
         raise InputError(f"{path}: audio is written as .wav or .flac")
     _check_wav(wav)

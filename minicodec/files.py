@@ -22,13 +22,13 @@ def write_atomically(path: str | os.PathLike[str], overwrite: bool = False) -> I
     stand in, or the system refuses to write it (disk full, no permission).
     """
     path = Path(path)
-    _check_target(path, overwrite)
+    check_target(path, overwrite)
     # The suffix stays last, because some writers choose the format by it.
     temporary = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
         _fsync(temporary)
-        _check_target(path, overwrite)  # somebody may have created it while we were writing
+        check_target(path, overwrite)  # somebody may have created it while we were writing
         os.replace(temporary, path)
         if os.name == "posix":  # the new name is an entry of the folder, and Windows cannot fsync a folder
             _fsync(path.parent)
@@ -51,7 +51,9 @@ def data_folder() -> Path:
     raise InputError(f"{package / 'data'}: the clips of minicodec are missing; install it again")
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
+def check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """InputError as in `write_atomically`: asked before long work, so that it is not done in vain."""
+    path = Path(path)
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     if not path.exists():

@@ -1,0 +1,87 @@
+"""The command line. Each command is a module of this folder, named in the table below.
+
+Such a module has `configure(parser)`, which adds its arguments, and `run(args)`, which does the work and returns the
+exit status. Only the module of the command that was asked for is imported, so `minicodec --help` answers at once.
+
+Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by Ctrl-C; 141 nobody reads the output.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from minicodec import __version__
+from minicodec.errors import InputError
+
+COMMANDS = {
+    "demo": "train a tiny codec on the clips that ship with it, and listen",
+    "encode": "compress an audio file to .ecdc",
+    "decode": "turn an .ecdc file back into audio",
+    "train": "train a codec on a folder of audio files",
+    "info": "describe an .ecdc file, an audio file or a model",
+    "bench": "measure the speed of the operators on this machine",
+    "data": "list and download public datasets",
+}
+
+EXAMPLE = """\
+example:
+  minicodec data libritts-dev-clean --out corpora
+  minicodec train mini_24khz --data corpora/libritts-dev-clean --out runs/speech
+  minicodec encode speech.wav speech.ecdc -b 6 -m runs/speech
+  minicodec info speech.ecdc
+  minicodec decode speech.ecdc again.wav -m runs/speech
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a wrong command line is bad input like any other: one line, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError instead of printing the usage and leaving."""
+        raise InputError(f"{message}; {self.prog} --help says more")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command (by default what the process was called with) and return the exit status."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args = parse(argv)
+        status: int = args.run(args)
+        sys.stdout.flush()  # here, where a reader who has gone can still be dealt with
+        return status
+    except InputError as error:
+        print(f"minicodec: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("minicodec: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
+        return 141
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of the command that argv begins with; `run` among them is what to do with them."""
+    parser = Parser(
+        prog="minicodec",
+        description="A neural audio codec: train it, compress audio to a few kbit/s, and hear what is left.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"minicodec {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if argv and argv[0] == name:
+            module = import_module(f"minicodec.cli.{name}")
+            module.configure(command)
+            command.set_defaults(run=module.run)
+    return parser.parse_args(argv)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message, which can contain the name of any file, without line breaks or control characters."""
+    return "".join(c if c.isprintable() else "�" for c in str(error))
