@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from numba import njit
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
-from minicodec.ops.fastmath import exp32, expm1_32, sigmoid32, tanh32
+from minicodec.ops.fastmath import exp32, expm1_32, normal_cdf32, sigmoid32, tanh32
 
 
 @njit
@@ -30,6 +30,12 @@ def map_sigmoid(x, y):
 def map_tanh(x, y):
     for i in range(len(x)):
         y[i] = tanh32(x[i])
+
+
+@njit
+def map_normal_cdf(x, y):
+    for i in range(len(x)):
+        y[i] = normal_cdf32(x[i])
 
 
 FUNCTIONS = [
@@ -63,7 +69,14 @@ def test_within_4_ulp_of_float64(function, reference):
     assert error.max() <= 4, f"{error.max():.2f} ulp at x = {x[~infinite][error.argmax()]}"
 
 
-@pytest.mark.parametrize(("function", "reference"), FUNCTIONS)
+def test_normal_cdf():
+    x = every_magnitude()
+    y = np.empty_like(x)
+    map_normal_cdf(x, y)
+    np.testing.assert_allclose(y, ndtr(x.astype(np.float64)), rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize(("function", "reference"), [*FUNCTIONS, pytest.param(map_normal_cdf, ndtr, id="normal_cdf32")])
 def test_nan_stays_nan(function, reference):
     x = np.full(20, np.nan, np.float32)
     y = np.zeros_like(x)

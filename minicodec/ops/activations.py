@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from minicodec.backend import Op, xp
-from minicodec.ops.fastmath import ONE, ZERO, expm1_32
+from minicodec.ops.fastmath import ONE, ZERO, expm1_32, normal_cdf32, normal_density32
 
 
 def elu_forward(x):
@@ -188,6 +188,20 @@ def leaky_relu_kernel(x, dy, slope, dx):
         dx[i] = dy[i] * (ONE if x[i] > ZERO else slope)
 
 
+@njit(cache=True, parallel=True)
+def gelu_kernel(x, y):
+    """x -> y, both flat."""
+    for i in prange(x.size):
+        y[i] = x[i] * normal_cdf32(x[i])
+
+
+@njit(cache=True, parallel=True)
+def gelu_grad_kernel(x, dy, dx):
+    """x, dy -> dx, all flat."""
+    for i in prange(x.size):
+        dx[i] = dy[i] * (normal_cdf32(x[i]) + x[i] * normal_density32(x[i]))
+
+
 def flat(a):
     """The entries of an array one after the other, without a copy if they lie so in memory."""
     return np.ascontiguousarray(a).reshape(-1)
@@ -221,5 +235,20 @@ def leaky_relu_backward_numba(dy, saved, *, slope=0.2):
     return (dx,)
 
 
+def gelu_forward_numba(x):
+    """x (*x) -> y (*x)."""
+    y = np.empty(x.shape, np.float32)
+    gelu_kernel(flat(x), flat(y))
+    return y, x
+
+
+def gelu_backward_numba(dy, saved):
+    """dy (*x) -> dx (*x)."""
+    dx = np.empty(dy.shape, np.float32)
+    gelu_grad_kernel(flat(saved), flat(dy), flat(dx))
+    return (dx,)
+
+
 elu.add("numba", elu_forward_numba, elu_backward_numba)
 leaky_relu.add("numba", leaky_relu_forward_numba, leaky_relu_backward_numba)
+gelu.add("numba", gelu_forward_numba, gelu_backward_numba)
