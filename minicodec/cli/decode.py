@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None:
         raise InputError(f"{args.input}: was encoded by the model {header.model}; say with -m where to find it")
     codec = minicodec.load(args.model)
+    if header.model != codec.name:  # said before a size that only this model finds wrong
+        raise InputError(f"{args.input}: was encoded by the model {header.model}; {args.model} is {codec.name}")
     wav = codec.decompress(read_whole(args.input, codec.config.layout), str(args.input))
     peak = np.abs(wav).max()
     if not np.isfinite(peak):
