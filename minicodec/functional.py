@@ -9,6 +9,7 @@ from minicodec.backend import xp
 from minicodec.ops import (
     activations,
     conv1d as conv1d_op,
+    conv2d as conv2d_op,
     conv_transpose1d as conv_transpose1d_op,
     embedding as embedding_op,
     linear as linear_op,
@@ -106,6 +107,17 @@ def conv_transpose1d(x: Any, w: Any, stride: int = 1) -> Tensor:
     return apply(conv_transpose1d_op.conv_transpose1d, x, w, stride=stride)
 
 
+def conv2d(
+    x: Any,
+    w: Any,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co) -> y (B,To,Fo,Co)."""
+    return apply(conv2d_op.conv2d, x, w, stride=stride, dilation=dilation, padding=padding)
+
+
 def embedding(table: Any, indices: Any) -> Tensor:
     """table (N,D), indices (...) integers -> y (...,D)."""
     return apply(embedding_op.embedding, table, indices)
@@ -116,14 +128,14 @@ def concatenate(xs: list[Tensor], axis: int = 0) -> Tensor:
     return apply(shape_op.concatenate, *xs, axis=axis)
 
 
-def stft(x: Any, n_fft: int, hop: int, window: Any, normalized: bool = False) -> Tensor:
+def stft(x: Any, n_fft: int, hop: int, normalized: bool = False) -> Tensor:
     """x (B,T) -> y (B,To,F,2), real and imaginary parts, F = n_fft/2 + 1."""
-    return apply(stft_op.stft, x, n_fft=n_fft, hop=hop, window=window, normalized=normalized)
+    return apply(stft_op.stft, x, n_fft=n_fft, hop=hop, normalized=normalized)
 
 
-def stft_magnitude(x: Any, n_fft: int, hop: int, window: Any, normalized: bool = False) -> Tensor:
+def stft_magnitude(x: Any, n_fft: int, hop: int, normalized: bool = False) -> Tensor:
     """x (B,T) -> y (B,To,F)."""
-    return apply(stft_op.stft_magnitude, x, n_fft=n_fft, hop=hop, window=window, normalized=normalized)
+    return apply(stft_op.stft_magnitude, x, n_fft=n_fft, hop=hop, normalized=normalized)
 
 
 # Normalisation

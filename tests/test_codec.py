@@ -1,0 +1,178 @@
+"""The whole codec: sizes, lengths, rates, causality, files."""
+
+import numpy as np
+import pytest
+
+import minicodec
+from minicodec.codec import bitstream
+from minicodec.codec.config import PRESETS, from_dict, preset
+from minicodec.codec.model import Codec, load_safetensors, overlap_add
+from minicodec.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return minicodec.build("tiny_24khz", seed=1)
+
+
+def noise(seconds, channels=1, rate=24000, seed=0):
+    return (0.3 * np.random.default_rng(seed).normal(size=(channels, round(rate * seconds)))).astype(np.float32)
+
+
+def test_parameter_counts_of_our_presets():
+    """Counted by hand from the table of layers, not by the code: see the sums."""
+    conv = lambda k, i, o: k * i * o + 2 * o  # noqa: E731  weight norm: direction, one length a channel; bias
+    up = lambda k, i, o: k * i * o + i + o  # noqa: E731
+    lstm = lambda h: 8 * h * h + 4 * h  # noqa: E731
+    for name, C, D, layers in [("mini_24khz", 16, 64, 2), ("tiny_24khz", 8, 32, 1)]:
+        codec = minicodec.build(name)
+        encoder, decoder, c = conv(7, 1, C), conv(7, C, 1), C
+        for s in (2, 4, 5, 8):
+            unit = conv(3, c, c // 2) + conv(1, c // 2, c)
+            encoder += unit + conv(2 * s, c, 2 * c)
+            decoder += unit + up(2 * s, 2 * c, c)
+            c *= 2
+        encoder += layers * lstm(c) + conv(7, c, D)
+        decoder += layers * lstm(c) + conv(7, D, c)
+        assert sum(p.data.size for p in codec.encoder.parameters()) == encoder
+        assert sum(p.data.size for p in codec.decoder.parameters()) == decoder
+    assert 3.3e6 < sum(p.data.size for p in minicodec.build("mini_24khz").parameters()) < 3.8e6
+
+
+@pytest.mark.parametrize("T", [1, 319, 320, 321, 24000, 24123])
+def test_lengths_and_payload(tiny, T):
+    wav = noise(T / 24000)
+    for kbps, Q in zip(tiny.bandwidths, (1, 2, 4, 8), strict=True):
+        (chunk,) = tiny.encode(wav, kbps)
+        frames = -(-T * 75 // 24000)
+        assert chunk.codes.shape == (Q, frames)
+        assert chunk.codes.dtype == np.int16
+        packet = tiny.compress(wav, kbps)
+        _, header = bitstream.read_header(packet, "test")
+        assert len(packet) - header == -(-frames * Q * 10 // 8)
+        decoded, rate = minicodec.decompress(packet, tiny)
+        assert decoded.shape == (1, T)
+        assert rate == 24000
+        np.testing.assert_array_equal(decoded, tiny.decode([chunk])[:, :T])
+
+
+def test_codes_at_a_lower_rate_are_a_prefix(tiny):
+    wav = noise(0.5)
+    low, high = tiny.encode(wav, 1.5)[0].codes, tiny.encode(wav, 6)[0].codes
+    np.testing.assert_array_equal(high[:2], low)
+
+
+def test_causal_model_does_not_look_ahead(tiny):
+    """Codes of a frame depend on the samples up to its end, and no later one: 13.3 ms at 75 Hz."""
+    wav = noise(0.5)
+    codes = tiny.encode(wav, 6)[0].codes
+    changed = wav.copy()
+    changed[:, 20 * 320 :] *= -1
+    after = tiny.encode(changed, 6)[0].codes
+    np.testing.assert_array_equal(after[:, :20], codes[:, :20])
+    assert (after[:, 20:] != codes[:, 20:]).any()
+
+
+def test_same_seed_same_codec_and_other_seed_another():
+    a, b, c = (minicodec.build("tiny_24khz", seed=s) for s in (3, 3, 4))
+    assert a.name == b.name != c.name
+    assert a.name.startswith("tiny_24khz-")
+
+
+def test_save_and_load(tiny, tmp_path):
+    tiny.save(tmp_path / "m.safetensors")
+    again = minicodec.load(tmp_path / "m.safetensors")
+    wav = noise(0.2)
+    assert again.compress(wav, 3) == tiny.compress(wav, 3)
+    assert again.config == tiny.config
+    np.testing.assert_allclose(
+        again.quantizer.sums, again.quantizer.codebooks * again.quantizer.counts[:, :, None], atol=1e-6
+    )
+
+
+def test_files_of_another_model_are_refused(tiny):
+    packet = tiny.compress(noise(0.1))
+    with pytest.raises(InputError, match=r"x\.ecdc: was made by the model tiny_24khz-"):
+        minicodec.decompress(packet, minicodec.build("tiny_24khz", seed=2), "x.ecdc")
+    with pytest.raises(InputError, match="no such model"):
+        minicodec.decompress(packet)
+
+
+@pytest.mark.parametrize(
+    ("wav", "kbps", "reason"),
+    [
+        (np.zeros((1, 10), np.float32), 7, "7 kbps is not on offer: choose from 0.75, 1.5, 3, 6"),
+        (np.zeros((2, 10), np.float32), 6, r"a waveform \(1,T\) is needed"),
+        (np.zeros(10, np.float32), 6, r"a waveform \(1,T\) is needed"),
+        (np.zeros((1, 0), np.float32), 6, "no samples"),
+        (np.full((1, 9), np.nan, np.float32), 6, "not finite"),
+    ],
+)
+def test_wrong_input_is_refused(tiny, wav, kbps, reason):
+    with pytest.raises(ValueError, match=reason):
+        tiny.encode(wav, kbps)
+
+
+def test_silence_gives_finite_sound(tiny):
+    assert np.isfinite(tiny.decode(tiny.encode(np.zeros((1, 3000), np.float32)))).all()
+
+
+def test_stereo_model_with_scales():
+    """A small relative of encodec_48khz: chunks that overlap, one scale each."""
+    values = preset("encodec_48khz") | {"name": "test"}
+    values["seanet"] = values["seanet"] | {"filters": 4, "latent": 8}
+    values.pop("training", None)
+    codec = Codec(from_dict(values, "test"))
+    wav = noise(2.01, channels=2, rate=48000)
+    wav[:, 47520:] *= 1e-4  # a quiet second chunk must not drown: that is what scales are for
+    chunks = codec.encode(wav, 6)
+    assert [c.codes.shape for c in chunks] == [(4, 150), (4, 150), (4, 5)]
+    np.testing.assert_allclose(chunks[0].scale, np.sqrt((wav[:, :48000].mean(0) ** 2).mean()), rtol=1e-4)
+    packet = codec.compress(wav, 6)
+    decoded, _ = minicodec.decompress(packet, codec)
+    assert decoded.shape == wav.shape
+    levels = np.abs(decoded[:, :40000]).mean(), np.abs(decoded[:, 60000:]).mean()
+    np.testing.assert_allclose(levels[0] / levels[1], 1e4, rtol=0.5)
+
+
+def test_overlap_add_is_a_partition_of_unity(rng):
+    """Chunks of one signal, cut with overlap, come back as that signal."""
+    wav = rng.normal(size=(2, 230)).astype(np.float32)
+    np.testing.assert_allclose(overlap_add([wav[:, i : i + 50] for i in range(0, 230, 45)], 45), wav, atol=1e-6)
+
+
+def test_presets_are_complete_and_checked():
+    assert {name: minicodec.build(name).config.name for name in PRESETS} == {name: name for name in PRESETS}
+    with pytest.raises(InputError, match=r"nope: no such preset; there are encodec_24khz"):
+        minicodec.build("nope")
+    values = {k: v for k, v in preset("tiny_24khz").items() if k != "training"}
+    for change, reason in [
+        ({"colour": 1}, "unknown option colour"),
+        ({"bandwidths": [0.5]}, "0.5 kbps need 0 of 8"),
+        ({"quantizer": {"entries": 1000}}, "power of two"),
+        ({"seanet": {"shortcut": "none"}}, "choose conv or identity"),
+    ]:
+        with pytest.raises(InputError, match=rf"my\.toml: .*{reason}"):
+            from_dict(values | change, "my.toml")
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, b"\xff" * 8 + b"{}", b'\x02\0\0\0\0\0\0\0{}'])
+def test_files_that_are_no_models(content, tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"m\.safetensors: ") as error:
+        load_safetensors(path)
+    assert "\n" not in str(error.value)
+
+
+def test_models_that_cannot_be_found(tmp_path):
+    for path, reason in [
+        (tmp_path, "has no model.safetensors"),
+        (tmp_path / "x", "no such model"),
+        ("mini_24khz", "is a preset without weights"),
+    ]:
+        with pytest.raises(InputError, match=reason):
+            minicodec.load(path)
+    (tmp_path / "m.txt").touch()
+    with pytest.raises(InputError, match=r"are \.safetensors files"):
+        minicodec.load(tmp_path / "m.txt")
