@@ -9,6 +9,7 @@ With y = f(x), every backward here is dx = dy · f'(x), and f'(x) is written wit
 
 import math
 
+import numba
 import numpy as np
 from numba import njit, prange
 
@@ -164,89 +165,121 @@ def clamp_min_backward(dy, saved, *, floor):
 clamp_min = Op("clamp_min", clamp_min_forward, clamp_min_backward)
 
 
-# Numba: one pass over memory, on all threads. Each entry is computed alone, so threads change no bit.
+# Numba: one pass over flat arrays, cut into parts. Each entry is computed alone, so threads change no bit.
+
+SMALL = 65536  # entries, some 50 µs of work: below, waking another thread costs more than it saves
 
 
-@njit(cache=True, parallel=True)
-def elu_kernel(x, y):
-    """x -> y, both flat."""
-    for i in prange(x.size):
+@njit(cache=True, nogil=True)
+def elu_part(part, parts, x, y):
+    """Part `part` of `parts` of x -> y."""
+    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
         y[i] = x[i] if x[i] > ZERO else expm1_32(x[i])
 
 
-@njit(cache=True, parallel=True)
-def elu_grad_kernel(y, dy, dx):
-    """y, dy -> dx, all flat."""
-    for i in prange(y.size):
+@njit(cache=True, nogil=True, parallel=True)
+def elu_threaded(parts, x, y):
+    """All parts of `elu_part`, one on each thread."""
+    for part in prange(parts):
+        elu_part(part, parts, x, y)
+
+
+@njit(cache=True, nogil=True)
+def elu_grad_part(part, parts, y, dy, dx):
+    """y, dy -> dx."""
+    for i in range(y.size * part // parts, y.size * (part + 1) // parts):
         dx[i] = dy[i] * (ONE if y[i] > ZERO else y[i] + ONE)
 
 
-@njit(cache=True, parallel=True)
-def leaky_relu_kernel(x, dy, slope, dx):
-    """x, dy -> dx, all flat: dy where x > 0, else slope · dy. With x for dy, this is the forward."""
-    for i in prange(x.size):
+@njit(cache=True, nogil=True, parallel=True)
+def elu_grad_threaded(parts, y, dy, dx):
+    """All parts of `elu_grad_part`, one on each thread."""
+    for part in prange(parts):
+        elu_grad_part(part, parts, y, dy, dx)
+
+
+@njit(cache=True, nogil=True)
+def leaky_relu_part(part, parts, x, dy, slope, dx):
+    """x, dy -> dx: dy where x > 0, else slope · dy. With x for dy, this is the forward."""
+    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
         dx[i] = dy[i] * (ONE if x[i] > ZERO else slope)
 
 
-@njit(cache=True, parallel=True)
-def gelu_kernel(x, y):
-    """x -> y, both flat."""
-    for i in prange(x.size):
+@njit(cache=True, nogil=True, parallel=True)
+def leaky_relu_threaded(parts, x, dy, slope, dx):
+    """All parts of `leaky_relu_part`, one on each thread."""
+    for part in prange(parts):
+        leaky_relu_part(part, parts, x, dy, slope, dx)
+
+
+@njit(cache=True, nogil=True)
+def gelu_part(part, parts, x, y):
+    """x -> y."""
+    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
         y[i] = x[i] * normal_cdf32(x[i])
 
 
-@njit(cache=True, parallel=True)
-def gelu_grad_kernel(x, dy, dx):
-    """x, dy -> dx, all flat."""
-    for i in prange(x.size):
+@njit(cache=True, nogil=True, parallel=True)
+def gelu_threaded(parts, x, y):
+    """All parts of `gelu_part`, one on each thread."""
+    for part in prange(parts):
+        gelu_part(part, parts, x, y)
+
+
+@njit(cache=True, nogil=True)
+def gelu_grad_part(part, parts, x, dy, dx):
+    """x, dy -> dx."""
+    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
         dx[i] = dy[i] * (normal_cdf32(x[i]) + x[i] * normal_density32(x[i]))
 
 
-def flat(a):
-    """The entries of an array one after the other, without a copy if they lie so in memory."""
-    return np.ascontiguousarray(a).reshape(-1)
+@njit(cache=True, nogil=True, parallel=True)
+def gelu_grad_threaded(parts, x, dy, dx):
+    """All parts of `gelu_grad_part`, one on each thread."""
+    for part in prange(parts):
+        gelu_grad_part(part, parts, x, dy, dx)
+
+
+def run_flat(part, threaded, shape, *inputs):
+    """Run a kernel on the flattened inputs -> out (*shape), on several threads if that is worth it."""
+    out = np.empty(shape, np.float32)
+    flat = [np.ascontiguousarray(a).reshape(-1) if isinstance(a, np.ndarray) else a for a in (*inputs, out)]
+    if out.size < SMALL or numba.get_num_threads() == 1:
+        part(0, 1, *flat)
+    else:
+        threaded(numba.get_num_threads(), *flat)
+    return out
 
 
 def elu_forward_numba(x):
     """x (*x) -> y (*x)."""
-    y = np.empty(x.shape, np.float32)
-    elu_kernel(flat(x), flat(y))
+    y = run_flat(elu_part, elu_threaded, x.shape, x)
     return y, y
 
 
 def elu_backward_numba(dy, saved):
     """dy (*x) -> dx (*x)."""
-    dx = np.empty(dy.shape, np.float32)
-    elu_grad_kernel(flat(saved), flat(dy), flat(dx))
-    return (dx,)
+    return (run_flat(elu_grad_part, elu_grad_threaded, dy.shape, saved, dy),)
 
 
 def leaky_relu_forward_numba(x, *, slope=0.2):
     """x (*x) -> y (*x)."""
-    y = np.empty(x.shape, np.float32)
-    leaky_relu_kernel(flat(x), flat(x), np.float32(slope), flat(y))
-    return y, x
+    return run_flat(leaky_relu_part, leaky_relu_threaded, x.shape, x, x, np.float32(slope)), x
 
 
 def leaky_relu_backward_numba(dy, saved, *, slope=0.2):
     """dy (*x) -> dx (*x)."""
-    dx = np.empty(dy.shape, np.float32)
-    leaky_relu_kernel(flat(saved), flat(dy), np.float32(slope), flat(dx))
-    return (dx,)
+    return (run_flat(leaky_relu_part, leaky_relu_threaded, dy.shape, saved, dy, np.float32(slope)),)
 
 
 def gelu_forward_numba(x):
     """x (*x) -> y (*x)."""
-    y = np.empty(x.shape, np.float32)
-    gelu_kernel(flat(x), flat(y))
-    return y, x
+    return run_flat(gelu_part, gelu_threaded, x.shape, x), x
 
 
 def gelu_backward_numba(dy, saved):
     """dy (*x) -> dx (*x)."""
-    dx = np.empty(dy.shape, np.float32)
-    gelu_grad_kernel(flat(saved), flat(dy), flat(dx))
-    return (dx,)
+    return (run_flat(gelu_grad_part, gelu_grad_threaded, dy.shape, saved, dy),)
 
 
 elu.add("numba", elu_forward_numba, elu_backward_numba)
