@@ -25,11 +25,12 @@ from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, make_tile
 
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
+NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
 FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
 SMALL = 1_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
 
-tile = make_tile(ROWS, VECTORS, LANES)
-single_row = make_tile(1, VECTORS, LANES)
+tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
+tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
 
 
 def multiply(x, w, out, *, batch_step, row_step, tap_step=0):
@@ -55,7 +56,8 @@ def multiply(x, w, out, *, batch_step, row_step, tap_step=0):
     strip = max(8, min(STRIP // row_step, -(-rows // threads)) // ROWS) * ROWS
     tasks = batches * -(-rows // strip) * panels
     sizes = (strip, rows, taps, P, panels)
-    args = (x.reshape(-1), w.reshape(-1), out.reshape(-1, N), sizes, (batch_step, row_step, tap_step), (w_row, w_panel))
+    x_steps, w_steps = (batch_step, row_step, tap_step), (w_row, w_panel)
+    args = (x.ctypes.data, w.ctypes.data, out.reshape(-1, N), sizes, x_steps, w_steps)
     if threads == 1:
         _multiply_tasks(0, tasks, *args)
     else:
@@ -75,7 +77,7 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     threads = _threads(batches * rows * P * N)
     for k in range(taps):
         sums = np.zeros((panels * tiles, ROWS, COLUMNS), np.float32)
-        args = (x.reshape(-1)[k * tap_step :], dy.reshape(-1, N), sums, (batches, rows, P), (batch_step, row_step))
+        args = (x.reshape(-1)[k * tap_step :], dy.reshape(-1), sums, (batches, rows, P, N), (batch_step, row_step))
         if threads == 1:
             _transposed_tasks(0, len(sums), *args)
         else:
@@ -120,7 +122,8 @@ def _multiply_tasks(first, last, x, w, out, sizes, x_steps, w_steps):
         b, m_first = task // panels // strips, task // panels % strips * strip
         m_last = min(m_first + strip, rows)
         n = panel * COLUMNS
-        fits = n + COLUMNS <= N
+        half = N - n <= LANES
+        fits = N - n >= COLUMNS or N - n == LANES
         if fits:
             c, c_row = out.ctypes.data + 4 * ((b * rows + m_first) * N + n), N
         else:
@@ -128,21 +131,36 @@ def _multiply_tasks(first, last, x, w, out, sizes, x_steps, w_steps):
         add = 0
         for k in range(taps):
             for p in range(0, P, DEPTH):
-                count = min(DEPTH, P - p)
-                a = x.ctypes.data + 4 * (b * batch_step + m_first * row_step + k * tap_step + p)
-                w_block = w.ctypes.data + 4 * (panel * w_panel + (k * P + p) * w_row)
-                m = 0
-                while m + ROWS <= m_last - m_first:
-                    tile(a + 4 * m * row_step, row_step, 1, w_block, w_row, count, c + 4 * m * c_row, c_row, add)
-                    m += ROWS
-                while m < m_last - m_first:
-                    single_row(a + 4 * m * row_step, row_step, 1, w_block, w_row, count, c + 4 * m * c_row, c_row, add)
-                    m += 1
+                a = x + 4 * (b * batch_step + m_first * row_step + k * tap_step + p)
+                w_block = w + 4 * (panel * w_panel + (k * P + p) * w_row)
+                _strip_times_panel(
+                    half, m_last - m_first, a, row_step, w_block, w_row, min(DEPTH, P - p), c, c_row, add
+                )
                 add = 1
         if not fits:
             for m in range(m_first, m_last):
                 for i in range(n, N):
                     out[b * rows + m, i] = margin[m - m_first, i - n]
+
+
+@njit(cache=True, nogil=True)
+def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
+    """As many whole tiles as fit, then row by row. Where half a panel is enough: half as wide, twice as tall."""
+    m = 0
+    if half:
+        while m + 2 * ROWS <= rows:
+            tall_tile(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
+            m += 2 * ROWS
+        while m < rows:
+            half_row(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
+            m += 1
+    else:
+        while m + ROWS <= rows:
+            tile(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
+            m += ROWS
+        while m < rows:
+            one_row(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
+            m += 1
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -152,51 +170,57 @@ def _multiply_parallel(threads, tasks, x, w, out, sizes, x_steps, w_steps):
 
 
 # For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
-# Both are packed, DEPTH frames at a time: channels of dy lie N apart, and strides of a power of two thrash the cache.
+# A task is one tile. What a tile reads in excess of P and N gives sums that nobody looks at.
 
 
 @njit(cache=True, nogil=True)
 def _transposed_tasks(first, last, x, dy, sums, sizes, x_steps):
-    batches, rows, P = sizes
+    batches, rows, P, N = sizes
     batch_step, row_step = x_steps
-    N = dy.shape[1]
     tiles = -(-N // ROWS)
-    dy_tiles = np.zeros((tiles, DEPTH, ROWS), np.float32)
-    x_panel = np.zeros((DEPTH, COLUMNS), np.float32)
-    for b in range(batches):
+    dy_packed = np.zeros((tiles, DEPTH, ROWS), np.float32)
+    x_packed = np.zeros((DEPTH, COLUMNS), np.float32)
+    b_row = COLUMNS
+    b = x_packed.ctypes.data
+    for batch in range(batches):
         for m in range(0, rows, DEPTH):
             count = min(DEPTH, rows - m)
-            for i in range(tiles):
-                _pack(dy.reshape(-1), (b * rows + m) * N + i * ROWS, N, count, dy_tiles[i], min(ROWS, N - i * ROWS))
-            packed = -1
+            dy_first = (batch * rows + m) * N
+            dy_in_place = _in_place(dy.size, dy_first + (tiles - 1) * ROWS, N, count, ROWS)
+            if not dy_in_place:
+                for i in range(tiles):
+                    _pack(dy, dy_first + i * ROWS, N, count, min(ROWS, N - i * ROWS), dy_packed[i])
+            before = -1
             for task in range(first, last):
                 panel, i = task // tiles, task % tiles
-                if panel != packed:
-                    packed, p = panel, panel * COLUMNS
-                    start = b * batch_step + m * row_step + p
-                    _pack(x, start, row_step, count, x_panel, min(COLUMNS, P - p))
-                tile(
-                    dy_tiles[i].ctypes.data, 1, ROWS, x_panel.ctypes.data, COLUMNS, count,
-                    sums[task].ctypes.data, COLUMNS, 1,
-                )  # fmt: skip
+                if panel != before:
+                    before, p = panel, panel * COLUMNS
+                    start = batch * batch_step + m * row_step + p
+                    if _in_place(x.size, start, row_step, count, COLUMNS):
+                        b, b_row = x.ctypes.data + 4 * start, row_step
+                    else:
+                        _pack(x, start, row_step, count, min(COLUMNS, P - p), x_packed)
+                        b, b_row = x_packed.ctypes.data, COLUMNS
+                if dy_in_place:
+                    a, a_step = dy.ctypes.data + 4 * (dy_first + i * ROWS), N
+                else:
+                    a, a_step = dy_packed[i].ctypes.data, ROWS
+                tile(a, 1, a_step, b, b_row, count, sums[task].ctypes.data, COLUMNS, 1)
 
 
 @njit(cache=True, nogil=True)
-def _pack(source, start, step, count, target, width):
+def _in_place(size, start, step, count, width):
+    """May a tile read this block where it lies? Not beyond the end, nor in steps so long that they thrash the cache."""
+    return step <= NEAR and start + (count - 1) * step + width <= size
+
+
+@njit(cache=True, nogil=True)
+def _pack(source, start, step, count, width, target):
     """target[t, i] = source[start + t·step + i] for t < count, i < width."""
-    whole = target.shape[1]
-    if width == whole == COLUMNS:  # the same loop with a constant length: the compiler copies whole vectors
-        for t in range(count):
-            for i in range(COLUMNS):
-                target[t, i] = source[start + t * step + i]
-    elif width == whole == ROWS:
-        for t in range(count):
-            for i in range(ROWS):
-                target[t, i] = source[start + t * step + i]
-    else:
-        for t in range(count):
-            for i in range(width):
-                target[t, i] = source[start + t * step + i]
+    for t in range(count):
+        line = source[start + t * step : start + t * step + width]
+        for i in range(width):
+            target[t, i] = line[i]
 
 
 @njit(cache=True, nogil=True, parallel=True)
