@@ -198,6 +198,9 @@ def test_no_bad_file_takes_much_memory(packets, model, tmp_path):
         file = tmp_path / f"{number}.ecdc"
         file.write_bytes(data)
         commands.append(["decode", str(file), str(tmp_path / "out.wav"), "-m", str(model)])
+    with open(tmp_path / "0.ecdc", "wb") as sparse:  # a good file, and then 4 GB of nothing
+        sparse.write(packets["one byte more"][0])
+        sparse.truncate(1 << 32)
     for number, (data, _) in enumerate(BAD_AUDIO.values()):
         file = tmp_path / f"{number}.wav"
         file.write_bytes(data)

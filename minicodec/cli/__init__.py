@@ -58,9 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minicodec: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
-        return 141
+    except OSError as error:  # on files they are InputErrors by now: this is stdout, gone (as by `| head`) or full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries, and fails, again at exit
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"minicodec: {one_line(error)}", file=sys.stderr)
+        return 2
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
