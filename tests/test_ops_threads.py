@@ -14,16 +14,15 @@ def run(op, backend, arrays, dy):
 
 
 @pytest.mark.parametrize(
-    ("op", "shape", "channels"),
+    ("op", "shape"),
     [
-        pytest.param(activations.elu, (90_001,), 0, id="elu"),
-        pytest.param(activations.leaky_relu, (3, 30_001), 0, id="leaky_relu"),
-        pytest.param(activations.gelu, (90_001,), 0, id="gelu"),
+        pytest.param(activations.elu, (90_001,), id="elu"),
+        pytest.param(activations.leaky_relu, (3, 30_001), id="leaky_relu"),
+        pytest.param(activations.gelu, (90_001,), id="gelu"),
     ],
 )
-def test_large_arrays(op, shape, channels, rng):
-    shapes = [shape, (channels,), (channels,)] if channels else [shape]
-    arrays = [rng.normal(size=s).astype(np.float32) for s in shapes]
+def test_large_arrays(op, shape, rng):
+    arrays = [rng.normal(size=shape).astype(np.float32)]
     dy = rng.normal(size=shape).astype(np.float32)
     exact = run(op, "numpy", [a.astype(np.float64) for a in arrays], dy.astype(np.float64))
     results = {}
