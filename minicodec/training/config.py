@@ -1,0 +1,183 @@
+"""The configuration of a training run: what `--set key=value` can change, and what `config.json` in its folder holds.
+
+A preset's TOML file has the model's options at its top, in [seanet] and in [quantizer], and in [training] those in
+which its recipe differs from the defaults here. `--set` addresses all of them by their place in this tree:
+
+    --set steps=500  --set loss.mel=2  --set seanet.filters=8  --set bandwidths=[1.5,6]
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from minicodec.codec import config as codec_config
+from minicodec.codec.config import CodecConfig
+from minicodec.codec.model import PUBLISHED
+from minicodec.errors import InputError
+from minicodec.files import write_atomically
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses.
+
+    l1            of the waveform. Strong, since mel spectrograms alone teach no phase; see `TrainingConfig`
+    mel           of the multi-scale mel loss, at `mel_windows` samples
+    commitment    of the encoder to the codewords
+    """
+
+    l1: float = 10.0
+    mel: float = 1.0
+    commitment: float = 1.0
+    mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipe.
+
+    A run starts with `warmup_steps` without quantizer, so that codebooks are made from latents that mean something:
+    quantized from the first step, a small run learns the spectral envelope alone, and all bitrates sound alike. Then
+    k-means starts one level after the other; from then on each batch draws one of the model's bandwidths [Defossez22,
+    §3.2], except for a share `unquantized` of the batches, which goes on to train without [Defossez24, §3.3].
+
+    steps, batch     updates, and crops in each
+    seconds          length of a crop
+    lr, betas        of Adam
+    ema              decay of the averaged weights, which are what is validated and used
+    checkpoint_every, keep         steps; how many of the checkpoints stay
+    validate_every, valid_clips, valid_seconds     steps; how many excerpts, of which length
+    log_every        steps
+    seed             of everything random
+    """
+
+    steps: int = 100_000
+    batch: int = 8
+    seconds: float = 1.0
+    lr: float = 3e-4
+    betas: tuple[float, ...] = (0.5, 0.9)
+    ema: float = 0.99
+    warmup_steps: int = 1000
+    unquantized: float = 0.0
+    checkpoint_every: int = 500
+    keep: int = 3
+    validate_every: int = 500
+    valid_clips: int = 4
+    valid_seconds: float = 4.0
+    log_every: int = 10
+    seed: int = 0
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "batch", "checkpoint_every", "keep", "validate_every", "valid_clips", "log_every")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        wrong += [name for name in ("seconds", "valid_seconds", "lr") if not getattr(self, name) > 0]
+        wrong += [name for name in ("ema", "unquantized") if not 0 <= getattr(self, name) < 1]
+        wrong += [name for name in ("warmup_steps", "seed") if getattr(self, name) < 0]
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            wrong.append("betas")
+        if wrong:
+            raise ValueError(f"{', '.join(f'{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run: the model, the recipe, and the folder of its audio."""
+
+    model: CodecConfig
+    training: TrainingConfig
+    data: str
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, for `load` and for readers."""
+        values = {"data": self.data, "training": asdict(self.training), "model": self.model.to_dict()}
+        with write_atomically(path, overwrite=True) as temporary:
+            temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> RunConfig:
+    """What `RunConfig.save` wrote. InputError: missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RunConfig(
+            codec_config.from_dict(values["model"], str(path)), _training(values["training"], str(path)), values["data"]
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read as a run's configuration ({error})") from error
+
+
+def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
+    """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
+    model = codec_config.preset(preset)
+    training = model.pop("training", {})
+    if model["name"] in PUBLISHED:  # that name means the published weights, which these will not be
+        model["name"] += "_retrained"
+    model = codec_config.from_dict(model, preset).to_dict()
+    training = asdict(_training(training, preset))
+    for setting in settings:
+        _apply(setting, model, training)
+    what = f"--set {' '.join(settings)}"
+    return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
+
+
+def with_steps(run: RunConfig, steps: int) -> RunConfig:
+    """The same run, longer or shorter."""
+    return replace(run, training=replace(run.training, steps=steps))
+
+
+def _training(values: Mapping[str, Any], name: str) -> TrainingConfig:
+    try:
+        return _fill(TrainingConfig, {**values, "loss": _fill(LossConfig, values.get("loss", {}))})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _fill(cls: Any, values: Mapping[str, Any]) -> Any:
+    """A dataclass from a table; lists become tuples."""
+    unknown = sorted(set(values) - {f.name for f in fields(cls)})
+    if unknown:
+        raise ValueError(f"there is no option {', '.join(unknown)} in training")
+    return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def _apply(setting: str, *trees: dict[str, Any]) -> None:
+    """Change the one entry of the trees that "key=value" addresses. The value is TOML, or else a plain word."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise InputError(f"--set {setting}: write it as key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    places = {name: table for tree in trees for name, table in _leaves(tree)}
+    if key not in places:
+        near = difflib.get_close_matches(key, places, n=3, cutoff=0.4)
+        hint = f"; did you mean {', '.join(near)}?" if near else f"; there are {', '.join(sorted(places))}"
+        raise InputError(f"--set {setting}: there is no option {key}{hint}")
+    table, name = places[key], key.split(".")[-1]
+    if not _fits(value, table[name]):
+        raise InputError(f"--set {setting}: {value!r} where the default is {table[name]!r}")
+    table[name] = float(value) if isinstance(table[name], float) else value
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """("loss.mel", the table with its entry "mel") for every option in a tree of tables."""
+    found = []
+    for key, value in tree.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, tree)]
+    return found
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Can this value stand where the default stands? An int is a fine float, but a bool is no int."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and len(value) > 0 and all(_fits(v, default[0]) for v in value)
+    if isinstance(default, float) or default is None:  # None: chunk lengths, which are numbers when they are set
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
