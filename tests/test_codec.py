@@ -133,6 +133,9 @@ def test_stereo_model_with_scales():
     assert decoded.shape == wav.shape
     levels = np.abs(decoded[:, :40000]).mean(), np.abs(decoded[:, 60000:]).mean()
     np.testing.assert_allclose(levels[0] / levels[1], 1e4, rtol=0.5)
+    louder = codec.encode(wav * 2, 6)  # the same chunk, divided by twice the scale
+    np.testing.assert_allclose(louder[0].scale, 2 * chunks[0].scale, rtol=1e-6)
+    assert (louder[0].codes == chunks[0].codes).mean() > 0.99
 
 
 def test_overlap_add_is_a_partition_of_unity(rng):
