@@ -1,0 +1,214 @@
+"""How fast are the operators? Every op that costs something, at the sizes that occur: definition against fast pair.
+
+A row is an op on arrays of given shapes. Both pairs, the "numpy" definition and the "numba" one, are called by turns
+(so that a busy moment of the machine hurts both), and the median and the quartiles of the times are kept. For matrix
+products in disguise, the work is known: GF/s are 10⁹ multiplications and additions per second, and their share of what
+a large product of matrices (BLAS) reaches on the same threads a moment before tells how much is left to win.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numba
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from minicodec.backend import OPS
+
+FAMILIES = ("activations", "conv1d", "conv2d", "conv_transpose1d", "embedding", "linear", "lstm", "nearest_codeword",
+            "norm", "padding", "stft", "weight_norm")  # fmt: skip
+for family in FAMILIES:
+    import_module(f"minicodec.ops.{family}")
+
+# Multiplications and additions of a forward, from the shapes of its inputs and of its result.
+WORK: dict[str, Callable[[Any, Any], float]] = {
+    "conv1d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
+    "conv2d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
+    "conv_transpose1d": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
+    "linear": lambda shapes, y: 2 * np.prod(y) * shapes[1][0],
+    "lstm": lambda shapes, y: 2 * np.prod(shapes[0][:2]) * (np.prod(shapes[1]) + np.prod(shapes[2])),
+    "nearest_codeword": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0],
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An op at one size. `entries`: where the last input holds indices, how many different ones."""
+
+    op: str
+    shapes: tuple[tuple[int, ...], ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    entries: int = 0
+
+    def __str__(self) -> str:
+        """Of the inputs, the signal and the weight; of the attributes, what is not obvious from them."""
+        shapes = ["x".join(map(str, shape)) for shape in self.shapes[:2]]
+        return " ".join([*shapes, *(f"{k}={v}" for k, v in self.attrs.items() if k in ("stride", "n_fft"))])
+
+    def arrays(self) -> list[np.ndarray]:
+        """Standard normal inputs; 0.1 of that for weights, so that deep sums stay of order 1."""
+        rng = np.random.default_rng(0)
+        arrays: list[np.ndarray] = [rng.standard_normal(shape, np.float32) for shape in self.shapes]
+        arrays[1:] = [a * np.float32(0.1) for a in arrays[1:]]
+        if self.entries:
+            arrays[-1] = rng.integers(0, self.entries, self.shapes[-1])
+        return arrays
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds of one direction of one row on one backend; gflops and share (of the peak) where the work is known."""
+
+    op: str
+    size: str
+    direction: str
+    backend: str
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    gflops: float | None
+    share: float | None
+
+
+def seanet_rows(filters: int, latent: int, batch: int, strides: tuple[int, ...] = (2, 4, 5, 8)) -> Iterator[Row]:
+    """The layers of a SEANet encoder and decoder at 24 kHz on `batch` seconds of audio. [Defossez22, §3.2]"""
+    T, C = 24000, filters
+    yield Row("conv1d", ((batch, T + 6, 1), (7, 1, C)))
+    for stride in strides:
+        yield Row("conv1d", ((batch, T + 2, C), (3, C, C // 2)))
+        yield Row("conv1d", ((batch, T, C // 2), (1, C // 2, C)))
+        yield Row("conv1d", ((batch, T + stride, C), (2 * stride, C, 2 * C)), {"stride": stride})
+        T, C = T // stride, 2 * C
+    yield Row("lstm", ((batch, T, C), (C, 4 * C), (C, 4 * C), (4 * C,), (batch, C), (batch, C)))
+    yield Row("conv1d", ((batch, T + 6, C), (7, C, latent)))
+    yield Row("conv1d", ((batch, T + 6, latent), (7, latent, C)))
+    for stride in reversed(strides):
+        yield Row("conv_transpose1d", ((batch, T, C), (2 * stride, C, C // 2)), {"stride": stride})
+        T, C = T * stride, C // 2
+    yield Row("conv1d", ((batch, T + 6, C), (7, C, 1)))
+
+
+def other_rows(batch: int) -> Iterator[Row]:
+    """What surrounds those layers: activations, norms, padding; the quantizer; the language model; spectrograms."""
+    yield Row("elu", ((batch, 24000, 16),))
+    yield Row("elu", ((batch, 600, 128),))
+    yield Row("leaky_relu", ((batch, 93, 257, 32),))
+    yield Row("gelu", ((batch, 75, 800),))
+    yield Row("pad1d", ((batch, 24000, 16),), {"left": 2, "right": 0})
+    yield Row("weight_norm", ((16, 128, 256), (1, 1, 256)), {"axis": 2})
+    yield Row("group_norm", ((batch, 24000, 16), (16,), (16,)))
+    yield Row("layer_norm", ((batch, 75, 200), (200,), (200,)))
+    yield Row("linear", ((batch, 75, 200), (200, 800)))
+    yield Row("embedding", ((1024, 200), (batch, 75, 8)), entries=1024)
+    yield Row("nearest_codeword", ((batch * 75, 64), (1024, 64)))
+    yield Row("stft_magnitude", ((batch, 24000),), {"n_fft": 1024, "hop": 256})
+    conv2d = {"stride": (1, 2), "padding": (1, 4)}
+    yield Row("conv2d", ((batch, 90, 257, 32), (3, 9, 32, 32)), conv2d)
+
+
+def rows(quick: bool) -> list[Row]:
+    """mini_24khz on one second, as in use; if not quick, also in training (8 seconds), and encodec_24khz on one."""
+    some = [*seanet_rows(16, 64, 1), *other_rows(1)]
+    if not quick:
+        some += [*seanet_rows(16, 64, 8), *other_rows(8), *seanet_rows(32, 128, 1)]
+    return some
+
+
+def peak(seconds: float) -> float:
+    """Multiplications and additions per second of BLAS in a product of two 1024 x 1024 matrices."""
+    a, b = np.random.default_rng(0).standard_normal((2, 1024, 1024), np.float32)
+    times = timed([lambda: a @ b], seconds)[0]
+    return 2 * 1024**3 / min(times)
+
+
+def timed(functions: list[Callable[[], Any]], seconds: float) -> list[list[float]]:
+    """Call the functions by turns for so many seconds each, at least 5 times; a first call, to compile, is extra."""
+    for function in functions:
+        function()
+    times: list[list[float]] = [[] for _ in functions]
+    end = time.perf_counter() + seconds * len(functions)
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for function, some in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            some.append(time.perf_counter() - start)
+    return times
+
+
+def measure(row: Row, seconds: float, peak_flops: float) -> list[Result]:
+    """Forward and backward of a row on each CPU backend that has a pair for it."""
+    op, arrays = OPS[row.op], row.arrays()
+    backends = [name for name in ("numpy", "numba") if name in op.pairs]
+    calls: dict[str, list[Callable[[], Any]]] = {"forward": [], "backward": []}
+    for name in backends:
+        forward, backward = op.pairs[name]
+        y, saved = forward(*arrays, **row.attrs)
+        dy = np.random.default_rng(1).standard_normal(y.shape, np.float32)
+        calls["forward"].append(partial(forward, *arrays, **row.attrs))
+        if y.dtype.kind == "f":  # codes have no gradient
+            calls["backward"].append(partial(backward, dy, saved, **row.attrs))
+    work = WORK[row.op](row.shapes, y.shape) if row.op in WORK else None
+    results = []
+    for direction, functions in calls.items():
+        for name, times in zip(backends, timed(functions, seconds) if functions else [], strict=False):
+            low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
+            flops = None
+            if work is not None:  # a backward is two products, one for dx and one for dw
+                flops = float(work) * (2 if direction == "backward" else 1) / median
+            gflops, share = (None, None) if flops is None else (flops / 1e9, flops / peak_flops)
+            results.append(Result(row.op, str(row), direction, name, median, low, high, gflops, share))
+    return results
+
+
+def machine(threads: int, peak_flops: float) -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "peak_gflops": peak_flops / 1e9,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+    }
+
+
+def run(some: list[Row], seconds: float, threads: int, console: Console) -> dict[str, Any]:
+    """Measure, print a table with a line for each row and direction, and return {"machine": ..., "results": [...]}.
+
+    BLAS, which the definitions and the peak run on, reads OPENBLAS_NUM_THREADS when NumPy is imported: set it before.
+    """
+    numba.set_num_threads(threads)
+    peak_flops = peak(seconds)
+    console.print(f"{threads} threads; a large product of matrices runs at {peak_flops / 1e9:.0f} GF/s")
+    table = Table(box=None, caption="ms: median ± half the distance of the quartiles; x: how many times as fast")
+    for heading in ("op", "size", "", "definition, ms", "fast, ms", "x", "GF/s", "of peak"):
+        table.add_column(heading, no_wrap=True, justify="left" if heading in ("op", "size", "") else "right")
+    results = []
+    for row in some:
+        measured = measure(row, seconds, peak_flops)
+        results += measured
+        for direction in ("forward", "backward"):
+            pair = [r for r in measured if r.direction == direction]
+            if pair:
+                table.add_row(*cells(pair))
+    console.print(table)
+    return {"machine": machine(threads, peak_flops), "results": [asdict(r) for r in results]}
+
+
+def cells(pair: list[Result]) -> list[str]:
+    """One line of the table, from the results of the definition and, if there is one, of the fast pair."""
+    times = [f"{r.median * 1e3:.2f} ± {(r.upper_quartile - r.lower_quartile) / 2 * 1e3:.2f}" for r in pair]
+    best = pair[-1]
+    return [
+        best.op, best.size, best.direction, times[0], times[1] if len(pair) > 1 else "",
+        f"{pair[0].median / best.median:.2f}" if len(pair) > 1 else "",
+        f"{best.gflops:.0f}" if best.gflops is not None else "", f"{best.share:.0%}" if best.share is not None else "",
+    ]  # fmt: skip
