@@ -59,7 +59,7 @@ class TrainingConfig:
     batch: int = 8
     seconds: float = 1.0
     lr: float = 3e-4
-    betas: tuple[float, ...] = (0.5, 0.9)
+    betas: tuple[float, float] = (0.5, 0.9)
     ema: float = 0.99
     warmup_steps: int = 1000
     unquantized: float = 0.0

@@ -34,7 +34,7 @@ EXPLODED = 100  # times the median loss of the last steps
 REMEMBERED = 100  # losses
 
 
-class Diverged(InputError):
+class DivergedError(InputError):
     """The loss, or its gradient, is no finite number any more, or has exploded: its message is what has."""
 
 
@@ -50,7 +50,7 @@ class Trainer:
         self.codec = Codec(run.model, seed=self.config.seed)
         self.average = Codec(run.model, seed=self.config.seed)
         self.average.eval()
-        self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas[:2])
+        self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
         self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows)
         self.step = 0
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
@@ -58,7 +58,7 @@ class Trainer:
     def update(self, x: np.ndarray) -> dict[str, float]:
         """One step on crops x (B,T,C) float32 -> the losses and the gradient's norm.
 
-        Diverged: they cannot be used; then no weight has changed.
+        DivergedError: they cannot be used; then no weight has changed.
         """
         weights, original = self.config.loss, Tensor(x)
         decoded, commitment = self._forward(x, self.levels())
@@ -106,10 +106,10 @@ class Trainer:
     def _check(self, figures: Mapping[str, float]) -> None:
         listing = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if not all(math.isfinite(value) for value in figures.values()):
-            raise Diverged(f"step {self.step + 1}: not a finite number among {listing}")
+            raise DivergedError(f"step {self.step + 1}: not a finite number among {listing}")
         usual = median(self._recent) if self._recent else figures["loss"]
         if figures["loss"] > EXPLODED * usual:
-            raise Diverged(f"step {self.step + 1}: the loss was about {usual:.4g} and has exploded: {listing}")
+            raise DivergedError(f"step {self.step + 1}: the loss was about {usual:.4g} and has exploded: {listing}")
         self._recent.append(figures["loss"])
 
     def averaged_codec(self) -> Codec:

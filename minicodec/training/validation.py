@@ -22,15 +22,15 @@ USUAL = 1.5  # kbps: always validated, if on offer
 def validate(codec: Codec, clips: np.ndarray, mel_loss: MelLoss) -> tuple[dict[str, Any], np.ndarray]:
     """Clips (B,T,C) -> figures for the log, and the clips decoded at the highest rate that works so far.
 
-    {"rates": {"unquantized": {"mel": …, "si_sdr": dB}, "0.75": …}, "codebooks": {"used": [share, …], …}}. Bitrates whose
-    codebooks are not initialised are left out; with none, the clips come back unquantized.
+    {"rates": {"unquantized": {"mel": …, "si_sdr": dB}, "0.75": …}, "codebooks": {"used": [share, …], …}}. Bitrates
+    whose codebooks are not initialised are left out; with none, the clips come back unquantized.
     """
     kbps = {min(codec.bandwidths), max(codec.bandwidths)} | ({USUAL} & set(codec.bandwidths))
     ready = [rate for rate in sorted(kbps) if codec.config.levels(rate) <= codec.quantizer.ready]
     scale = level(clips) if codec.config.normalize else np.ones((len(clips), 1, 1), np.float32)
     with no_grad():
         z = codec.encoder(Tensor(clips / scale)).data
-        codes = codec.quantizer.encode(z, codec.quantizer.ready) if ready else None
+        codes = codec.quantizer.encode(z, codec.quantizer.ready) if ready else np.zeros((0, 0))
         latents = {"unquantized": z} | {
             f"{rate:g}": codec.quantizer.decode(codes[: codec.config.levels(rate)]) for rate in ready
         }
@@ -42,7 +42,7 @@ def validate(codec: Codec, clips: np.ndarray, mel_loss: MelLoss) -> tuple[dict[s
             quality = si_sdr(clips.reshape(len(clips), -1), decoded.reshape(len(clips), -1))
             rates[name] = {"mel": mel, "si_sdr": float(quality.mean())}
     figures: dict[str, Any] = {"rates": rates}
-    if codes is not None:
+    if ready:
         figures["codebooks"] = codebook_figures(codec, codes)
     return figures, decoded
 

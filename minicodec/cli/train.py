@@ -1,0 +1,64 @@
+"""`minicodec train`: a folder of audio -> a codec, in a folder of its own."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from minicodec.codec.config import PRESETS
+from minicodec.errors import InputError
+
+EXAMPLES = """\
+examples:
+  minicodec train tiny_24khz --data data --out runs/first --steps 600
+  minicodec train mini_24khz --data ~/music --out runs/music --set batch=16 loss.mel=2 seanet.filters=24
+  minicodec train --resume runs/music
+  minicodec train --resume runs/music --steps 200000
+
+--set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the
+model (seanet.filters, quantizer.levels, ...); RUN/config.json lists them all. While it runs, look at RUN/curves.png
+and listen to RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the same bits as one
+that was never stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("preset", metavar="PRESET", nargs="?", help=", ".join(PRESETS))
+    parser.add_argument("--data", metavar="FOLDER", type=Path, help="wav, flac, ogg, mp3 ... in it and below")
+    parser.add_argument("--out", metavar="RUN", type=Path, help="a new folder for everything that comes of it")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, or killed")
+    parser.add_argument("--steps", metavar="N", type=int, help="end after N updates in all")
+    parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change an option")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start or resume; 130 after Ctrl-C."""
+    from minicodec.training import config, run as runs
+
+    if args.resume:
+        if args.preset or args.data or args.out or args.set:
+            raise InputError(
+                "--resume takes a run as it is: no PRESET, --data, --out or --set; only --steps can change"
+            )
+        training = runs.resume(args.resume, args.steps)
+    else:
+        if not (args.preset and args.data and args.out):
+            raise InputError("train needs a PRESET, --data FOLDER and --out RUN, or else --resume RUN")
+        settings = args.set if args.steps is None else [*args.set, f"steps={args.steps}"]
+        # Absolute, so that the run can be resumed from any folder.
+        training = runs.start(args.out, config.from_preset(args.preset, str(args.data.resolve()), settings))
+    for notice in training.data.notices:
+        print(notice, file=sys.stderr)
+    finished = training.train()
+    folder, step = training.folder, training.trainer.step
+    if not finished:
+        print(f"stopped at step {step}, saved; go on with: minicodec train --resume {folder}", file=sys.stderr)
+        return 130
+    quantizer = training.trainer.codec.quantizer
+    if quantizer.ready < quantizer.levels:
+        print(f"step {step} reached, but the quantizer needs more: minicodec train --resume {folder} --steps N")
+    else:
+        print(f"step {step} reached; use it with: minicodec encode IN OUT.ecdc -m {folder}")
+    return 0

@@ -1,0 +1,98 @@
+"""Pictures of a training: its curves, and what it does to a clip."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from minicodec.files import write_atomically
+from minicodec.ops.stft import hann, spectrum
+
+WINDOW = 1024  # samples, of spectrograms
+RANGE_DB = 80  # shown below the loudest point of the original
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log.jsonl. A line that a crash has cut ends the log."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the log of a training: losses, SI-SDR at each rate, use of the codebooks."""
+    training = [line for line in log if "loss" in line]
+    validation = [line for line in log if "rates" in line]
+    figure = Figure(figsize=(8, 10), layout="constrained")
+    losses, quality, usage = figure.subplots(3, 1, sharex=True)
+
+    steps = [line["step"] for line in training]
+    for name in ("l1", "mel", "commitment"):
+        losses.plot(steps, [line[name] or np.nan for line in training], lw=0.8, label=name)
+    rates = {name: None for line in validation for name in line["rates"]}  # a dictionary keeps their order
+    for name in rates:
+        shown = [line for line in validation if name in line["rates"]]
+        label = name if name == "unquantized" else f"{name} kbps"
+        quality.plot([v["step"] for v in shown], [v["rates"][name]["si_sdr"] for v in shown], ".-", label=label)
+        losses.plot([v["step"] for v in shown], [v["rates"][name]["mel"] for v in shown], ".", label=f"mel, {label}")
+    shown = [line for line in validation if "codebooks" in line]
+    for level in range(max((len(v["codebooks"]["perplexity"]) for v in shown), default=0)):
+        with_level = [v for v in shown if len(v["codebooks"]["perplexity"]) > level]
+        perplexity = [v["codebooks"]["perplexity"][level] for v in with_level]
+        usage.plot([v["step"] for v in with_level], perplexity, ".-", label=f"codebook {level + 1}")
+
+    losses.set(title="losses (lines: training; dots: validation)", ylabel="loss", yscale="log")
+    quality.set(title="validation, averaged weights", ylabel="SI-SDR (dB)")
+    usage.set(title="use of the codebooks", ylabel="perplexity (entries)", xlabel="step")
+    for axes in (losses, quality, usage):
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend(fontsize="small", ncols=2)
+    _save(figure, path)
+
+
+def comparison(original: np.ndarray, decoded: np.ndarray, sample_rate: int, path: Path, title: str) -> None:
+    """Draw waveforms and spectrograms of a clip (T,) and of what was decoded (T,): the original above."""
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    figure.suptitle(title)
+    (wave1, spec1), (wave2, spec2) = figure.subplots(2, 2, sharex=True)
+    seconds = np.arange(len(original)) / sample_rate
+    limit = 1.05 * max(np.abs(original).max(), np.abs(decoded).max(), 1e-3)
+    for axes, signal, name in ((wave1, original, "original"), (wave2, decoded, "decoded")):
+        axes.plot(seconds, signal, lw=0.3)
+        axes.set(title=name, ylabel="amplitude", ylim=(-limit, limit))
+    top = decibels(original).max()
+    for axes, signal, name in ((spec1, original, "original"), (spec2, decoded, "decoded")):
+        image = _spectrogram(axes, signal, sample_rate, top)
+        axes.set(title=name, ylabel="frequency (kHz)")
+    figure.colorbar(image, ax=(spec1, spec2), label="level (dB)")
+    for axes in (wave2, spec2):
+        axes.set_xlabel("time (s)")
+    _save(figure, path)
+
+
+def decibels(signal: np.ndarray) -> np.ndarray:
+    """signal (T,) -> levels in dB (To,F); no lower than -120."""
+    x = np.pad(signal, WINDOW // 2)[None]
+    magnitude = np.abs(spectrum(x, WINDOW, WINDOW // 4, hann(WINDOW, x, normalized=False)))[0]
+    return 20 * np.log10(np.maximum(magnitude, 1e-6))
+
+
+def _spectrogram(axes: Axes, signal: np.ndarray, sample_rate: int, top: float) -> Any:
+    extent = (0, len(signal) / sample_rate, 0, sample_rate / 2000)
+    return axes.imshow(
+        decibels(signal).T, origin="lower", aspect="auto", extent=extent, vmin=top - RANGE_DB, vmax=top, cmap="magma"
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with write_atomically(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,0 +1,187 @@
+"""A run: a folder that holds all of a training, and the loop that fills it.
+
+config.json           the model, the recipe and the data
+log.jsonl             a line for every few steps, and one for each validation
+curves.png            the same as a picture
+checkpoints/          the newest few states, to go on from [training.checkpoint]
+samples/              clips of the validation set: wav files, and pictures with the original above the decoded
+model.safetensors     averaged weights, which `minicodec.load` takes from the folder; none before the
+                      quantizer has learned
+"""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicodec import audio
+from minicodec.codec.pretrained import RUN_MODEL
+from minicodec.errors import InputError
+from minicodec.files import write_atomically
+from minicodec.training import checkpoint, config as configuration, report, validation
+from minicodec.training.config import RunConfig
+from minicodec.training.data import AudioFolder, Prefetcher
+from minicodec.training.progress import Progress
+from minicodec.training.trainer import DivergedError, Trainer
+
+SAMPLES = 2  # validation clips written as wav
+
+
+class Run:
+    """The training in a folder. Made by `start` or `resume`; `train` goes on to the last step."""
+
+    def __init__(self, folder: Path, config: RunConfig, data: AudioFolder):
+        self.folder, self.config, self.data = folder, config, data
+        self.trainer = Trainer(config)
+        clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
+        self.clips = np.stack([clip for _, clip in clips])
+        self.checkpoints = folder / "checkpoints"
+        self._sums: dict[str, float] = {}
+        self._summed = 0
+
+    def train(self) -> bool:
+        """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
+
+        InputError: the training diverged, and which checkpoint is the last good one.
+        """
+        settings, trainer = self.config.training, self.trainer
+        if trainer.step >= settings.steps:
+            return True
+        audio_seconds = settings.batch * settings.seconds
+        with (
+            Progress(settings.steps, trainer.step, audio_seconds) as progress,
+            Prefetcher(lambda step: self.data.batch(step, settings.batch), trainer.step) as batches,
+            _interruptible() as interrupted,
+        ):
+            for x in batches:
+                try:
+                    figures = trainer.update(x)
+                except DivergedError as error:
+                    raise InputError(f"{self.folder}: {error}; {self._last_good()}") from error
+                progress.update({name: figures[name] for name in ("l1", "mel", "commitment")})
+                self._log(figures, progress)
+                last = trainer.step == settings.steps
+                if last or trainer.step % settings.validate_every == 0:
+                    progress.print(f"step {trainer.step}: {self._validate()}")
+                if last or interrupted.is_set() or trainer.step % settings.checkpoint_every == 0:
+                    self._save()
+                if last or interrupted.is_set():
+                    return last
+        raise AssertionError("batches do not end")
+
+    def _log(self, figures: dict[str, float], progress: Progress) -> None:
+        """Every so many steps, write the means of what came since the last line."""
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._summed += 1
+        if self.trainer.step % self.config.training.log_every == 0:
+            means = {name: total / self._summed for name, total in self._sums.items()}
+            self._write_line(means | {"steps_per_second": 1 / progress.seconds_per_step})
+            self._sums, self._summed = {}, 0
+
+    def _write_line(self, figures: dict[str, Any]) -> None:
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": self.trainer.step} | figures) + "\n")
+
+    def _validate(self) -> str:
+        """Measure and log the averaged weights, write samples and curves; what to print about it."""
+        codec = self.trainer.averaged_codec()
+        figures, decoded = validation.validate(codec, self.clips, self.trainer.mel_loss)
+        self._write_line(figures)
+        report.curves(report.read_log(self.folder / "log.jsonl"), self.folder / "curves.png")
+        rate = list(figures["rates"])[-1]
+        label = rate if rate == "unquantized" else f"{rate}kbps"
+        samples = self.folder / "samples" / f"step-{self.trainer.step:08d}"
+        samples.mkdir(parents=True, exist_ok=True)
+        for i, (clip, result) in enumerate(zip(self.clips[:SAMPLES], decoded[:SAMPLES], strict=True), start=1):
+            audio.write(samples / f"clip{i}_original.wav", clip.T, codec.sample_rate, overwrite=True)
+            audio.write(samples / f"clip{i}_{label}.wav", result.T, codec.sample_rate, overwrite=True)
+            title = f"validation clip {i}, step {self.trainer.step}, {label}"
+            picture = samples / f"clip{i}_{label}.png"
+            report.comparison(clip.mean(axis=1), result.mean(axis=1), codec.sample_rate, picture, title)
+        return validation.summary(figures)
+
+    def _save(self) -> None:
+        trainer = self.trainer
+        checkpoint.save(self.checkpoints, trainer.step, trainer.state(), self.config.training.keep)
+        if trainer.codec.quantizer.ready == trainer.codec.quantizer.levels:
+            trainer.averaged_codec().save(self.folder / RUN_MODEL, overwrite=True)
+
+    def _last_good(self) -> str:
+        saved = checkpoint.in_folder(self.checkpoints)
+        advice = "a lower lr often helps"
+        return (
+            f"the last good checkpoint is {saved[-1]}; {advice}" if saved else f"there is no checkpoint yet; {advice}"
+        )
+
+
+def start(folder: Path, config: RunConfig) -> Run:
+    """A new run. InputError: the folder is not empty, or there is no audio to train on."""
+    if (folder / "config.json").exists():
+        raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is not an empty folder")
+    run = Run(folder, config, _data(config))
+    run.checkpoints.mkdir(parents=True)
+    config.save(folder / "config.json")
+    return run
+
+
+def resume(folder: Path, steps: int | None = None) -> Run:
+    """The run in a folder, as it was at its newest checkpoint; optionally to end at another step.
+
+    What was logged after that checkpoint is removed, since it will be logged again. InputError: no run, or damaged.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: is no training run (it has no config.json)")
+    config = configuration.load(folder / "config.json")
+    if steps is not None:
+        config = configuration.with_steps(config, steps)
+        config.save(folder / "config.json")
+    run = Run(folder, config, _data(config))
+    run.checkpoints.mkdir(exist_ok=True)
+    checkpoint.remove_unfinished(run.checkpoints)
+    saved = checkpoint.in_folder(run.checkpoints)
+    if saved:
+        step, state = checkpoint.load(saved[-1])
+        try:
+            run.trainer.restore(step, state)
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{saved[-1]}: does not fit {folder / 'config.json'}: {error}") from error
+    log = folder / "log.jsonl"
+    if log.exists():
+        kept = [line for line in report.read_log(log) if line["step"] <= run.trainer.step]
+        with write_atomically(log, overwrite=True) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    return run
+
+
+def _data(config: RunConfig) -> AudioFolder:
+    return AudioFolder(
+        config.data,
+        sample_rate=config.model.sample_rate,
+        channels=config.model.channels,
+        seconds=config.training.seconds,
+        seed=config.training.seed,
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Within this block Ctrl-C sets the event instead of raising; a second Ctrl-C does what it always does."""
+    event = threading.Event()
+
+    def on_interrupt(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
