@@ -9,6 +9,8 @@ products of a layer all have this form: y from x and w, dx from dy and w, dw fro
 Padding is an op of its own, so windows here lie wholly inside x. Bias is `add`.
 """
 
+import math
+
 import numpy as np
 
 from minicodec.backend import Op, xp
@@ -57,7 +59,7 @@ def conv1d_backward(dy, saved, *, stride=1, dilation=1):
 conv1d = Op("conv1d", conv1d_forward, conv1d_backward)
 
 
-# Numba: a window of K frames is K·Ci numbers in a row, so the whole convolution is one product (ops/engine.py).
+# Numba: a window of K frames is K·Ci numbers in a row, so all of a convolution is one product (ops/engine.py).
 
 
 def conv1d_forward_numba(x, w, *, stride=1, dilation=1):
@@ -79,25 +81,30 @@ def conv1d_backward_numba(dy, saved, *, stride=1, dilation=1):
     return dx, correlate_dw(x, dy, len(w), stride, dilation)
 
 
-def steps(x, K, stride, dilation):
-    """Where the windows of x (B,T,C) lie: steps for the engine, and how many runs (taps) of how many numbers each."""
+def steps(x, stride, dilation):
+    """Where the windows of x (B,T,C) lie and where in a window its frames, for the engine."""
     _, T, C = x.shape
-    if dilation == 1:
-        return {"batch_step": T * C, "row_step": stride * C}, 1, K * C
-    return {"batch_step": T * C, "row_step": stride * C, "tap_step": dilation * C}, K, C
+    return {"batch_step": T * C, "row_step": stride * C, "tap_step": dilation * C}
 
 
 def correlate(x, w, To, stride, dilation):
-    """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), y[t] = Σ_k x[t·stride + k·dilation] w[k]."""
-    K, _, Co = w.shape
-    where, taps, P = steps(x, K, stride, dilation)
-    return multiply(x, w.reshape(taps, P, Co), np.empty((len(x), To, Co), np.float32), **where)
+    """x (B,T,Ci), w (K,Ci,*Co) -> y (B,To,N), N = ΠCo, y[t] = Σ_k x[t·stride + k·dilation] w[k]."""
+    B, T, Ci = x.shape
+    K, N = len(w), math.prod(w.shape[2:])
+    if N <= 2 and stride == 1 and 1 < K * N <= 16:
+        # So few columns leave most of a vector idle. Let every tap be a column, y[t] = Σ_k (x w[k])[t + k·dilation].
+        columns = w.reshape(K, Ci, N).swapaxes(0, 1).reshape(1, Ci, K * N)
+        products = multiply(x, columns, np.empty((B, T, K * N), np.float32), **steps(x, 1, 1)).reshape(B, T, K, N)
+        y = products[:, :To, 0].copy()
+        for k in range(1, K):
+            y += products[:, k * dilation : k * dilation + To, k]
+        return y
+    return multiply(x, w, np.empty((B, To, N), np.float32), **steps(x, stride, dilation))
 
 
 def correlate_dw(x, dy, K, stride, dilation):
     """x (B,T,Ci), dy (B,To,Co) -> dw (K,Ci,Co), dw[k] = Σ_b Σ_t x[t·stride + k·dilation]ᵀ dy[t]."""
-    where, taps, P = steps(x, K, stride, dilation)
-    return multiply_transposed(x, dy, taps=taps, P=P, **where).reshape(K, x.shape[2], dy.shape[2])
+    return multiply_transposed(x, dy, taps=K, P=x.shape[2], **steps(x, stride, dilation))
 
 
 def spread(x, w, To, stride, dilation):
@@ -114,11 +121,13 @@ def spread(x, w, To, stride, dilation):
     K, _, Co = w.shape
     J, Q = -(-K // stride), -(-To // stride)
     margin = (J - 1) * dilation
-    windows = np.zeros((B, margin + Q, Ci), np.float32)
-    windows[:, margin : margin + T] = x
-    phases = np.zeros((J * stride, Ci, Co), np.float32)
-    phases[:K] = w
-    phases = phases.reshape(J, stride, Ci, Co)[::-1].transpose(0, 2, 1, 3).reshape(J, Ci, stride * Co)
+    windows = x
+    if margin or Q > T:  # zeros stand for the frames before the first and after the last
+        windows = np.zeros((B, margin + Q, Ci), np.float32)
+        windows[:, margin : margin + T] = x
+    if K % stride:
+        w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), np.float32)])
+    phases = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2)
     return correlate(windows, phases, Q, 1, dilation).reshape(B, Q * stride, Co)[:, :To]
 
 

@@ -6,7 +6,8 @@ memory, and the next window begins stride·C numbers later. So a convolution IS 
     out[b, m, n] = Σ_p  x[b·batch_step + m·row_step + p] · w[p, n]          x as one flat run of numbers
 
 whose rows overlap: no copy ("im2col") spells them out. `multiply` computes it, `multiply_transposed` the gradient of
-w, and the ops name steps and weights. A dilated window is several runs, `tap_step` apart, added up tap by tap.
+w, and the ops name steps and weights. A row is given as K runs of P numbers (taps), `tap_step` apart; without dilation
+they touch and are one run, otherwise they are added up tap by tap.
 
 One fixed order. Every output is summed on its own, over blocks of DEPTH terms that begin at fixed places: p ascending
 inside a block, blocks ascending. (Blocks keep a panel of w in the cache, and sums of sums round less than one long
@@ -16,6 +17,8 @@ an audio file convolved in chunks gives the same bits as convolved whole. BLAS p
 Threads share out the outputs, never a sum. The compiled loops take addresses and check nothing; `multiply` and
 `multiply_transposed` are the only ways in, and they do. See ops/microkernel.py for the inner loop. float32 only.
 """
+
+import math
 
 import numba
 import numpy as np
@@ -36,22 +39,19 @@ tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
 def multiply(x, w, out, *, batch_step, row_step, tap_step=0):
     """x (*x), w (K,P,N), out (B,M,N): out[b,m] = Σ_k Σ_p x.flat[b·batch_step + m·row_step + k·tap_step + p] · w[k,p].
 
-    x and out are contiguous, w need not be. Returns out, every entry overwritten.
+    x and out are contiguous, w need not be, and its last axis may come as several. Returns out, all of it overwritten.
     """
     batches, rows, N = out.shape
-    taps, P, _ = w.shape
+    taps, P = w.shape[:2]
     _check("multiply", x, w, out, (taps, P, N), batch_step, row_step, tap_step)
+    if tap_step == P:
+        taps, P = 1, taps * P
     panels = -(-N // COLUMNS)
-    if N % COLUMNS == 0 and batches * rows <= FEW_ROWS:
-        w, w_row, w_panel = np.ascontiguousarray(w), N, COLUMNS
+    if batches * rows <= FEW_ROWS and N % COLUMNS == 0 and w.flags.c_contiguous:
+        w_row, w_panel = N, COLUMNS
     else:
-        packed = np.zeros((panels, taps * P, COLUMNS), np.float32)
-        whole = N // COLUMNS * COLUMNS
-        columns = w.reshape(taps * P, N)
-        packed[: N // COLUMNS] = columns[:, :whole].reshape(taps * P, -1, COLUMNS).transpose(1, 0, 2)
-        if whole < N:
-            packed[-1, :, : N - whole] = columns[:, whole:]
-        w, w_row, w_panel = packed, COLUMNS, taps * P * COLUMNS
+        w = _packed(w, N)
+        w_row, w_panel = COLUMNS, taps * P * COLUMNS
     threads = _threads(batches * rows * w.size)
     strip = max(8, min(STRIP // row_step, -(-rows // threads)) // ROWS) * ROWS
     tasks = batches * -(-rows // strip) * panels
@@ -73,6 +73,8 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     batches, rows, N = dy.shape
     dw = np.empty((taps, P, N), np.float32)
     _check("multiply_transposed", x, dw, dy, dw.shape, batch_step, row_step, tap_step)
+    if tap_step == P:
+        taps, P = 1, taps * P
     panels, tiles = -(-P // COLUMNS), -(-N // ROWS)
     threads = _threads(batches * rows * P * N)
     for k in range(taps):
@@ -82,7 +84,8 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
             _transposed_tasks(0, len(sums), *args)
         else:
             _transposed_parallel(threads, len(sums), *args)
-        dw[k] = sums.reshape(panels, tiles, ROWS, COLUMNS).transpose(0, 3, 1, 2).reshape(-1, tiles * ROWS)[:P, :N]
+        columns = sums.reshape(panels, tiles, ROWS, COLUMNS).transpose(0, 3, 1, 2).reshape(-1, tiles * ROWS)
+        dw.reshape(-1, P, N)[k] = columns[:P, :N]
     return dw
 
 
@@ -92,13 +95,23 @@ def _check(name, x, w, y, w_shape, batch_step, row_step, tap_step):
         raise ValueError(f"{name}: float32 only, got {x.dtype}, {w.dtype}, {y.dtype}")
     if not (x.flags.c_contiguous and y.flags.c_contiguous):
         raise ValueError(f"{name}: x and the outputs must be contiguous")
-    if w.shape != w_shape or 0 in w.shape or 0 in y.shape:
+    if (*w.shape[:2], math.prod(w.shape[2:])) != w_shape or 0 in w.shape or 0 in y.shape:
         raise ValueError(f"{name}: weights {w.shape} do not fit outputs {y.shape}")
     if min(batch_step, row_step, tap_step) < 0 or row_step == 0:
         raise ValueError(f"{name}: steps must be positive")
     last = (y.shape[0] - 1) * batch_step + (y.shape[1] - 1) * row_step + (w.shape[0] - 1) * tap_step + w.shape[1] - 1
     if last >= x.size:
         raise ValueError(f"{name}: the last row ends at number {last} of x, which has {x.size}")
+
+
+def _packed(w, N):
+    """w (K,P,*N) -> panels of COLUMNS columns, (N/COLUMNS, K, P, COLUMNS), zeros where the last one exceeds N."""
+    if w.shape[-1] % COLUMNS:
+        padded = np.zeros((*w.shape[:2], -(-N // COLUMNS) * COLUMNS), np.float32)
+        padded[..., :N] = w.reshape(*w.shape[:2], N)
+        w = padded
+    panels = w.reshape(*w.shape[:-1], -1, COLUMNS)  # a view, whatever w's strides, so that all is copied only once
+    return np.ascontiguousarray(np.moveaxis(panels, (0, 1), (-3, -2)))
 
 
 def _threads(multiplications):
