@@ -1,0 +1,108 @@
+"""A training that is killed and resumed ends in the same bytes as one that was left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.small_run import SETTINGS, make_audio
+
+STEPS = 28
+LAST = f"checkpoints/step-{STEPS:08d}.safetensors"
+
+
+def minicodec(*arguments):
+    """A child process of `minicodec`, in a group of its own."""
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from minicodec.cli import main; sys.exit(main())",
+        *map(str, arguments),
+    ]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out + err
+
+
+def steps_logged(run):
+    """The steps in a log that somebody may be writing to."""
+    if not (run / "log.jsonl").exists():
+        return []
+    lines = (run / "log.jsonl").read_text().split("\n")[:-1]
+    return [json.loads(line)["step"] for line in lines]
+
+
+def wait_for_step(process, run, step):
+    deadline = time.monotonic() + 120
+    while max(steps_logged(run), default=0) < step:
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def audio_folder(tmp_path_factory):
+    return make_audio(tmp_path_factory.mktemp("audio") / "chords")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(audio_folder, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    status, output = finish(minicodec(*new_run(audio_folder, run)))
+    assert status == 0, output
+    return run
+
+
+def new_run(audio_folder, run):
+    return ("train", "tiny_24khz", "--data", audio_folder, "--out", run, "--steps", STEPS, "--set", *SETTINGS)
+
+
+def same_result(run, uninterrupted):
+    """The final state, the model made of it, and a log without gaps or repetitions."""
+    for name in (LAST, "model.safetensors"):
+        assert (run / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+    assert steps_logged(run) == steps_logged(uninterrupted)
+
+
+def test_killed_three_times(audio_folder, uninterrupted, tmp_path):
+    """kill -9 at three random moments: in the warm-up, in k-means or after it, wherever in a step or a checkpoint."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)  # pytest shows it if the test fails
+    rng = np.random.default_rng(seed)
+    run = tmp_path / "killed"
+    process = minicodec(*new_run(audio_folder, run))
+    for step in np.sort(rng.integers(1, STEPS - 2, 3)):
+        wait_for_step(process, run, step)
+        time.sleep(rng.uniform(0, 0.1))
+        print("killed after step", step)
+        process.kill()
+        process.communicate()
+        process = minicodec("train", "--resume", run)
+    status, output = finish(process)
+    assert status == 0, output
+    same_result(run, uninterrupted)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(audio_folder, uninterrupted, tmp_path):
+    run = tmp_path / "stopped"
+    process = minicodec(*new_run(audio_folder, run))
+    wait_for_step(process, run, 9)
+    process.send_signal(signal.SIGINT)
+    status, output = finish(process)
+    assert status == 130
+    step = max(steps_logged(run))
+    assert output.endswith(f"stopped at step {step}, saved; go on with: minicodec train --resume {run}\n")
+    assert (run / f"checkpoints/step-{step:08d}.safetensors").exists()
+    assert 9 <= step < STEPS
+
+    status, output = finish(minicodec("train", "--resume", run))
+    assert status == 0, output
+    same_result(run, uninterrupted)
