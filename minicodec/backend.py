@@ -32,7 +32,9 @@ _active = ["numba"]
 class Op:
     """A differentiable operator: forward(*arrays, **attrs) -> (y, saved); backward(dy, saved, **attrs) -> grads.
 
-    The backward returns one gradient per input array, None for an input that has none (integer indices).
+    The backward returns one gradient per input array, None for an input that has none (integer indices). It may take
+    a keyword `needs`, one flag per input, and return None where the flag is False: a frozen weight's gradient costs as
+    much as the one that is wanted.
     """
 
     def __init__(self, name: str, forward: Callable[..., Any], backward: Callable[..., Any]):

@@ -31,6 +31,7 @@ For example, with y = a * b and L = y + a:
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Tensor:
     requires_grad  does the loss's gradient with respect to this matter? True for parameters and what comes of them
     grad           dL/d(this), filled in by `backward()` on leaves only; None until then
     parents        the Tensors it was computed from; empty for a leaf
-    send_back      dy -> the gradients of the parents; None for a leaf
+    send_back      (dy, which parents' gradients are needed) -> those gradients; None for a leaf
     """
 
     __slots__ = ("__weakref__", "data", "grad", "parents", "requires_grad", "send_back")
@@ -60,7 +61,7 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad: Any = None
         self.parents: tuple[Tensor, ...] = ()
-        self.send_back: Callable[[Any], Sequence[Any]] | None = None
+        self.send_back: Callable[[Any, tuple[bool, ...]], Sequence[Any]] | None = None
 
     def backward(self, dy: Any = None) -> None:
         """Add d<self, dy>/d(leaf) to `.grad` of every leaf that requires one (dy = 1 for a scalar loss)."""
@@ -162,7 +163,10 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Tensor:
     if _recording[-1] and any(t.requires_grad for t in tensors):
         result.requires_grad = True
         result.parents = tensors
-        result.send_back = lambda dy: backward(dy, saved, **attrs)
+        if "needs" in signature(backward).parameters:
+            result.send_back = lambda dy, needs: backward(dy, saved, needs=needs, **attrs)
+        else:
+            result.send_back = lambda dy, needs: backward(dy, saved, **attrs)
     return result
 
 
@@ -214,10 +218,11 @@ def grad(y: Tensor, xs: Sequence[Tensor], dy: Any = None) -> list[Any]:
     grads = {id(y): dy}
     for t in reversed(order):
         g = grads.get(id(t)) if id(t) in wanted else grads.pop(id(t), None)
-        if g is None or t.send_back is None or not any(id(p) in on_path for p in t.parents):
+        needs = tuple(p.requires_grad and id(p) in on_path for p in t.parents)
+        if g is None or t.send_back is None or not any(needs):
             continue
-        for p, dp in zip(t.parents, t.send_back(g), strict=True):
-            if dp is not None and p.requires_grad and id(p) in on_path:
+        for p, needed, dp in zip(t.parents, needs, t.send_back(g, needs), strict=True):
+            if needed and dp is not None:
                 grads[id(p)] = grads[id(p)] + dp if id(p) in grads else dp
     return [grads.get(id(x), xp(x.data).zeros_like(x.data)) for x in xs]
 

@@ -112,6 +112,26 @@ def test_only_the_way_to_the_wanted_is_swept():
         del OPS["probe"]
 
 
+def test_ops_hear_which_gradients_are_needed():
+    """The weights of a discriminator that judges for the generator: their gradients are not computed."""
+    heard = []
+
+    def backward(dy, saved, *, needs):
+        heard.append(needs)
+        return tuple(dy if needed else None for needed in needs)
+
+    probe = Op("probe", lambda a, b: (a + b, ()), backward)
+    try:
+        a, b, constant = leaf(1.0), leaf(2.0), Tensor(np.array(3.0))
+        grad(apply(probe, a, b), [b])
+        grad(apply(probe, a, constant), [a, constant])
+        apply(probe, a, b).backward()
+        assert heard == [(False, True), (True, False), (True, True)]
+        assert (a.grad, b.grad) == (1, 1)
+    finally:
+        del OPS["probe"]
+
+
 def test_detach_and_no_grad_cut_the_graph():
     x = leaf(2.0)
     assert grad(x * x.detach(), [x])[0] == 2

@@ -1,4 +1,4 @@
-"""Layers: Linear, Embedding, Conv1d, ConvTranspose1d, LSTM, LayerNorm.
+"""Layers: Linear, Embedding, norms, Conv1d, ConvTranspose1d, Conv2d, LSTM.
 
 Sequences are (B,T,C), channels last. Weights start as in PyTorch: uniform in ±1/sqrt(fan_in).
 """
@@ -67,16 +67,16 @@ class GroupNorm(Module):
 
 
 class _Convolution(Module):
-    """What Conv1d and ConvTranspose1d share: weights, in one of three parametrisations, and their norm.
+    """What the convolutions share: weights (taps...,Ci,Co), in one of three parametrisations, and their norm.
 
-    "none"             a weight (K,Ci,Co)
-    "weight_norm"      its direction v (K,Ci,Co) and length g apart: w = g v / ‖v‖ [Salimans16]
+    "none"             a weight
+    "weight_norm"      its direction v and length g apart: w = g v / ‖v‖ [Salimans16]
     "time_group_norm"  a weight, and GroupNorm with one group over the result
     """
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         *,
         fan_in: int,
         norm_axis: int,
@@ -91,16 +91,16 @@ class _Convolution(Module):
         w = _uniform(rng, shape, fan_in)
         self.norm_axis, self.causal = norm_axis, causal
         if norm == "weight_norm":
-            others = tuple(i for i in range(3) if i != norm_axis)
+            others = tuple(i for i in range(len(shape)) if i != norm_axis)
             self.weight_g = parameter(np.sqrt((w**2).sum(others, keepdims=True)))
             self.weight_v = parameter(w)
         else:
             self.weight = parameter(w)
-        self.bias = parameter(_uniform(rng, (shape[2],), fan_in))
-        self.norm = GroupNorm(shape[2]) if norm == "time_group_norm" else None
+        self.bias = parameter(_uniform(rng, (shape[-1],), fan_in))
+        self.norm = GroupNorm(shape[-1]) if norm == "time_group_norm" else None
 
     def effective_weight(self) -> Tensor:
-        """The weight (K,Ci,Co) that the convolution multiplies with."""
+        """The weight (taps...,Ci,Co) that the convolution multiplies with."""
         if hasattr(self, "weight_v"):
             return F.weight_norm(self.weight_v, self.weight_g, axis=self.norm_axis)
         return self.weight
@@ -180,6 +180,32 @@ class ConvTranspose1d(_Convolution):
         if self.norm is not None:
             y = self.norm(y)
         return y[:, self.trim_left : y.shape[1] - self.trim_right]
+
+
+class Conv2d(_Convolution):
+    """Convolution over time and frequency: x (B,T,F,Ci) -> y (B,ceil(T/st),ceil(F/sf),Co).
+
+    K = (Kt,Kf) odd, stride = (st,sf). Half a window of zeros stands on each side: (K-1)·dilation/2.
+    """
+
+    def __init__(
+        self,
+        Ci: int,
+        Co: int,
+        K: tuple[int, int],
+        *,
+        stride: tuple[int, int] = (1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        norm: str = "none",
+        rng: np.random.Generator,
+    ):
+        super().__init__((*K, Ci, Co), fan_in=K[0] * K[1] * Ci, norm_axis=3, norm=norm, causal=False, rng=rng)
+        self.stride, self.dilation = stride, dilation
+        self.padding = ((K[0] - 1) * dilation[0] // 2, (K[1] - 1) * dilation[1] // 2)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        w = self.effective_weight()
+        return F.conv2d(x, w, stride=self.stride, dilation=self.dilation, padding=self.padding) + self.bias
 
 
 class LSTM(Module):

@@ -1,0 +1,65 @@
+"""The loss balancer: weights that mean what they say [Defossez22, §3.4].
+
+In a weighted sum Σ λ_i L_i, the weight of a loss says little: a loss with large gradients rules whatever its λ. But all
+losses here see the decoder only through its output x̂. So take the gradient of each loss with respect to x̂,
+
+    g_i = dL_i/dx̂,
+
+divide it by its usual size, a moving average of ‖g_i‖, and add them up with their weights:
+
+    dx̂ = Σ_i  R · λ_i / Σλ · g_i / <‖g_i‖>
+
+Now λ_i / Σλ IS the share of loss i in the gradient that the decoder receives. Multiplying a loss by 1000 changes
+nothing. What flows back from x̂ into the networks is this dx̂, in one sweep for all losses together.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicodec.backend import xp
+from minicodec.tensor import Tensor, grad
+
+EPSILON = 1e-12
+
+
+class Balancer:
+    """Combines losses by their shares. weights: name -> λ; `norm` is R, the size of the combined gradient.
+
+    The average of n_1 ... n_t is Σ decay^(t-s) n_s / Σ decay^(t-s): unbiased from the first step on. A loss that is not
+    given at a step (an adversary that is held back) has no part in it, and its average waits.
+    """
+
+    def __init__(self, weights: Mapping[str, float], *, norm: float = 1.0, decay: float = 0.999):
+        self.weights, self.norm, self.decay = dict(weights), norm, decay
+        self.totals = dict.fromkeys(weights, 0.0)
+        self.counts = dict.fromkeys(weights, 0.0)
+
+    def __call__(self, losses: Mapping[str, Tensor], decoded: Tensor) -> tuple[Any, dict[str, float]]:
+        """Losses computed from `decoded` (B,T,C) -> the gradient to send back from it, and each loss's ‖g_i‖.
+
+        ‖g_i‖ is the mean over the batch of each item's Euclidean norm. KeyError: a loss without weight.
+        """
+        share = 1 / sum(self.weights[name] for name in losses)
+        combined, norms = xp(decoded.data).zeros_like(decoded.data), {}
+        for name, loss in losses.items():
+            (g,) = grad(loss, [decoded])
+            norms[name] = float(xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean())
+            self.totals[name] = self.totals[name] * self.decay + norms[name]
+            self.counts[name] = self.counts[name] * self.decay + 1
+            average = self.totals[name] / self.counts[name]
+            combined += g * (self.norm * self.weights[name] * share / (average + EPSILON))
+        return combined, norms
+
+    def state_dict(self) -> dict[str, Any]:
+        """totals.NAME and counts.NAME."""
+        arrays = {f"totals.{name}": np.asarray(value) for name, value in self.totals.items()}
+        return arrays | {f"counts.{name}": np.asarray(value) for name, value in self.counts.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; ValueError when it has other losses."""
+        if state.keys() != self.state_dict().keys():
+            raise ValueError(f"the balancer's state is of other losses: {', '.join(sorted(state))}")
+        for name in self.weights:
+            self.totals[name], self.counts[name] = float(state[f"totals.{name}"]), float(state[f"counts.{name}"])
