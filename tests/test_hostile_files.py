@@ -123,7 +123,7 @@ def test_bad_ecdc_files_are_refused(command, case, packets, model, tmp_path, cap
 @pytest.mark.parametrize("name", OTHER_MODELS)
 def test_files_of_another_model_are_refused_and_the_name_in_them_opens_nothing(name, model, tmp_path, capsys):
     file = tmp_path / "other.ecdc"
-    file.write_bytes(ecdc(m=name))
+    file.write_bytes(ecdc(m=name, payload=b"of another size"))
     argv = ["decode", file, tmp_path / "out.wav"]
     refused(capsys, [*argv, "-m", model], named=file, reason=f"by the model {name}", folder=tmp_path)
     refused(capsys, argv, named=file, reason="say with -m", folder=tmp_path)
@@ -178,6 +178,18 @@ def test_files_that_are_missing_or_in_the_way_are_named(model, tmp_path, capsys)
         refused(capsys, [*argv, "-m", missing], named=missing, reason="no such model", folder=tmp_path)
     refused(capsys, ["info", missing], named=missing, reason="no such model", folder=tmp_path)
     refused(capsys, ["encode", good, tmp_path / "o.ecdc"], named=good, reason="say with -m", folder=tmp_path)
+
+
+def test_no_work_is_done_for_an_output_that_cannot_be_written(model, tmp_path, capsys, monkeypatch):
+    def work(*args):
+        raise AssertionError("in vain")
+
+    there = {"encode": tmp_path / "there.ecdc", "decode": tmp_path / "there.wav"}
+    monkeypatch.setattr("minicodec.audio.read", work)
+    monkeypatch.setattr("minicodec.load", work, raising=False)
+    for command, out in there.items():
+        out.write_bytes(b"precious")
+        refused(capsys, [command, out, out, "-m", model], named=out, reason="exists already", folder=tmp_path)
 
 
 # Runs each command line of a JSON list and prints, for each, its status and the peak memory of the process so far,

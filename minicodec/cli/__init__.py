@@ -7,7 +7,6 @@ Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by C
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -59,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("minicodec: interrupted", file=sys.stderr)
         return 130
     except OSError as error:  # on files they are InputErrors by now: this is stdout, gone (as by `| head`) or full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries, and fails, again at exit
         if isinstance(error, BrokenPipeError):
             return 141
         print(f"minicodec: {one_line(error)}", file=sys.stderr)
