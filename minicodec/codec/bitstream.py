@@ -209,7 +209,7 @@ def unpack_bits(packed: np.ndarray, bits: int, count: int) -> np.ndarray:
         as_bits = np.zeros((len(block), 16), np.uint8)
         first = start * bits // 8
         as_bits[:, :bits] = np.unpackbits(packed[first:], count=len(block) * bits, bitorder="little").reshape(-1, bits)
-        block[:] = np.packbits(as_bits, axis=1, bitorder="little").view("<u2")[:, 0]
+        block[:] = np.packbits(as_bits, bitorder="little").view("<u2")
     return values
 
 
