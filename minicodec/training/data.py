@@ -8,7 +8,7 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,8 +74,6 @@ class AudioFolder:
         self.train, self.valid = _split(files, valid_share)
         if len(files) == 1:
             self._notice(f"{files[0].path}: the only file, so it serves for training and for validation")
-        durations = np.array([file.seconds for file in self.train])
-        self._chances = durations / durations.sum()
 
     def batch(self, step: int, size: int) -> np.ndarray:
         """(size,T,C) float32: random crops of training files, T = seconds·sample_rate, the same for the same step.
@@ -85,7 +83,18 @@ class AudioFolder:
         that has become unreadable.
         """
         rng = np.random.default_rng([self.seed, step])
-        return np.stack([self._draw(rng) for _ in range(size)])
+        return np.stack([self.draw(rng, self.train)[1] for _ in range(size)])
+
+    def draw(self, rng: np.random.Generator, files: Sequence[AudioFile]) -> tuple[AudioFile, np.ndarray]:
+        """A random crop (T,C) of one of these files, and the file; see `batch`."""
+        durations = np.array([file.seconds for file in files])
+        for _ in range(1 + REDRAWS):
+            file = files[rng.choice(len(files), p=durations / durations.sum())]
+            last = file.frames - int(self.length * file.sample_rate / self.sample_rate)
+            crop = self._crop(file, int(rng.integers(max(0, last) + 1)), self.length)
+            if _rms(crop) > SILENCE:
+                break
+        return file, crop
 
     def valid_clips(self, count: int, seconds: float) -> list[tuple[str, np.ndarray]]:
         """[(name, (T,C) float32), ...]: the loudest of some excerpts of each of `count` validation files, or fewer.
@@ -101,15 +110,6 @@ class AudioFolder:
             excerpts = [self._crop(file, int(place), length) for place in places]
             clips.append((file.name, max(excerpts, key=_rms)))
         return clips
-
-    def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        for _ in range(1 + REDRAWS):
-            file = self.train[rng.choice(len(self.train), p=self._chances)]
-            last = file.frames - int(self.length * file.sample_rate / self.sample_rate)
-            crop = self._crop(file, int(rng.integers(max(0, last) + 1)), self.length)
-            if _rms(crop) > SILENCE:
-                break
-        return crop
 
     def _crop(self, file: AudioFile, start: int, length: int) -> np.ndarray:
         """(length,C) from sample `start` of the file on, in its own rate; zeros where the file has ended."""

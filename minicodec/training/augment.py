@@ -1,0 +1,120 @@
+"""More sounds than the files hold: mixing of sources, gain, reverb [Defossez22, §4.1].
+
+A training example is one source (probability 0.64), a mix of two (0.24), or of three that are not music (0.12). Each
+source is brought to one level by its file's RMS, sometimes put into a room, and played at a random gain. Examples that
+clip are rejected and drawn anew.
+
+As in `data`, batch(step, size) is a pure function of folder, seed and step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import oaconvolve
+
+from minicodec import audio
+from minicodec.training.data import SILENCE, AudioFile, AudioFolder
+
+AUGMENTATION = 3  # stream of random numbers, beside the trainer's
+LEVEL = 10 ** (-24 / 20)  # RMS that a file is brought to. The paper gives none; speech then peaks near -6 dBFS
+REDRAWS = 10  # clipping examples; then the last one is scaled down
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """enabled: all of it, or plain crops. two, three: probabilities of mixes. Gains in dB, decay times in seconds.
+
+    reverb      probability of a room for each source, music on its own excepted
+    rt60        shortest and longest time in which a room's reverb decays by 60 dB
+    """
+
+    enabled: bool = False
+    two: float = 0.24
+    three: float = 0.12
+    gain: tuple[float, ...] = (-10.0, 6.0)
+    reverb: float = 0.2
+    rt60: tuple[float, ...] = (0.3, 1.3)
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("two", "three", "reverb") if not 0 <= getattr(self, name) <= 1]
+        if self.two + self.three > 1:
+            wrong.append("two + three")
+        if len(self.gain) != 2 or not self.gain[0] <= self.gain[1]:
+            wrong.append("gain")
+        if len(self.rt60) != 2 or not 0 < self.rt60[0] <= self.rt60[1]:
+            wrong.append("rt60")
+        if wrong:
+            raise ValueError(f"augment: {', '.join(wrong)} cannot be used")
+
+
+class AugmentedFolder:
+    """Augmented crops of the training files of an AudioFolder.
+
+    Music is what lies in a folder whose name contains "music". Where all is music, three sources are of all files.
+    """
+
+    def __init__(self, folder: AudioFolder, config: AugmentationConfig):
+        self.folder, self.config = folder, config
+        self._others = [file for file in folder.train if not is_music(file)] or folder.train
+        self._levels: dict[str, float] = {}
+
+    def batch(self, step: int, size: int) -> np.ndarray:
+        """(size,T,C) float32 in [-1,1]. InputError names a file that has become unreadable."""
+        rng = np.random.default_rng([self.folder.seed, step, AUGMENTATION])
+        return np.stack([self._example(rng) for _ in range(size)])
+
+    def _example(self, rng: np.random.Generator) -> np.ndarray:
+        two, three = self.config.two, self.config.three
+        for _ in range(1 + REDRAWS):
+            count = rng.choice([1, 2, 3], p=[1 - two - three, two, three])
+            files = self._others if count == 3 else self.folder.train
+            mix = np.sum([self._source(rng, files, alone=count == 1) for _ in range(count)], axis=0)
+            peak = np.abs(mix).max()
+            if peak <= 1:
+                return mix
+        return mix / peak
+
+    def _source(self, rng: np.random.Generator, files: list[AudioFile], *, alone: bool) -> np.ndarray:
+        """One source (T,C) at its level, perhaps in a room, at a random gain."""
+        file, crop = self.folder.draw(rng, files)
+        crop = crop * np.float32(LEVEL / self._level(file))
+        if not (alone and is_music(file)) and rng.random() < self.config.reverb:
+            shortest, longest = self.config.rt60
+            crop = reverberate(crop, room(rng.uniform(shortest, longest), self.folder.sample_rate, rng))
+        lowest, highest = self.config.gain
+        return crop * np.float32(10 ** (rng.uniform(lowest, highest) / 20))
+
+    def _level(self, file: AudioFile) -> float:
+        """RMS of the whole file, measured when it is first drawn. It is a property of the file: no state to save."""
+        if file.name not in self._levels:
+            energy = samples = 0.0
+            for block in audio.blocks(file.path, 1 << 16):
+                energy += float(np.square(block, dtype=np.float64).sum())
+                samples += block.size
+            self._levels[file.name] = max(float(np.sqrt(energy / samples)), SILENCE)
+        return self._levels[file.name]
+
+
+def is_music(file: AudioFile) -> bool:
+    """Does the file lie in a folder for music?"""
+    return any("music" in part.lower() for part in file.name.split("/")[:-1])
+
+
+def room(rt60: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """An impulse response (n,): the direct sound, a short silence, then noise that decays by 60 dB in rt60 seconds.
+
+    Its energy is 1, so that reverb does not change how loud noise is; the direct sound has 0 to 10 dB more energy
+    than the reverb.
+    """
+    t = np.arange(round(rt60 * sample_rate)) / sample_rate
+    tail = rng.normal(size=len(t)) * 10 ** (-3 * t / rt60)
+    tail[t < rng.uniform(0.005, 0.03)] = 0
+    tail /= np.linalg.norm(tail)
+    tail *= 10 ** (-rng.uniform(0, 10) / 20)
+    tail[0] = 1
+    return tail / np.linalg.norm(tail)
+
+
+def reverberate(x: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """x (T,C) as heard in a room with this impulse response (n,): (T,C), the end of the reverb cut off."""
+    return oaconvolve(x, response[:, None].astype(x.dtype), axes=0)[: len(x)]
