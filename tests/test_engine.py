@@ -174,6 +174,24 @@ def test_multiply_transposed_refuses_what_would_leave_its_arrays():
             multiply_transposed(**{**good, **change})
 
 
+def test_a_block_is_read_in_place_only_if_it_ends_inside():
+    """10 rows of 16 numbers, 20 apart, from number 5 on, end at number 5 + 9·20 + 16 = 201."""
+    assert engine._in_place(201, 5, 20, 10, 16)
+    assert not engine._in_place(200, 5, 20, 10, 16)
+    assert not engine._in_place(10**6, 5, engine.NEAR + 1, 10, 16)
+
+
+def test_arrays_that_may_only_be_read(rng):
+    """Weights and signals mapped from files cannot be written, and need not be."""
+    x, w, dy = normal(rng, 1, 70, 5), normal(rng, 1, 5, COLUMNS), normal(rng, 1, 70, COLUMNS)
+    for a in (x, w, dy):
+        a.flags.writeable = False
+    y = multiply(x, w, np.empty((1, 70, COLUMNS), np.float32), batch_step=0, row_step=5)
+    assert_close(y[0], x[0].astype(np.float64) @ w[0])
+    dw = multiply_transposed(x, dy, taps=1, P=5, batch_step=0, row_step=5)
+    assert_close(dw[0], x[0].astype(np.float64).T @ dy[0])
+
+
 # One fixed order: the same bits.
 
 

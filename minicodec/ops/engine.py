@@ -146,9 +146,8 @@ def _multiply_tasks(first, last, x, w, out, sizes, x_steps, w_steps):
             for p in range(0, P, DEPTH):
                 a = x + 4 * (b * batch_step + m_first * row_step + k * tap_step + p)
                 w_block = w + 4 * (panel * w_panel + (k * P + p) * w_row)
-                _strip_times_panel(
-                    half, m_last - m_first, a, row_step, w_block, w_row, min(DEPTH, P - p), c, c_row, add
-                )
+                count = min(DEPTH, P - p)
+                _strip_times_panel(half, m_last - m_first, a, row_step, w_block, w_row, count, c, c_row, add)
                 add = 1
         if not fits:
             for m in range(m_first, m_last):
