@@ -9,7 +9,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli.decode import read_start, read_whole
 from minicodec.codec.bitstream import MAGIC, Layout, unpack
-from minicodec.codec.config import PRESETS, from_dict, preset
+from minicodec.codec.config import PRESETS, preset
 from minicodec.errors import InputError
 
 
@@ -101,9 +101,7 @@ def preset_layout(model: str, path: Path) -> Layout:
     name = model.split("-")[0]
     if name not in PRESETS:
         raise InputError(f"{path}: was encoded by the model {model}; say with -m where to find it")
-    values = preset(name)
-    values.pop("training", None)
-    return from_dict(values, name).layout
+    return preset(name).layout
 
 
 def starts_with_magic(path: Path) -> bool:

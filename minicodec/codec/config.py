@@ -91,8 +91,15 @@ def from_dict(values: Mapping[str, Any], name: str) -> CodecConfig:
         raise InputError(f"{name}: {error}") from None
 
 
-def preset(name: str) -> dict[str, Any]:
-    """The values of a preset's TOML file, its training recipe included. InputError lists the presets there are."""
+def preset(name: str) -> CodecConfig:
+    """The configuration of a preset. InputError lists the presets there are."""
+    values = preset_values(name)
+    values.pop("training", None)
+    return from_dict(values, name)
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """All that a preset's TOML file says, the recipe in its table [training] included. InputError: no such preset."""
     if name not in PRESETS:
         raise InputError(f"{name}: no such preset; there are {', '.join(PRESETS)}")
     return tomllib.loads((files("minicodec.codec") / "presets" / f"{name}.toml").read_text(encoding="utf-8"))

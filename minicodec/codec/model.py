@@ -98,7 +98,9 @@ class Codec(Module):
         if not np.isfinite(wav).all():
             raise ValueError("the waveform has samples that are not finite numbers")
         levels = self.config.levels(kbps)
-        return [self._encode_chunk(wav[:, start:stop], levels) for start, stop in self._chunks(wav.shape[1])]
+        lengths = self.config.layout.chunk_lengths(wav.shape[1])
+        stride = self.config.chunk_stride or 0
+        return [self._encode_chunk(wav[:, i * stride : i * stride + n], levels) for i, n in enumerate(lengths)]
 
     def _encode_chunk(self, wav: np.ndarray, levels: int) -> Chunk:
         scale = None
@@ -109,14 +111,6 @@ class Codec(Module):
         with no_grad():
             z = self.encoder(Tensor(x)).data
         return Chunk(self.quantizer.encode(z[0], levels).astype(np.int16), scale)
-
-    def _chunks(self, T: int) -> list[tuple[int, int]]:
-        """(start, stop) of the chunks of T samples."""
-        if self.config.chunk_samples is None:
-            return [(0, T)]
-        assert self.config.chunk_stride is not None
-        starts = range(0, T, self.config.chunk_stride)
-        return [(start, min(start + self.config.chunk_samples, T)) for start in starts]
 
     def decode(self, chunks: list[Chunk], length: int | None = None) -> np.ndarray:
         """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover)."""
@@ -178,9 +172,7 @@ def overlap_add(wavs: list[np.ndarray], stride: int) -> np.ndarray:
 
 def build(preset: str, seed: int = 0) -> Codec:
     """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz."""
-    values = configuration.preset(preset)
-    values.pop("training", None)
-    return Codec(configuration.from_dict(values, preset), seed=seed)
+    return Codec(configuration.preset(preset), seed=seed)
 
 
 def load_safetensors(path: str | PathLike[str]) -> Codec:

@@ -35,9 +35,10 @@ def load(path: str | PathLike[str]) -> Codec:
 def decompress(packet: bytes, codec: Codec | None = None, source: str = "packet") -> tuple[np.ndarray, int]:
     """The bytes of an .ecdc file -> (waveform (C,T) float32, sample rate).
 
-    Without a codec, the model that the file names is looked for with `load`. InputError, beginning with `source`,
-    for bytes that are no such file.
+    InputError, beginning with `source`, for bytes that are no such file, and without a codec: the name in the file is
+    somebody else's word, and not to be opened as a path.
     """
     if codec is None:
-        codec = load(bitstream.read_header(packet, source)[0].model)
+        model = bitstream.read_header(packet, source)[0].model
+        raise InputError(f"{source}: needs the model {model}: load it, and pass it as codec")
     return codec.decompress(packet, source), codec.sample_rate

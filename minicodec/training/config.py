@@ -78,6 +78,8 @@ class TrainingConfig:
         wrong += [name for name in ("seconds", "valid_seconds", "lr") if not getattr(self, name) > 0]
         wrong += [name for name in ("ema", "unquantized") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name in ("warmup_steps", "seed") if getattr(self, name) < 0]
+        if any(window < 32 or window % 4 for window in self.loss.mel_windows):
+            raise ValueError(f"loss.mel_windows = {self.loss.mel_windows} cannot be used: multiples of 4, from 32 on")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             wrong.append("betas")
         if wrong:
@@ -114,7 +116,7 @@ def load(path: Path) -> RunConfig:
 
 def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
-    model = codec_config.preset(preset)
+    model = codec_config.preset_values(preset)
     training = model.pop("training", {})
     if model["name"] in PUBLISHED:  # that name means the published weights, which these will not be
         model["name"] += "_retrained"

@@ -5,9 +5,7 @@ import pytest
 
 from minicodec import build
 from minicodec.codec.bitstream import Chunk
-from minicodec.codec.config import from_dict, preset
 from minicodec.codec.convert import from_encodec
-from minicodec.codec.model import Codec
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, grad
 
@@ -122,7 +120,7 @@ def test_overlap_add_and_scales_of_the_48khz_model(rng):
     torch.manual_seed(0)
     official = OFFICIAL["encodec_48khz"](pretrained=False).eval()
     official.set_target_bandwidth(6.0)
-    codec = Codec(from_dict({k: v for k, v in preset("encodec_48khz").items() if k != "training"}, "test"))
+    codec = build("encodec_48khz")
     codec.load_state_dict(from_encodec({k: v.detach().numpy() for k, v in official.state_dict().items()}))
     codec.quantizer.codebooks[:] = rng.normal(size=codec.quantizer.codebooks.shape)
     with torch.no_grad():
