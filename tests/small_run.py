@@ -6,7 +6,7 @@ import soundfile
 SETTINGS = [
     "seanet.filters=4", "seanet.latent=8", "quantizer.levels=2", "quantizer.entries=16", "bandwidths=[0.3,0.6]",
     "batch=2", "seconds=0.25", "warmup_steps=6", "lr=3e-3", "loss.mel_windows=[128,512]",
-    "checkpoint_every=4", "validate_every=12", "valid_clips=1", "valid_seconds=0.25", "log_every=1",
+    "checkpoint_every=4", "validate_every=14", "valid_clips=1", "valid_seconds=0.25", "log_every=1",
 ]  # fmt: skip
 
 

@@ -61,13 +61,14 @@ class Trainer:
         DivergedError: they cannot be used; then no weight has changed.
         """
         weights, original = self.config.loss, Tensor(x)
-        decoded, commitment = self._forward(x, self.levels())
-        l1, mel = F.l1_loss(decoded, original), self.mel_loss(original, decoded)
-        loss = l1 * weights.l1 + mel * weights.mel + commitment * weights.commitment
-        self.codec.zero_grad()
-        loss.backward()
-        losses = {"loss": loss, "l1": l1, "mel": mel, "commitment": commitment}
-        figures = {name: float(value) for name, value in losses.items()} | {"gradient": self._gradient_norm()}
+        with np.errstate(over="ignore", invalid="ignore"):  # no warnings: _check says it, once
+            decoded, commitment = self._forward(x, self.levels())
+            l1, mel = F.l1_loss(decoded, original), self.mel_loss(original, decoded)
+            loss = l1 * weights.l1 + mel * weights.mel + commitment * weights.commitment
+            self.codec.zero_grad()
+            loss.backward()
+            losses = {"loss": loss, "l1": l1, "mel": mel, "commitment": commitment}
+            figures = {name: float(value) for name, value in losses.items()} | {"gradient": self._gradient_norm()}
         self._check(figures)
 
         self.optimizer.step()

@@ -1,0 +1,236 @@
+"""The trainer: it learns, it stops when it must, it takes the settings it is given, and writes the run's folder."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+import minicodec
+from minicodec.cli import main
+from minicodec.errors import InputError
+from minicodec.training import checkpoint, config, report, run as runs
+from minicodec.training.trainer import DivergedError, Trainer
+from tests.small_run import SETTINGS, make_audio
+
+
+@pytest.fixture
+def audio_folder(tmp_path):
+    return make_audio(tmp_path / "audio")
+
+
+@pytest.fixture
+def trainer():
+    return Trainer(config.from_preset("tiny_24khz", "nowhere", SETTINGS))
+
+
+def tone(B=2, T=6000, amplitude=0.3):
+    return (amplitude * np.sin(2 * np.pi * 440 / 24_000 * np.arange(T, dtype=np.float32)))[None, :, None].repeat(B, 0)
+
+
+def test_loss_falls_on_a_tone(trainer):
+    """To less than half, with and without quantizer; and then both codebooks have been initialised."""
+    losses = [trainer.update(tone())["loss"] for _ in range(40)]
+    assert trainer.codec.quantizer.ready == 2
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 2
+
+
+def test_no_quantizer_in_the_warm_up(trainer):
+    for _ in range(6):
+        assert trainer.levels() == 0
+        assert trainer.update(tone())["commitment"] == 0
+    assert not trainer.codec.quantizer.counts.any()
+    assert trainer.levels() == 2  # k-means for all of them
+    while trainer.codec.quantizer.ready < 2:
+        trainer.update(tone())
+    drawn = set()
+    for _ in range(20):
+        drawn.add(trainer.levels())
+        trainer.step += 1
+    assert drawn == {1, 2}  # 0.3 and 0.6 kbps
+
+
+def test_a_share_of_batches_is_unquantized():
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", [*SETTINGS, "unquantized=0.25", "warmup_steps=0"]))
+    trainer.codec.quantizer.updates[:] = 1
+    drawn = []
+    for trainer.step in range(2000):
+        drawn.append(trainer.levels())
+    assert np.mean(np.array(drawn) == 0) == pytest.approx(0.25, abs=0.05)  # five standard errors
+
+
+def test_average_follows_the_weights(trainer):
+    first = [p.data.copy() for p in trainer.codec.parameters()]
+    trainer.update(tone())
+    for start, p, mean in zip(first, trainer.codec.parameters(), trainer.average.parameters(), strict=True):
+        np.testing.assert_allclose(mean.data, 0.99 * start + 0.01 * p.data, rtol=1e-4, atol=1e-7)
+
+
+def test_averaged_codec_has_the_newest_codebooks(trainer):
+    for _ in range(12):
+        trainer.update(tone())
+    averaged = trainer.averaged_codec()
+    np.testing.assert_array_equal(averaged.quantizer.codebooks, trainer.codec.quantizer.codebooks)
+    assert averaged.quantizer.ready == 2
+
+
+@pytest.mark.parametrize("steps", [3, 7, 12])  # in the warm-up, with vectors waiting for k-means, after it
+def test_restored_trainer_goes_on_alike(trainer, steps, tmp_path):
+    for _ in range(steps):
+        trainer.update(tone())
+    path = checkpoint.save(tmp_path, trainer.step, trainer.state(), keep=1)
+    other = Trainer(config.from_preset("tiny_24khz", "nowhere", [*SETTINGS, "seed=0"]))
+    other.restore(*checkpoint.load(path))
+    assert trainer.update(tone()) == other.update(tone())
+    a, b = (checkpoint.save(tmp_path, n, t.state(), keep=2).read_bytes() for n, t in ((1, trainer), (1, other)))
+    assert a == b
+
+
+def test_nan_stops_before_any_weight_changes(trainer):
+    trainer.update(tone())
+    before = {name: array.copy() for name, array in trainer.codec.state_dict().items()}
+    x = tone()
+    x[1, 100] = np.nan
+    with pytest.raises(DivergedError, match=r"^step 2: not a finite number among loss nan, l1 nan"):
+        trainer.update(x)
+    for name, array in trainer.codec.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_exploding_loss_stops(trainer):
+    for _ in range(5):
+        trainer.update(tone())
+    with pytest.raises(DivergedError, match=r"^step 6: the loss was about .* and has exploded: loss "):
+        trainer.update(tone(amplitude=1e5))
+
+
+def test_divergence_names_step_loss_and_checkpoint(audio_folder, tmp_path, capsys, monkeypatch):
+    """One line and exit status 2, through the command line; the NaN appears in the data of step 7."""
+    original = runs.AudioFolder.batch
+
+    def poisoned(self, step, size):
+        return original(self, step, size) * (np.float32(np.nan) if step == 6 else np.float32(1))
+
+    monkeypatch.setattr(runs.AudioFolder, "batch", poisoned)
+    folder = tmp_path / "run"
+    arguments = ["train", "tiny_24khz", "--data", str(audio_folder), "--out", str(folder), "--set", *SETTINGS]
+    assert main(arguments) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"minicodec: {folder}: step 7: not a finite number among loss nan")
+    assert f"the last good checkpoint is {folder / 'checkpoints' / 'step-00000004.safetensors'}" in line
+
+
+def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
+    """And what is in it says what it should; then it cannot be overwritten, but can be lengthened."""
+    folder = tmp_path / "run"
+    arguments = ["train", "tiny_24khz", "--data", str(audio_folder), "--out", str(folder), "--set", *SETTINGS]
+    assert main([*arguments, "--steps", "14"]) == 0
+    assert "step 14 reached" in capsys.readouterr().out
+
+    stored = config.load(folder / "config.json")
+    assert stored == config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=14"])
+    log = report.read_log(folder / "log.jsonl")
+    assert [line["step"] for line in log] == [*range(1, 15), 14]
+    assert set(log[-1]["rates"]) == {"unquantized", "0.3", "0.6"}
+    assert [p.name for p in checkpoint.in_folder(folder / "checkpoints")] == [
+        f"step-{n:08d}.safetensors" for n in (8, 12, 14)
+    ]
+    samples = folder / "samples/step-00000014"
+    assert sorted(p.name for p in samples.iterdir()) == ["clip1_0.6kbps.png", "clip1_0.6kbps.wav", "clip1_original.wav"]
+    assert soundfile.info(samples / "clip1_0.6kbps.wav").frames == 6000
+
+    codec = minicodec.load(folder)
+    _, state = checkpoint.load(checkpoint.in_folder(folder / "checkpoints")[-1])
+    for name, p in codec.named_parameters():
+        np.testing.assert_array_equal(p.data, state["average"][name])
+    np.testing.assert_array_equal(codec.quantizer.codebooks, state["model"]["quantizer.codebooks"])
+
+    assert main(arguments) == 2
+    assert "is a run already; go on with --resume" in capsys.readouterr().err
+    assert main(["train", "--resume", str(folder), "--steps", "16"]) == 0
+    assert [line["step"] for line in report.read_log(folder / "log.jsonl")] == [*range(1, 15), 14, 15, 16, 16]
+
+
+def test_no_model_before_the_quantizer_has_learned(audio_folder, tmp_path, capsys):
+    """Its random codebooks would decode to noise."""
+    folder = tmp_path / "run"
+    arguments = ["train", "tiny_24khz", "--data", str(audio_folder), "--out", str(folder), "--set", *SETTINGS]
+    assert main([*arguments, "--steps", "5"]) == 0
+    assert "the quantizer needs more" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"has no model\.safetensors"):
+        minicodec.load(folder)
+
+
+def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path):
+    """Steps 5 … 7 were logged and then lost, the last in mid-line."""
+    folder = tmp_path / "run"
+    run = runs.start(folder, config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=4"]))
+    run.train()
+    with open(folder / "log.jsonl", "a") as file:
+        file.write('{"step": 5, "loss": 1.0}\n{"step": 6, "loss": 1.0}\n{"step": 7, "lo')
+    resumed = runs.resume(folder)
+    assert resumed.trainer.step == 4
+    assert [line["step"] for line in report.read_log(folder / "log.jsonl")] == [1, 2, 3, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("loss.mle=2", "--set loss.mle=2: there is no option loss.mle; did you mean loss.mel, "),
+        ("filters=8", "did you mean seanet.filters"),
+        ("steps", "--set steps: write it as key=value"),
+        ("steps=many", "--set steps=many: 'many' where the default is 100000"),
+        ("steps=1.5", "1.5 where the default is 100000"),
+        ("seanet.causal=1", "1 where the default is True"),
+        ("batch=0", "batch = 0 cannot be used"),
+        ("betas=[0.9]", "betas = (0.9,) cannot be used"),
+        ("lr=nan", "lr = nan cannot be used"),
+        ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
+        ("loss.mel_windows=[16]", "loss.mel_windows = (16,) cannot be used"),
+    ],
+)
+def test_settings_that_are_refused(setting, message, tmp_path, capsys):
+    assert main(["train", "tiny_24khz", "--data", str(tmp_path), "--out", str(tmp_path / "x"), "--set", setting]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_settings_reach_the_model_and_the_recipe():
+    changed = config.from_preset(
+        "mini_24khz", "x", ["seanet.filters=4", "loss.mel=2", "bandwidths=[1.5, 6]", "lr=1", "seanet.pad_mode=reflect"]
+    )
+    assert changed.model.seanet.filters == 4
+    assert changed.model.seanet.pad_mode == "reflect"
+    assert changed.model.bandwidths == (1.5, 6)
+    assert changed.training.loss.mel == 2.0
+    assert isinstance(changed.training.lr, float)
+
+
+def test_a_retrained_preset_has_a_name_of_its_own():
+    """The published name stands for the published weights."""
+    assert config.from_preset("encodec_24khz", "x", []).model.name == "encodec_24khz_retrained"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "EMPTY", "--out", "x"], "no readable audio files"),
+        (["--out", "x"], "needs a PRESET, --data FOLDER and --out RUN"),
+        (["--resume", "EMPTY"], "takes a run as it is"),
+    ],
+)
+def test_command_lines_that_are_refused(arguments, message, tmp_path, capsys):
+    arguments = [a.replace("EMPTY", str(tmp_path)).replace("x", str(tmp_path / "run")) for a in arguments]
+    assert main(["train", "tiny_24khz", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_of_no_run(tmp_path, capsys):
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "is no training run (it has no config.json)" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text(json.dumps({"model": 1}))
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "config.json: " in capsys.readouterr().err
