@@ -35,7 +35,7 @@ SMALL = 1_000_000  # multiplications: with fewer, waking a second thread takes l
 tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
 tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
 # For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
-inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
 
 def multiply(x, w, out, *, batch_step, row_step, tap_step=0):
