@@ -11,7 +11,10 @@ is a strided convolution of dy. Trimming the ends (a causal decoder drops K - st
 and the bias is `add`.
 """
 
+import numpy as np
+
 from minicodec.backend import Op, xp
+from minicodec.ops.conv1d import correlate, correlate_dw, spread
 
 
 def tap(y, k, T, stride):
@@ -47,3 +50,23 @@ def conv_transpose1d_backward(dy, saved, *, stride=1):
 
 
 conv_transpose1d = Op("conv_transpose1d", conv_transpose1d_forward, conv_transpose1d_backward)
+
+
+# Numba: the forward is what conv1d does to send dy back to x, and the other way round.
+
+
+def conv_transpose1d_forward_numba(x, w, *, stride=1):
+    """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), To = (T - 1)·stride + K."""
+    x = np.ascontiguousarray(x)
+    return spread(x, w, (x.shape[1] - 1) * stride + len(w), stride, 1), (x, w)
+
+
+def conv_transpose1d_backward_numba(dy, saved, *, stride=1):
+    """dy (B,To,Co) -> dx (B,T,Ci), dw (K,Ci,Co)."""
+    x, w = saved
+    dy = np.ascontiguousarray(dy)
+    dx = correlate(dy, w.swapaxes(1, 2), x.shape[1], stride, 1)
+    return dx, correlate_dw(dy, x, len(w), stride, 1).swapaxes(1, 2)
+
+
+conv_transpose1d.add("numba", conv_transpose1d_forward_numba, conv_transpose1d_backward_numba)
