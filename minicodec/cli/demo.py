@@ -1,0 +1,114 @@
+"""`minicodec demo`: the main job, from training to listening, in about a minute and without any other file."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from minicodec.errors import InputError
+from minicodec.files import data_folder, write_atomically
+
+PRESET = "tiny_24khz"
+STEPS = 500
+QUANTIZED_STEPS = 160  # the last ones: k-means takes 112 of them, and then the codebooks settle
+# What a minute allows: short crops, fewer windows, large steps, and a strong L1 loss, which teaches the waveform first.
+SETTINGS = ("batch=4", "seconds=0.5", "lr=3e-3", "loss.l1=100", "loss.mel_windows=[64,256,1024]")
+CLIP_SECONDS = 4.0
+
+NEXT = """
+Listen to {out}/original.wav and to the decoded files beside it; look at {out}/demo.png. A minute of training gives
+a rough codec: with --steps 5000 you will hear the difference. Then try
+  minicodec encode YOUR_AUDIO out.ecdc -m {out}/model.safetensors -b {kbps:g}
+  minicodec decode out.ecdc again.wav -m {out}/model.safetensors
+  minicodec train mini_24khz --data YOUR_FOLDER --out runs/first"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("minicodec-demo"), help="minicodec-demo")
+    parser.add_argument("--steps", metavar="N", type=int, default=STEPS, help=f"of training; {STEPS} by default")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, compress a clip that was not trained on, and show what came of it."""
+    from minicodec.training import config
+    from minicodec.training.data import AudioFolder
+
+    if args.steps <= QUANTIZED_STEPS:
+        raise InputError(f"--steps {args.steps}: the demo needs more than {QUANTIZED_STEPS}")
+    _prepare(args.out)
+    settings = [*SETTINGS, f"steps={args.steps}", f"warmup_steps={args.steps - QUANTIZED_STEPS}"]
+    recipe = config.from_preset(PRESET, str(data_folder()), settings)
+    data = AudioFolder(
+        recipe.data,
+        sample_rate=recipe.model.sample_rate,
+        channels=recipe.model.channels,
+        seconds=recipe.training.seconds,
+        seed=recipe.training.seed,
+    )
+    ((name, clip),) = data.valid_clips(1, CLIP_SECONDS)
+    print(f"Training {PRESET} on {len(data.train)} clips in {data.folder}; {name} is kept aside.", flush=True)
+    codec = _train(recipe, data)
+    codec.save(args.out / "model.safetensors", overwrite=True)
+    print(f"\n{CLIP_SECONDS:g} s of {name}, which the codec has not seen:\n")
+    _compress(codec, clip.T, args.out)
+    print(NEXT.format(out=args.out, kbps=max(codec.bandwidths)))
+    return 0
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder. The demo may replace what it wrote itself, and nothing else."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from error
+    own = ("original.wav", "model.safetensors", "demo.png")
+    foreign = [p.name for p in out.iterdir() if p.name not in own and not p.name.startswith("decoded_")]
+    if foreign:
+        raise InputError(
+            f"{out}: holds files that are not the demo's ({min(foreign)}); choose another folder with --out"
+        )
+
+
+def _train(recipe, data):
+    """The codec with averaged weights, after all steps."""
+    from minicodec.training.data import Prefetcher
+    from minicodec.training.progress import Progress
+    from minicodec.training.trainer import Trainer
+
+    trainer, settings = Trainer(recipe), recipe.training
+    with (
+        Progress(settings.steps, 0, settings.batch * settings.seconds) as progress,
+        Prefetcher(lambda step: data.batch(step, settings.batch), 0) as batches,
+    ):
+        for x in batches:
+            figures = trainer.update(x)
+            progress.update({name: figures[name] for name in ("l1", "mel", "commitment")})
+            if trainer.step == settings.steps:
+                break
+    return trainer.averaged_codec()
+
+
+def _compress(codec, wav: np.ndarray, out: Path) -> None:
+    """Write wav (C,T) compressed at every bandwidth, and decoded again; print a table and draw the best."""
+    from minicodec import audio
+    from minicodec.codec.bitstream import read_header
+    from minicodec.metrics import mel_distance, si_sdr
+    from minicodec.training.report import comparison
+
+    audio.write(out / "original.wav", wav, codec.sample_rate, overwrite=True)
+    seconds = wav.shape[1] / codec.sample_rate
+    print("kbit/s asked   of the payload   SI-SDR (dB)   mel distance (dB)   file")
+    for kbps in codec.bandwidths:
+        path = out / f"decoded_{kbps:g}kbps.ecdc"
+        packet = codec.compress(wav, kbps)
+        with write_atomically(path, overwrite=True) as temporary:
+            temporary.write_bytes(packet)
+        decoded = codec.decompress(packet, str(path))
+        audio.write(path.with_suffix(".wav"), decoded, codec.sample_rate, overwrite=True)
+        _, header = read_header(packet, str(path))
+        payload = (len(packet) - header) * 8 / 1000 / seconds
+        quality, distance = si_sdr(wav, decoded).mean(), mel_distance(wav, decoded, codec.sample_rate)
+        print(f"{kbps:>12g}   {payload:>14.2f}   {quality:>11.1f}   {distance:>17.1f}   {path}")
+    title = f"{kbps:g} kbit/s, SI-SDR {quality:.1f} dB"
+    comparison(wav.mean(axis=0), decoded.mean(axis=0), codec.sample_rate, out / "demo.png", title)
