@@ -16,9 +16,11 @@ y[:, -1], and gradients that arrive at either are plain slices of dy. A stream i
 the next chunk as h0 and c0.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from minicodec.backend import Op, xp
 from minicodec.ops.engine import multiply, multiply_transposed
@@ -93,7 +95,8 @@ lstm = Op("lstm", lstm_forward, lstm_backward)
 
 # Numba. The products with all frames at once go to the engine; what must go frame by frame is below. A row of the
 # batch is computed by itself, every sum over j ascending: the bits depend neither on the other rows, nor on the
-# number of threads, nor on where a stream was cut. Threads share out the batch, so a batch of one uses one.
+# number of threads, nor on where a stream was cut. Threads share out the batch, so a batch of one uses one. (Arrays are
+# copied number by number: the first assignment of array to array costs Numba's compiler three seconds.)
 
 
 def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
@@ -104,11 +107,7 @@ def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
     gates = multiply(x, w_ih[None], np.empty((1, B * T, 4 * H), np.float32), batch_step=0, row_step=Ci)
     gates = gates.reshape(B, T, 4 * H)
     y = np.empty((B, T, 2 * H), np.float32)
-    threads = min(B, numba.get_num_threads())
-    if threads == 1:
-        _forward_rows(w_hh, b, h0, c0, gates, y)
-    else:
-        _forward_parallel(threads, w_hh, b, h0, c0, gates, y)
+    _share_out(B, lambda rows: _forward_rows(w_hh, b, h0[rows], c0[rows], gates[rows], y[rows]))
     return y, (x, w_ih, w_hh, h0, c0, gates, y)
 
 
@@ -119,11 +118,12 @@ def lstm_backward_numba(dy, saved):
     H = len(w_hh)
     dz, dh, dc = np.empty_like(gates), np.zeros_like(h0), np.zeros_like(c0)
     w_transposed, dy = np.ascontiguousarray(w_hh.T), np.ascontiguousarray(dy)
-    threads = min(B, numba.get_num_threads())
-    if threads == 1:
-        _backward_rows(w_transposed, c0, gates, y, dy, dz, dh, dc)
-    else:
-        _backward_parallel(threads, w_transposed, c0, gates, y, dy, dz, dh, dc)
+    _share_out(
+        B,
+        lambda rows: _backward_rows(
+            w_transposed, c0[rows], gates[rows], y[rows], dy[rows], dz[rows], dh[rows], dc[rows]
+        ),
+    )
 
     rows = dz.reshape(1, B * T, 4 * H)
     h_before = np.concatenate([h0[:, None], y[:, :-1, :H]], axis=1)
@@ -133,6 +133,19 @@ def lstm_backward_numba(dy, saved):
     return dx.reshape(x.shape), dw_ih, dw_hh, rows[0].sum(axis=0), dh, dc
 
 
+def _share_out(B, work):
+    """work(rows) for slices that make up all B rows, in as many threads as Numba may use.
+
+    Each runs through all frames on its own; Numba's `prange` would do the same and take seconds more to compile.
+    """
+    threads = min(B, numba.get_num_threads())
+    if threads == 1:
+        work(slice(0, B))
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, [slice(B * n // threads, B * (n + 1) // threads) for n in range(threads)]))
+
+
 @njit(cache=True, nogil=True)
 def _forward_rows(w_hh, b, h0, c0, gates, y):
     """gates (B,T,4H) comes as x w_ih and leaves as i, f, g, o; y (B,T,2H) is filled."""
@@ -140,8 +153,8 @@ def _forward_rows(w_hh, b, h0, c0, gates, y):
     H = len(w_hh)
     z = np.empty((B, 4 * H), np.float32)
     h, c = h0.copy(), c0.copy()
-    one_row = np.empty((4, H), np.float32)  # compilers vectorise a loop whose outputs do not overlap from row to row
-    i, f, g, o = one_row[0], one_row[1], one_row[2], one_row[3]
+    one_row = np.empty(4 * H, np.float32)  # compilers vectorise a loop whose outputs do not overlap from row to row
+    i, f, g, o = one_row[:H], one_row[H : 2 * H], one_row[2 * H : 3 * H], one_row[3 * H :]
     for t in range(T):
         for row in range(B):
             for n in range(4 * H):
@@ -153,16 +166,10 @@ def _forward_rows(w_hh, b, h0, c0, gates, y):
                 g[j], o[j] = tanh32(z[row, 2 * H + j]), sigmoid32(z[row, 3 * H + j])
                 c[row, j] = f[j] * c[row, j] + i[j] * g[j]
                 h[row, j] = o[j] * tanh32(c[row, j])
-            gates[row, t] = one_row.ravel()
-            y[row, t, :H], y[row, t, H:] = h[row], c[row]
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _forward_parallel(threads, w_hh, b, h0, c0, gates, y):
-    B = len(h0)
-    for n in prange(threads):
-        rows = slice(B * n // threads, B * (n + 1) // threads)
-        _forward_rows(w_hh, b, h0[rows], c0[rows], gates[rows], y[rows])
+            for n in range(4 * H):
+                gates[row, t, n] = one_row[n]
+            for j in range(H):
+                y[row, t, j], y[row, t, H + j] = h[row, j], c[row, j]
 
 
 @njit(cache=True, nogil=True)
@@ -171,8 +178,8 @@ def _backward_rows(w_transposed, c0, gates, y, dy, dz, dh, dc):
     B, T, _ = gates.shape
     H = c0.shape[1]
     dz_t = np.empty((B, 4 * H), np.float32)
-    one_row = np.empty((4, H), np.float32)
-    dz_i, dz_f, dz_g, dz_o = one_row[0], one_row[1], one_row[2], one_row[3]
+    one_row = np.empty(4 * H, np.float32)
+    dz_i, dz_f, dz_g, dz_o = one_row[:H], one_row[H : 2 * H], one_row[2 * H : 3 * H], one_row[3 * H :]
     for t in range(T - 1, -1, -1):
         for row in range(B):
             c_before = y[row, t - 1, H:] if t > 0 else c0[row]
@@ -187,16 +194,10 @@ def _backward_rows(w_transposed, c0, gates, y, dy, dz, dh, dc):
                 dz_o[j] = dh_j * s * o * (ONE - o)
                 dc[row, j] = dc_j * f
                 dh[row, j] = ZERO
-            dz_t[row] = dz[row, t] = one_row.ravel()
+            for n in range(4 * H):
+                dz_t[row, n] = one_row[n]
+                dz[row, t, n] = one_row[n]
         _add_product(dz_t, w_transposed, dh, t % 2 == 1)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _backward_parallel(threads, w_transposed, c0, gates, y, dy, dz, dh, dc):
-    B = len(c0)
-    for n in prange(threads):
-        rows = slice(B * n // threads, B * (n + 1) // threads)
-        _backward_rows(w_transposed, c0[rows], gates[rows], y[rows], dy[rows], dz[rows], dh[rows], dc[rows])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
