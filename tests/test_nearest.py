@@ -1,0 +1,50 @@
+"""What the fast nearest codeword promises: the best code, lowest index first, whatever rows stand beside it."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from minicodec.ops.nearest_codeword import nearest_codeword, nearest_codeword_forward_numba
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize(("R", "N", "D"), [(1000, 1024, 128), (600, 1000, 64), (7, 5, 3)])
+def test_equals_scipy(R, N, D, backend, rng):
+    """A search tree finds the same neighbours (random distances differ by far more than rounding)."""
+    x, codebook = (rng.normal(size=shape).astype(np.float32) for shape in [(R, D), (N, D)])
+    codes, _ = nearest_codeword.pairs[backend][0](x, codebook)
+    distance, expected = cKDTree(codebook.astype(np.float64)).query(x.astype(np.float64), k=2)
+    clear = distance[:, 1] - distance[:, 0] > 1e-4
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(codes[clear], expected[clear, 0])
+
+
+@pytest.mark.parametrize("D", [8, 128])
+def test_a_codeword_is_its_own_neighbour(D, rng):
+    codebook = rng.normal(size=(1024, D)).astype(np.float32)
+    codes, _ = nearest_codeword_forward_numba(codebook[::-1], codebook)
+    np.testing.assert_array_equal(codes, np.arange(1024)[::-1])
+
+
+def test_ties_go_to_the_lowest_index(rng):
+    """Every codeword stands twice or three times; equal ones tie to the bit, also in the unfilled last panel."""
+    once = rng.normal(size=(41, 30)).astype(np.float32)
+    codebook = np.concatenate([once, once[::-1], once[:20]])
+    codes, _ = nearest_codeword_forward_numba(rng.normal(size=(500, 30)).astype(np.float32), codebook)
+    assert codes.max() < len(once)
+    assert len(np.unique(codes)) > 35
+
+
+def test_chunks_give_the_codes_of_the_whole(rng):
+    """On a grid whose cells have many equally near corners, any change of rounding would change a code."""
+    codebook = (rng.integers(-1, 2, size=(729, 6)) * 0.1).astype(np.float32)
+    x = (rng.integers(-3, 4, size=(700, 6)) * 0.05).astype(np.float32)
+    whole, _ = nearest_codeword_forward_numba(x, codebook)
+    for chunk in (1, 5, 64, 257):
+        parts = [nearest_codeword_forward_numba(x[i : i + chunk], codebook)[0] for i in range(0, 700, chunk)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_widths_must_agree():
+    with pytest.raises(ValueError, match="vectors of 3 numbers, codewords of 4"):
+        nearest_codeword_forward_numba(np.zeros((2, 3), np.float32), np.zeros((5, 4), np.float32))
