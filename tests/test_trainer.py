@@ -9,6 +9,7 @@ import soundfile
 import minicodec
 from minicodec.cli import main
 from minicodec.errors import InputError
+from minicodec.tensor import Tensor
 from minicodec.training import checkpoint, config, report, run as runs
 from minicodec.training.trainer import DivergedError, Trainer
 from tests.small_run import SETTINGS, make_audio
@@ -33,6 +34,14 @@ def test_loss_falls_on_a_tone(trainer):
     losses = [trainer.update(tone())["loss"] for _ in range(40)]
     assert trainer.codec.quantizer.ready == 2
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 2
+
+
+def test_training_starts_with_signals_that_keep_their_power(rng):
+    """Noise arrives in the latents at about its own level; with PyTorch's initial weights, 30 dB of it are lost."""
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", []))
+    x = Tensor(rng.normal(size=(2, 24_000, 1)).astype(np.float32))
+    assert 0.3 < trainer.codec.encoder(x).data.std(axis=1).mean() < 3
+    assert minicodec.build("tiny_24khz").encoder(x).data.std(axis=1).mean() < 0.04
 
 
 def test_no_quantizer_in_the_warm_up(trainer):

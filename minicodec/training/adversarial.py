@@ -8,8 +8,18 @@ Without the division in feature matching (AudioCraft's form), its size follows t
 which nothing bounds.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 from minicodec import functional as F
-from minicodec.tensor import Tensor
+from minicodec.nn.optim import Adam
+from minicodec.tensor import Tensor, grad, no_grad
+from minicodec.training.config import AdversaryConfig
+from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
+
+INITIAL_WEIGHTS = 4  # stream of random numbers, beside those of `trainer`
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
@@ -27,9 +37,7 @@ def generator_loss(fake: list[Tensor], kind: str = "hinge") -> Tensor:
     raise ValueError(f"generator loss {kind!r}: choose hinge or linear")
 
 
-def feature_matching_loss(
-    real: list[list[Tensor]], fake: list[list[Tensor]], normalized: bool = True
-) -> Tensor:
+def feature_matching_loss(real: list[list[Tensor]], fake: list[list[Tensor]], normalized: bool = True) -> Tensor:
     """Feature maps of recordings (constants) and of decodings, a list for each scale -> a scalar."""
     losses = []
     for real_maps, fake_maps in zip(real, fake, strict=True):
@@ -44,3 +52,54 @@ def _mean(losses: list[Tensor]) -> Tensor:
     for loss in losses[1:]:
         total = total + loss
     return total / len(losses)
+
+
+class Adversary:
+    """The discriminator in training, and what it tells the generator."""
+
+    def __init__(self, config: AdversaryConfig, *, seed: int):
+        self.config = config
+        rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
+        self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, rng=rng)
+        named = dict(self.discriminator.named_parameters())
+        self.optimizer = Adam(named, lr=config.lr, betas=config.betas)
+
+    def learn(self, original: Tensor, decoded: Tensor) -> dict[str, float]:
+        """One update of the discriminator on recordings and decodings (B,T,C) -> its loss, and how often it is right.
+
+        Its accuracy is the share of patches of recordings with logits > 0 and of decodings with logits < 0.
+        """
+        real, fake = self.discriminator(original).logits, self.discriminator(decoded.detach()).logits
+        loss = discriminator_loss(real, fake)
+        parameters = self.discriminator.parameters()
+        for p, g in zip(parameters, grad(loss, parameters), strict=True):
+            p.grad = g
+        self.optimizer.step()
+        return {"discriminator": float(loss), "accuracy": accuracy(real, fake)}
+
+    def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """What the generator is to minimise: {"adversarial": ..., "feature": ...}."""
+        with no_grad():
+            real = self.discriminator(original)
+        fake = self.discriminator(decoded)
+        return {
+            "adversarial": generator_loss(fake.logits, self.config.kind),
+            "feature": feature_matching_loss(real.features, fake.features, self.config.normalized),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Arrays to save: those of the discriminator, and of its optimiser under optimizer.NAME."""
+        optimizer = {f"optimizer.{name}": array for name, array in self.optimizer.state_dict().items()}
+        return self.discriminator.state_dict() | optimizer
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; ValueError when it belongs to another discriminator."""
+        prefix = "optimizer."
+        self.optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        self.discriminator.load_state_dict({k: v for k, v in state.items() if not k.startswith(prefix)})
+
+
+def accuracy(real: list[Tensor], fake: list[Tensor]) -> float:
+    """Share of patches that the discriminator judges rightly, a mean over both kinds and all scales."""
+    right = [(r.data > 0).mean() / 2 + (f.data < 0).mean() / 2 for r, f in zip(real, fake, strict=True)]
+    return float(np.mean(right))

@@ -7,44 +7,16 @@ clip are rejected and drawn anew.
 As in `data`, batch(step, size) is a pure function of folder, seed and step.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.signal import oaconvolve
 
 from minicodec import audio
+from minicodec.training.config import AugmentationConfig
 from minicodec.training.data import SILENCE, AudioFile, AudioFolder
 
 AUGMENTATION = 3  # stream of random numbers, beside the trainer's
 LEVEL = 10 ** (-24 / 20)  # RMS that a file is brought to. The paper gives none; speech then peaks near -6 dBFS
 REDRAWS = 10  # clipping examples; then the last one is scaled down
-
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """enabled: all of it, or plain crops. two, three: probabilities of mixes. Gains in dB, decay times in seconds.
-
-    reverb      probability of a room for each source, music on its own excepted
-    rt60        shortest and longest time in which a room's reverb decays by 60 dB
-    """
-
-    enabled: bool = False
-    two: float = 0.24
-    three: float = 0.12
-    gain: tuple[float, ...] = (-10.0, 6.0)
-    reverb: float = 0.2
-    rt60: tuple[float, ...] = (0.3, 1.3)
-
-    def __post_init__(self) -> None:
-        wrong = [name for name in ("two", "three", "reverb") if not 0 <= getattr(self, name) <= 1]
-        if self.two + self.three > 1:
-            wrong.append("two + three")
-        if len(self.gain) != 2 or not self.gain[0] <= self.gain[1]:
-            wrong.append("gain")
-        if len(self.rt60) != 2 or not 0 < self.rt60[0] <= self.rt60[1]:
-            wrong.append("rt60")
-        if wrong:
-            raise ValueError(f"augment: {', '.join(wrong)} cannot be used")
 
 
 class AugmentedFolder:

@@ -28,29 +28,36 @@ class Balancer:
     """Combines losses by their shares. weights: name -> λ; `norm` is R, the size of the combined gradient.
 
     The average of n_1 ... n_t is Σ decay^(t-s) n_s / Σ decay^(t-s): unbiased from the first step on. A loss that is not
-    given at a step (an adversary that is held back) has no part in it, and its average waits.
+    given at a step has no part in it, and its average waits. With balanced=False the result is the gradient of the
+    plain weighted sum, to compare with.
     """
 
-    def __init__(self, weights: Mapping[str, float], *, norm: float = 1.0, decay: float = 0.999):
-        self.weights, self.norm, self.decay = dict(weights), norm, decay
+    def __init__(self, weights: Mapping[str, float], *, norm: float = 1.0, decay: float = 0.999, balanced: bool = True):
+        self.weights, self.norm, self.decay, self.balanced = dict(weights), norm, decay, balanced
         self.totals = dict.fromkeys(weights, 0.0)
         self.counts = dict.fromkeys(weights, 0.0)
 
     def __call__(self, losses: Mapping[str, Tensor], decoded: Tensor) -> tuple[Any, dict[str, float]]:
-        """Losses computed from `decoded` (B,T,C) -> the gradient to send back from it, and each loss's ‖g_i‖.
+        """Losses computed from `decoded` (B,T,C) -> the gradient to send back from it, and each loss's share in it.
 
-        ‖g_i‖ is the mean over the batch of each item's Euclidean norm. KeyError: a loss without weight.
+        Sizes of gradients, ‖g‖, are means over the batch of each item's Euclidean norm; a share is the size of what a
+        loss contributes, over the sum of these. KeyError: a loss without weight.
         """
-        share = 1 / sum(self.weights[name] for name in losses)
-        combined, norms = xp(decoded.data).zeros_like(decoded.data), {}
+        total_weight = sum(self.weights[name] for name in losses)
+        combined, sizes = xp(decoded.data).zeros_like(decoded.data), {}
         for name, loss in losses.items():
             (g,) = grad(loss, [decoded])
-            norms[name] = float(xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean())
-            self.totals[name] = self.totals[name] * self.decay + norms[name]
+            size = float(xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean())
+            self.totals[name] = self.totals[name] * self.decay + size
             self.counts[name] = self.counts[name] * self.decay + 1
-            average = self.totals[name] / self.counts[name]
-            combined += g * (self.norm * self.weights[name] * share / (average + EPSILON))
-        return combined, norms
+            factor = self.weights[name]
+            if self.balanced:
+                average = self.totals[name] / self.counts[name]
+                factor *= self.norm / (total_weight * (average + EPSILON))
+            combined += g * factor
+            sizes[name] = size * factor
+        total_size = sum(sizes.values()) + EPSILON
+        return combined, {name: size / total_size for name, size in sizes.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """totals.NAME and counts.NAME."""

@@ -22,18 +22,91 @@ from minicodec.files import write_atomically
 
 
 @dataclass(frozen=True)
+class AugmentationConfig:
+    """More sounds than the files hold [augment]. Gains in dB, decay times in seconds.
+
+    enabled     or plain crops
+    two, three  probabilities that an example mixes so many sources
+    gain        lowest and highest
+    reverb      probability of a room for each source, music on its own excepted
+    rt60        shortest and longest time in which a room's reverb decays by 60 dB
+    """
+
+    enabled: bool = False
+    two: float = 0.24
+    three: float = 0.12
+    gain: tuple[float, ...] = (-10.0, 6.0)
+    reverb: float = 0.2
+    rt60: tuple[float, ...] = (0.3, 1.3)
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("two", "three", "reverb") if not 0 <= getattr(self, name) <= 1]
+        if self.two + self.three > 1:
+            wrong.append("two + three")
+        if len(self.gain) != 2 or not self.gain[0] <= self.gain[1]:
+            wrong.append("gain")
+        if len(self.rt60) != 2 or not 0 < self.rt60[0] <= self.rt60[1]:
+            wrong.append("rt60")
+        if wrong:
+            raise ValueError(f"augment: {', '.join(wrong)} cannot be used")
+
+
+@dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses.
+    """Weights of the losses, in a plain sum, until the adversary takes part.
 
     l1            of the waveform. Strong, since mel spectrograms alone teach no phase; see `TrainingConfig`
     mel           of the multi-scale mel loss, at `mel_windows` samples
-    commitment    of the encoder to the codewords
+    commitment    of the encoder to the codewords, always
     """
 
     l1: float = 10.0
     mel: float = 1.0
     commitment: float = 1.0
     mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """The discriminator, and how much it and the other losses count from step `start` on [Defossez22, §3.4].
+
+    enabled              or reconstruction losses alone
+    start                the step at which it joins: until then it neither learns nor judges
+    probability          of its update in a step: it learns more easily than the decoder
+    windows, filters     of its STFTs in samples, one for each scale; channels of its convs
+    lr, betas            of its Adam
+    kind                 hinge, or linear as in AudioCraft
+    normalized           feature matching relative to the features' size, or plain
+    balanced             the balancer makes l1, mel, adversarial and feature the shares of the gradient; or a plain sum
+    decay                of the balancer's averages
+    """
+
+    enabled: bool = False
+    start: int = 0
+    probability: float = 2 / 3
+    windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
+    filters: int = 32
+    lr: float = 3e-4
+    betas: tuple[float, float] = (0.5, 0.9)
+    kind: str = "hinge"
+    normalized: bool = True
+    balanced: bool = True
+    decay: float = 0.999
+    l1: float = 0.1
+    mel: float = 1.0
+    adversarial: float = 3.0
+    feature: float = 3.0
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("filters", "lr") if not getattr(self, name) > 0]
+        wrong += [name for name in ("l1", "mel", "adversarial", "feature", "start") if getattr(self, name) < 0]
+        wrong += [name for name in ("probability", "decay") if not 0 <= getattr(self, name) <= 1]
+        wrong += ["windows"] * (min(self.windows) < 16)
+        wrong += ["kind"] * (self.kind not in ("hinge", "linear"))
+        wrong += ["betas"] * (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas))
+        if wrong:
+            settings = ", ".join(f"adversary.{name} = {getattr(self, name)}" for name in wrong)
+            raise ValueError(f"{settings} cannot be used")
 
 
 @dataclass(frozen=True)
@@ -52,6 +125,7 @@ class TrainingConfig:
     checkpoint_every, keep         steps; how many of the checkpoints stay
     validate_every, valid_clips, valid_seconds     steps; how many excerpts, of which length
     log_every        steps
+    loss, adversary, augment       tables of their own
     seed             of everything random
     """
 
@@ -71,6 +145,8 @@ class TrainingConfig:
     log_every: int = 10
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    augment: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch", "checkpoint_every", "keep", "validate_every", "valid_clips", "log_every")
@@ -133,9 +209,10 @@ def with_steps(run: RunConfig, steps: int) -> RunConfig:
     return replace(run, training=replace(run.training, steps=steps))
 
 
-def _training(values: Mapping[str, Any], name: str) -> TrainingConfig:
+def _training(values: dict[str, Any], name: str) -> TrainingConfig:
     try:
-        return _fill(TrainingConfig, {**values, "loss": _fill(LossConfig, values.get("loss", {}))})
+        parts = {"loss": LossConfig, "adversary": AdversaryConfig, "augment": AugmentationConfig}
+        return _fill(TrainingConfig, values | {name: _fill(c, values.get(name, {})) for name, c in parts.items()})
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from None
 

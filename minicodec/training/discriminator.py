@@ -43,9 +43,7 @@ class STFTDiscriminator(Module):
         C = filters
         self.convs: list[Module] = [Conv2d(2, C, (3, 9), rng=rng)]
         for d in DILATIONS:
-            self.convs.append(
-                Conv2d(C, C, (3, 9), stride=(1, 2), dilation=(d, 1), norm="weight_norm", rng=rng)
-            )
+            self.convs.append(Conv2d(C, C, (3, 9), stride=(1, 2), dilation=(d, 1), norm="weight_norm", rng=rng))
         self.convs.append(Conv2d(C, C, (3, 3), norm="weight_norm", rng=rng))
         self.conv_post = Conv2d(C, 1, (3, 3), norm="weight_norm", rng=rng)
 

@@ -12,7 +12,7 @@ model.safetensors     averaged weights, which `minicodec.load` takes from the fo
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from minicodec.codec.pretrained import RUN_MODEL
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 from minicodec.training import checkpoint, config as configuration, report, validation
+from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder, Prefetcher
 from minicodec.training.progress import Progress
@@ -37,6 +38,8 @@ class Run:
 
     def __init__(self, folder: Path, config: RunConfig, data: AudioFolder):
         self.folder, self.config, self.data = folder, config, data
+        augment = config.training.augment
+        self.batches = AugmentedFolder(data, augment) if augment.enabled else data
         self.trainer = Trainer(config)
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
@@ -55,7 +58,7 @@ class Run:
         audio_seconds = settings.batch * settings.seconds
         with (
             Progress(settings.steps, trainer.step, audio_seconds) as progress,
-            Prefetcher(lambda step: self.data.batch(step, settings.batch), trainer.step) as batches,
+            Prefetcher(lambda step: self.batches.batch(step, settings.batch), trainer.step) as batches,
             _interruptible() as interrupted,
         ):
             for x in batches:
@@ -69,7 +72,7 @@ class Run:
                 if last or trainer.step % settings.validate_every == 0:
                     progress.print(f"step {trainer.step}: {self._validate()}")
                 if last or interrupted.is_set() or trainer.step % settings.checkpoint_every == 0:
-                    self._save()
+                    self.save()
                 if last or interrupted.is_set():
                     return last
         raise AssertionError("batches do not end")
@@ -106,7 +109,8 @@ class Run:
             report.comparison(clip.mean(axis=1), result.mean(axis=1), codec.sample_rate, picture, title)
         return validation.summary(figures)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint, and the model once it is one."""
         trainer = self.trainer
         checkpoint.save(self.checkpoints, trainer.step, trainer.state(), self.config.training.keep)
         if trainer.codec.quantizer.ready == trainer.codec.quantizer.levels:
@@ -120,15 +124,25 @@ class Run:
         )
 
 
-def start(folder: Path, config: RunConfig) -> Run:
-    """A new run. InputError: the folder is not empty, or there is no audio to train on."""
+def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
+    """A new run, from the newest checkpoint of the run `origin` on if there is one, with its own recipe.
+
+    InputError: the folder is not empty, there is no audio to train on, or the origin does not fit.
+    """
     if (folder / "config.json").exists():
         raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
     run = Run(folder, config, _data(config))
+    if origin is not None:
+        saved = checkpoint.in_folder(origin / "checkpoints") if (origin / "checkpoints").is_dir() else []
+        if not saved:
+            raise InputError(f"{origin}: has no checkpoint to start from")
+        _restore(saved[-1], run.trainer.branch)
     run.checkpoints.mkdir(parents=True)
     config.save(folder / "config.json")
+    if origin is not None:
+        run.save()
     return run
 
 
@@ -148,17 +162,21 @@ def resume(folder: Path, steps: int | None = None) -> Run:
     checkpoint.remove_unfinished(run.checkpoints)
     saved = checkpoint.in_folder(run.checkpoints)
     if saved:
-        step, state = checkpoint.load(saved[-1])
-        try:
-            run.trainer.restore(step, state)
-        except (KeyError, ValueError) as error:
-            raise InputError(f"{saved[-1]}: does not fit {folder / 'config.json'}: {error}") from error
+        _restore(saved[-1], run.trainer.restore)
     log = folder / "log.jsonl"
     if log.exists():
         kept = [line for line in report.read_log(log) if line["step"] <= run.trainer.step]
         with write_atomically(log, overwrite=True) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     return run
+
+
+def _restore(path: Path, take_over: Callable[[int, dict[str, dict[str, Any]]], None]) -> None:
+    step, state = checkpoint.load(path)
+    try:
+        take_over(step, state)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: does not fit the configuration: {error}") from error
 
 
 def _data(config: RunConfig) -> AudioFolder:

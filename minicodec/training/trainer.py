@@ -4,8 +4,10 @@
     z        = encoder(x)
     ẑ        = quantizer(z)                                not during the warm-up; a bandwidth drawn for each batch
     x̂        = decoder(ẑ)
-    L        = λ_l1 l1(x, x̂) + λ_mel mel(x, x̂) + λ_c commitment(z)
-    weights  = Adam(weights, dL/dweights)
+    the discriminator learns to tell x from x̂             once the adversary takes part, and not in every step
+    L_i      = l1(x, x̂), mel(x, x̂), and what the discriminator says: adversarial(x̂), feature(x, x̂)
+    dx̂       = balance of the dL_i/dx̂                     before the adversary takes part: their weighted sum
+    weights  = Adam(weights, what flows back from dx̂ and from λ commitment(z))
     average  = decay · average + (1 - decay) · weights     what is validated, saved as the model, and used
 
 All that is random in step n comes from generators seeded by (seed, n). A trainer at step n is therefore determined by
@@ -23,13 +25,16 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError
+from minicodec.nn.layers import Conv1d, ConvTranspose1d
 from minicodec.nn.optim import Adam
-from minicodec.tensor import Tensor
+from minicodec.tensor import Tensor, grad
+from minicodec.training.adversarial import Adversary
+from minicodec.training.balancer import Balancer
 from minicodec.training.config import RunConfig
 from minicodec.training.losses import MelLoss
 
 # Streams of random numbers. Not 0: NumPy's seed sequences [s, n] and [s, n, 0] are the same, and [s, n] is the data's.
-BANDWIDTH, QUANTIZER = 1, 2
+BANDWIDTH, QUANTIZER, ADVERSARY = 1, 2, 5
 EXPLODED = 100  # times the median loss of the last steps
 REMEMBERED = 100  # losses
 
@@ -48,27 +53,49 @@ class Trainer:
     def __init__(self, run: RunConfig):
         self.config = run.training
         self.codec = Codec(run.model, seed=self.config.seed)
+        preserve_variance(self.codec)
         self.average = Codec(run.model, seed=self.config.seed)
+        self.average.load_state_dict(self.codec.state_dict())
         self.average.eval()
         self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
+        loss, rival = self.config.loss, self.config.adversary
+        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False)
+        self.adversary = Adversary(rival, seed=self.config.seed) if rival.enabled else None
+        weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
+        self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
         self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows)
         self.step = 0
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
     def update(self, x: np.ndarray) -> dict[str, float]:
-        """One step on crops x (B,T,C) float32 -> the losses and the gradient's norm.
+        """One step on crops x (B,T,C) float32 -> the losses, their shares in dx̂, and the gradient's norm.
 
+        "loss" is the weighted sum of l1 and mel, whether or not it is what the step went by.
         DivergedError: they cannot be used; then no weight has changed.
         """
-        weights, original = self.config.loss, Tensor(x)
-        with np.errstate(over="ignore", invalid="ignore"):  # no warnings: _check says it, once
-            decoded, commitment = self._forward(x, self.levels())
-            l1, mel = F.l1_loss(decoded, original), self.mel_loss(original, decoded)
-            loss = l1 * weights.l1 + mel * weights.mel + commitment * weights.commitment
-            self.codec.zero_grad()
-            loss.backward()
-            losses = {"loss": loss, "l1": l1, "mel": mel, "commitment": commitment}
-            figures = {name: float(value) for name, value in losses.items()} | {"gradient": self._gradient_norm()}
+        original = Tensor(x)
+        decoded, commitment = self._forward(x, self.levels())
+        losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
+        figures: dict[str, float] = {}
+        balancer = self.plain
+        if self.adversary is not None and self.step >= self.config.adversary.start:
+            rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
+            if rng.random() < self.config.adversary.probability:
+                figures |= self.adversary.learn(original, decoded)
+            losses |= self.adversary.losses(original, decoded)
+            balancer = self.balancer
+
+        # Each loss needs only the way from itself to x̂. From there on, all go back through the networks together.
+        d_decoded, shares = balancer(losses, decoded)
+        surrogate = (decoded * d_decoded).sum() + commitment * self.config.loss.commitment
+        parameters = self.codec.parameters()
+        for p, g in zip(parameters, grad(surrogate, parameters), strict=True):
+            p.grad = g
+
+        weighted = losses["l1"] * self.config.loss.l1 + losses["mel"] * self.config.loss.mel
+        named = {"loss": weighted} | losses | {"commitment": commitment}
+        figures = {name: float(value) for name, value in named.items()} | figures
+        figures |= {"gradient": self._gradient_norm()} | {f"share.{name}": share for name, share in shares.items()}
         self._check(figures)
 
         self.optimizer.step()
@@ -123,18 +150,50 @@ class Trainer:
     def state(self) -> dict[str, dict[str, Any]]:
         """All arrays that determine what follows, by group, for a checkpoint."""
         average = {name: p.data for name, p in self.average.named_parameters()}
-        return {"model": self.codec.state_dict(), "average": average, "optimizer": self.optimizer.state_dict()}
+        state = {"model": self.codec.state_dict(), "average": average, "optimizer": self.optimizer.state_dict()}
+        if self.adversary is not None:
+            state |= {"adversary": self.adversary.state_dict(), "balancer": self.balancer.state_dict()}
+        return state
 
     def restore(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take over what `state` gave at a step. ValueError: it belongs to another model."""
+        """Take over what `state` gave at a step. ValueError: it belongs to another model or recipe."""
         if state.keys() != self.state().keys():
             raise ValueError(f"it has the parts {', '.join(sorted(state))}")
+        self.branch(step, state)
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])
+            self.balancer.load_state_dict(state["balancer"])
+
+    def branch(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take over the codec of another recipe's run; an adversary starts anew. ValueError: it is another model."""
         # As many vectors as happened to wait; every other array has the shape that the configuration gives it.
         self.codec.quantizer.waiting = np.zeros_like(state["model"]["quantizer.waiting"])
         self.codec.load_state_dict(state["model"])
         self.average.load_state_dict(self.average.state_dict() | dict(state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = step
+
+
+def preserve_variance(codec: Codec) -> None:
+    """Scale the untrained convolutions so that signals keep their power from layer to layer.
+
+    PyTorch's initial weights make the power of what goes through a convolution a third or less; after twenty layers,
+    nothing but the biases is left, and the first hundreds of steps go by before the output depends on the input at
+    all. Here the squared weights that make up an output sum to 1 [after He15], and biases start at 0. The last layer
+    begins ten times weaker: audio has an RMS of about 0.1.
+    """
+    for module in codec.modules():
+        if isinstance(module, Conv1d | ConvTranspose1d):
+            w = module.effective_weight().data
+            # In a transposed convolution, only every stride-th tap contributes to an output.
+            taps = 1 / module.stride if isinstance(module, ConvTranspose1d) else 1
+            power = (w**2).sum(axis=(0, 1)).mean() * taps
+            weight = module.weight_g if hasattr(module, "weight_g") else module.weight
+            weight.data /= np.sqrt(power)
+            module.bias.data[...] = 0
+    last = codec.decoder.layers[-1]
+    assert isinstance(last, Conv1d)
+    (last.weight_g if hasattr(last, "weight_g") else last.weight).data *= np.float32(0.1)
 
 
 def level(x: np.ndarray) -> np.ndarray:
