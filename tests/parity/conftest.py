@@ -1,5 +1,6 @@
 """The `encodec` package imports torchaudio, of which it needs one class: a stand-in provides it where it is missing."""
 
+import importlib.machinery
 import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace
@@ -22,5 +23,6 @@ def spectrogram(n_fft, hop_length, win_length, window_fn, normalized, center, pa
 
 if importlib.util.find_spec("torchaudio") is None:
     stand_in = ModuleType("torchaudio")
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)  # which transformers looks at
     stand_in.transforms = SimpleNamespace(Spectrogram=spectrogram)
     sys.modules["torchaudio"] = stand_in
