@@ -27,9 +27,11 @@ def test_a_codeword_is_its_own_neighbour(D, rng):
 
 
 def test_ties_go_to_the_lowest_index(rng):
-    """Every codeword stands twice or three times; equal ones tie to the bit, also in the unfilled last panel."""
-    once = rng.normal(size=(41, 30)).astype(np.float32)
-    codebook = np.concatenate([once, once[::-1], once[:20]])
+    """Every codeword stands there two to four times, equal ones tie to the bit: 48 apart (the same lane of a later
+    panel), in another lane, and in the unfilled last panel.
+    """
+    once = rng.normal(size=(48, 30)).astype(np.float32)
+    codebook = np.concatenate([once, once, once[:41][::-1], once[:20]])
     codes, _ = nearest_codeword_forward_numba(rng.normal(size=(500, 30)).astype(np.float32), codebook)
     assert codes.max() < len(once)
     assert len(np.unique(codes)) > 35
