@@ -67,6 +67,7 @@ class Trainer:
         self.step = 0
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
+    @np.errstate(over="ignore", invalid="ignore")  # no warnings: _check says it, once
     def update(self, x: np.ndarray) -> dict[str, float]:
         """One step on crops x (B,T,C) float32 -> the losses, their shares in dx̂, and the gradient's norm.
 
