@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from minicodec.training.augment import LEVEL, AugmentationConfig, AugmentedFolder, is_music, reverberate, room
+from minicodec.training.augment import LEVEL, AugmentedFolder, is_music, reverberate, room
+from minicodec.training.config import AugmentationConfig
 from minicodec.training.data import AudioFolder
 
 RATE = 8000

@@ -13,9 +13,11 @@ examples:
   minicodec train mini_24khz --data ~/music --out runs/music --set batch=16 loss.mel=2 seanet.filters=24
   minicodec train --resume runs/music
   minicodec train --resume runs/music --steps 200000
+  minicodec train mini_24khz --data ~/music --out runs/sharper --from runs/music --set adversary.enabled=true
 
 --set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the
-model (seanet.filters, quantizer.levels, ...); RUN/config.json lists them all. While it runs, look at RUN/curves.png
+model (seanet.filters, quantizer.levels, ...); RUN/config.json lists them all. --from begins a new run, with a recipe
+of its own, at another run's newest checkpoint. While it runs, look at RUN/curves.png
 and listen to RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the same bits as one
 that was never stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
 """
@@ -29,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FOLDER", type=Path, help="wav, flac, ogg, mp3 ... in it and below")
     parser.add_argument("--out", metavar="RUN", type=Path, help="a new folder for everything that comes of it")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, or killed")
+    parser.add_argument("--from", metavar="RUN", type=Path, dest="origin", help="start where another run ended")
     parser.add_argument("--steps", metavar="N", type=int, help="end after N updates in all")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change an option")
 
@@ -38,17 +41,16 @@ def run(args: argparse.Namespace) -> int:
     from minicodec.training import config, run as runs
 
     if args.resume:
-        if args.preset or args.data or args.out or args.set:
-            raise InputError(
-                "--resume takes a run as it is: no PRESET, --data, --out or --set; only --steps can change"
-            )
+        if args.preset or args.data or args.out or args.origin or args.set:
+            raise InputError("--resume takes a run as it is: besides --steps, nothing can change (see --from)")
         training = runs.resume(args.resume, args.steps)
     else:
         if not (args.preset and args.data and args.out):
             raise InputError("train needs a PRESET, --data FOLDER and --out RUN, or else --resume RUN")
         settings = args.set if args.steps is None else [*args.set, f"steps={args.steps}"]
         # Absolute, so that the run can be resumed from any folder.
-        training = runs.start(args.out, config.from_preset(args.preset, str(args.data.resolve()), settings))
+        recipe = config.from_preset(args.preset, str(args.data.resolve()), settings)
+        training = runs.start(args.out, recipe, args.origin)
     for notice in training.data.notices:
         print(notice, file=sys.stderr)
     finished = training.train()

@@ -177,18 +177,29 @@ def test_balancer_over_50_steps(rng):
 
         decoded = Tensor(x, requires_grad=True)
         losses = {n: ((decoded - targets[i]) ** 2).sum() * factor[i] for i, n in enumerate(names)}
-        combined, norms = balancer(losses, decoded)
+        combined, shares = balancer(losses, decoded)
 
         peer = torch.tensor(x, requires_grad=True)
-        expected = torch.zeros_like(peer)
+        expected, sizes = torch.zeros_like(peer), {}
         for i, n in enumerate(names):
             loss = ((peer - torch.tensor(targets[i])) ** 2).sum() * factor[i]
             (g,) = torch.autograd.grad(loss, [peer])
             size = g.norm(dim=(1, 2)).mean().item()
             total[n], fix[n] = total[n] * decay + size, fix[n] * decay + 1
-            expected += weights[n] / sum(weights[m] for m in names) * g / (total[n] / fix[n] + 1e-12)
-            np.testing.assert_allclose(norms[n], size, rtol=1e-12)
+            part = weights[n] / sum(weights[m] for m in names) * g / (total[n] / fix[n] + 1e-12)
+            expected, sizes[n] = expected + part, part.norm(dim=(1, 2)).mean().item()
+        for n in names:
+            np.testing.assert_allclose(shares[n], sizes[n] / sum(sizes.values()), rtol=1e-9)
         np.testing.assert_allclose(combined, expected.numpy(), rtol=1e-12)
+
+
+def test_without_balance_it_is_the_weighted_sum(rng):
+    decoded = Tensor(rng.normal(size=(2, 6, 1)), requires_grad=True)
+    losses = losses_of(decoded, 1.0, rng)
+    combined, shares = Balancer({"near": 5, "far": 3}, balanced=False)(losses, decoded)
+    (expected,) = grad(losses["near"] * 5.0 + losses["far"] * 3.0, [decoded])
+    np.testing.assert_allclose(combined, expected, rtol=1e-12)
+    np.testing.assert_allclose(sum(shares.values()), 1)
 
 
 def test_balancer_goes_on_from_its_state(rng):
