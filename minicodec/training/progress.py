@@ -23,6 +23,7 @@ class Progress:
     def __init__(self, steps: int, first: int, audio_seconds: float):
         self.steps, self.step, self.audio_seconds = steps, first, audio_seconds
         self.seconds_per_step = 0.0
+        self._timed = 0
         self._last = self._printed = time.perf_counter()
         self._bar = None
         if sys.stderr.isatty():
@@ -46,9 +47,12 @@ class Progress:
         now = time.perf_counter()
         duration, self._last = now - self._last, now
         self.step += 1
-        usual = self.seconds_per_step or duration
+        self._timed += 1
+        if self._timed <= 2:  # the first step compiles: the second says more
+            self.seconds_per_step = duration
         # A validation or k-means between two steps shall not spoil the estimate for hundreds of steps.
-        self.seconds_per_step = usual + RECENT * (min(duration, 3 * usual) - usual)
+        usual = self.seconds_per_step
+        self.seconds_per_step += max(RECENT, 1 / self._timed) * (min(duration, 3 * usual) - usual)
         text = self._describe(losses)
         if self._bar:
             self._bar.update(self._task, completed=self.step, description=text)
