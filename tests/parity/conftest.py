@@ -11,7 +11,7 @@ def spectrogram(n_fft, hop_length, win_length, window_fn, normalized, center, pa
     import torch
 
     assert (win_length, normalized, center, power) == (n_fft, True, False, None)
-    window = window_fn(n_fft)
+    window = window_fn(n_fft, dtype=torch.float64)
 
     def transform(x):
         flat = x.reshape(-1, x.shape[-1])
