@@ -33,8 +33,8 @@ def test_conv2d(F, kernel, Ci, Co, stride, dilation, padding, backend, dtype, to
     dx, dw = backward(dy, saved, **attrs)
 
     peer_x, peer_w = (torch.from_numpy(a.astype(np.float64)).requires_grad_() for a in (x, w))
-    peer_y = torch.nn.functional.conv2d(peer_x.permute(0, 3, 1, 2), peer_w.permute(3, 2, 0, 1), **attrs)
-    peer_y = peer_y.permute(0, 2, 3, 1)
+    peer_y = torch.nn.functional.conv2d(peer_x.permute(0, 3, 1, 2), peer_w.permute(3, 2, 0, 1).contiguous(), **attrs)
+    peer_y = peer_y.permute(0, 2, 3, 1).contiguous()
     peer_y.backward(torch.from_numpy(dy.astype(np.float64)))
     for got, peer in [(y, peer_y.detach()), (dx, peer_x.grad), (dw, peer_w.grad)]:
         expected = peer.numpy()
