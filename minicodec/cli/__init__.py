@@ -20,6 +20,7 @@ COMMANDS = {
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
     "train": "train a codec on a folder of audio files",
+    "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",
     "bench": "measure the speed of the operators on this machine",
     "data": "list and download public datasets",

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each fact, `name: value`."""
     path = Path(args.subject)
-    if path.is_dir() or path.suffix == ".safetensors":
+    if path.is_dir() or path.suffix in (".safetensors", ".th"):
         lines = describe_model(minicodec.load(path))
     elif not path.exists() and args.subject in PRESETS:
         lines = describe_model(minicodec.build(args.subject))

@@ -1,35 +1,61 @@
 """Finding a model: by the folder of its training, by its file, or by its name."""
 
+import zipfile
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from minicodec.codec import bitstream
-from minicodec.codec.config import PRESETS
+from minicodec.codec.config import PRESETS, preset
+from minicodec.codec.convert import ENCODEC, take_over
 from minicodec.codec.model import Codec, load_safetensors
+from minicodec.codec.torch_file import read_torch_file
+from minicodec.codec.transformers_folder import CONFIG, load_transformers
 from minicodec.errors import InputError
 
 RUN_MODEL = "model.safetensors"  # in a training run's folder: the averaged weights of its newest checkpoint
 
 
 def load(path: str | PathLike[str]) -> Codec:
-    """The codec in a training run's folder or in a .safetensors file.
+    """The codec in a file or folder; what it is, its content says.
+
+    a .safetensors file that `Codec.save` or `minicodec convert` wrote
+    a training run's folder
+    a .th file of the released EnCodec, read without PyTorch (see torch_file.py)
+    a folder of `transformers`, with config.json and model.safetensors
 
     InputError, in one line that names the path and says what would do, if there is none.
     """
     path = Path(path)
     if path.is_dir():
+        if (path / CONFIG).is_file():
+            return load_transformers(path)
         if not (path / RUN_MODEL).is_file():
             raise InputError(f"{path}: has no {RUN_MODEL}: is it a training run's folder, with a checkpoint saved?")
         return load_safetensors(path / RUN_MODEL)
     if path.is_file():
+        if zipfile.is_zipfile(path):
+            return load_torch_file(path)
         if path.suffix != ".safetensors":
-            raise InputError(f"{path}: models are .safetensors files or folders of training runs")
+            raise InputError(f"{path}: models are .safetensors files, EnCodec's .th files, or folders of training runs")
         return load_safetensors(path)
     if str(path) in PRESETS:
         raise InputError(f"{path}: is a preset without weights; train it first: minicodec train {path} --data FOLDER")
     raise InputError(f"{path}: no such model; train one with minicodec train, or try minicodec demo")
+
+
+def load_torch_file(path: Path) -> Codec:
+    """The codec in a .th file of the released EnCodec, 24 or 48 kHz. InputError, naming the file and what is wrong."""
+    state = read_torch_file(path)
+    # The two differ in their norms, so one key tells which of them a file should hold.
+    codec = Codec(preset("encodec_48khz" if "encoder.model.0.conv.norm.weight" in state else "encodec_24khz"))
+    try:
+        take_over(codec, state, ENCODEC)
+    except ValueError as error:
+        raise InputError(f"{path}: holds no weights of {codec.config.name}: {error}") from None
+    codec.eval()
+    return codec
 
 
 def decompress(packet: bytes, codec: Codec | None = None, source: str = "packet") -> tuple[np.ndarray, int]:

@@ -217,7 +217,7 @@ class LSTM(Module):
 
     def __init__(self, H: int, layers: int, *, rng: np.random.Generator):
         self.H, self.depth = H, layers
-        self.layers: list[Module] = [LSTMLayer(H, H, rng=rng) for _ in range(layers)]
+        self.layers: list[LSTMLayer] = [LSTMLayer(H, H, rng=rng) for _ in range(layers)]
 
     def __call__(self, x: Tensor) -> Tensor:
         y = x

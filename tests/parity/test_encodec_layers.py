@@ -5,7 +5,7 @@ import pytest
 
 from minicodec import build
 from minicodec.codec.bitstream import Chunk
-from minicodec.codec.convert import from_encodec
+from minicodec.codec.convert import ENCODEC, take_over
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, grad
 
@@ -20,18 +20,12 @@ NORMS = [("weight_norm", True), ("none", True), ("weight_norm", False), ("time_g
 LENGTHS = [1, 2, 5, 16, 33, 320]
 
 
-def load(layer, module, prefix="model.0"):
-    """Give our layer the weights of their module, through the names of a whole model's state dict."""
+def load(layer, module):
+    """Give our layer the weights of their module."""
     with torch.no_grad():
         for p in module.parameters():
             p += 0.1 * torch.randn_like(p)  # norms and their scales start at 1 and 0, which would hide mistakes
-    state = {f"e.{prefix}.{k}": v.detach().numpy() for k, v in module.state_dict().items()}
-    state |= {
-        f"quantizer.vq.layers.0._codebook.{k}": np.zeros((1, 1), np.float32)
-        for k in ("embed", "cluster_size", "embed_avg", "inited")
-    }
-    start = f"e.{prefix.replace('model', 'layers')}."
-    layer.load_state_dict({k.removeprefix(start): v for k, v in from_encodec(state).items() if k.startswith(start)})
+    take_over(layer, {k: v.detach().numpy() for k, v in module.state_dict().items()}, ENCODEC)
 
 
 def compare(layer, module, B, T, Ci, tolerance=2e-5):
@@ -99,7 +93,7 @@ def test_whole_networks(name):
     official = OFFICIAL[name](pretrained=False).eval()
     codec = build(name)
     official_state = {k: v.detach().numpy() for k, v in official.state_dict().items()}
-    codec.load_state_dict(from_encodec(official_state))
+    take_over(codec, official_state, ENCODEC)
     compare(codec.encoder, official.encoder, 1, 6400, codec.channels, tolerance=1e-4)
     compare(codec.decoder, official.decoder, 1, 20, 128, tolerance=1e-4)
 
@@ -121,7 +115,7 @@ def test_overlap_add_and_scales_of_the_48khz_model(rng):
     official = OFFICIAL["encodec_48khz"](pretrained=False).eval()
     official.set_target_bandwidth(6.0)
     codec = build("encodec_48khz")
-    codec.load_state_dict(from_encodec({k: v.detach().numpy() for k, v in official.state_dict().items()}))
+    take_over(codec, {k: v.detach().numpy() for k, v in official.state_dict().items()}, ENCODEC)
     codec.quantizer.codebooks[:] = rng.normal(size=codec.quantizer.codebooks.shape)
     with torch.no_grad():
         for level, layer in enumerate(official.quantizer.vq.layers):

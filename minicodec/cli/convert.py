@@ -1,0 +1,28 @@
+"""`minicodec convert`: the released EnCodec's weights, or any model there is, as one .safetensors file of ours."""
+
+import argparse
+from pathlib import Path
+
+import minicodec
+from minicodec.errors import InputError
+from minicodec.files import check_target
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "input", metavar="IN", help="EnCodec's .th file, a folder of transformers, or any model that minicodec has"
+    )
+    parser.add_argument("output", metavar="OUT.safetensors", type=Path)
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.safetensors")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, and save; print what it was."""
+    if args.output.suffix != ".safetensors":
+        raise InputError(f"{args.output}: the name of a model file ends with .safetensors")
+    check_target(args.output, args.force)
+    codec = minicodec.load(args.input)
+    codec.save(args.output, overwrite=args.force)
+    print(f"{args.output}: {codec.name}, {codec.sample_rate} Hz, {args.output.stat().st_size} bytes")
+    return 0
