@@ -8,8 +8,6 @@ As in `conv1d`, one tap (k, m) at a time is a matrix product over the channels, 
 Padding (zeros) is an attribute here, because a discriminator pads every conv alike: (pt, pf) on both sides.
 """
 
-import math
-
 import numpy as np
 
 from minicodec.backend import Op, xp
@@ -66,10 +64,13 @@ def conv2d_backward(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0)
 conv2d = Op("conv2d", conv2d_forward, conv2d_backward)
 
 
-# Numba. Write the frames of x one after the other on a line, with pf zeros in front of each: the zeros behind a frame
-# are those in front of the next. On this line windows lie at equal distances, across the ends of frames too, so all
-# taps of all frames are one product over overlapping rows, as in `conv1d` (ops/engine.py). A window that straddles two
-# frames is computed for nothing and dropped: about pf of them for each F.
+# Numba. Write the frames of one item of x one after the other on a line, with pf zeros in front of each: the zeros
+# behind a frame are those in front of the next. On this line windows lie at equal distances, across the ends of frames
+# too, so all taps of all frames are one product over overlapping rows, as in `conv1d` (ops/engine.py). A window that
+# straddles two frames is computed for nothing and dropped: about pf of them for each F.
+#
+# Item by item, because a spectrogram's feature maps are large: a line is written anew for each item, where a padded
+# copy of all of x would claim fresh memory, which costs more than the copying.
 
 
 def fits_a_line(w, stride, dilation, padding):
@@ -79,22 +80,20 @@ def fits_a_line(w, stride, dilation, padding):
     return st == df == 1 and sf <= Kf and pf < Kf and pt <= (Kt - 1) * dt
 
 
-def on_a_line(x, margin, left, pitch, slack):
-    """x (B,T,F,C) -> (line, frames): numbers in a row, and the view of them, (B,margin+T+margin,pitch,C), that holds x.
+def empty_line(T, F, C, margin, left, pitch, slack):
+    """(line, inside): zeros in a row, and the view of them, (T,F,C), where an item goes.
 
-    A frame has `left` zeros in front and is `pitch` positions long. Behind the last one there are `slack` more, for the
-    last windows to end in.
+    Of margin + T + margin frames, `pitch` positions each, the view leaves out the margins and the first `left`
+    positions of a frame. The line ends in `slack` more positions, for the last windows to end in.
     """
-    B, T, F, C = x.shape
-    shape = (B, T + 2 * margin, pitch, C)
-    line = np.zeros(math.prod(shape) + slack * C, np.float32)
-    frames = line[: math.prod(shape)].reshape(shape)
-    frames[:, margin : margin + T, left : left + F] = x
-    return line, frames
+    frames = margin + T + margin
+    line = np.zeros((frames * pitch + slack) * C, np.float32)
+    inside = line[: frames * pitch * C].reshape(frames, pitch, C)[margin : margin + T, left : left + F]
+    return line, inside
 
 
-def correlate(line, w, shape, stride, batch_step, tap_step):
-    """Windows of Kf positions on the line, `stride` apart, times w (Kt,Kf,Ci,Co) -> y (*shape,Co), shape (B,T,windows).
+def correlate(line, w, stride, tap_step, shape):
+    """Windows of Kf positions on the line, `stride` apart, times w (Kt,Kf,Ci,Co) -> y (*shape,Co), shape (T,windows).
 
     Few channels would leave most of a vector idle. So n windows become a row, wider by (n - 1)·stride positions, and w
     a band matrix with a copy for each of them, shifted: one row times all copies makes n neighbouring outputs.
@@ -104,65 +103,65 @@ def correlate(line, w, shape, stride, batch_step, tap_step):
     band = np.zeros((Kt, Kf + (n - 1) * stride, Ci, n, Co), np.float32)
     for i in range(n):
         band[:, i * stride : i * stride + Kf, :, i] = w
-    B, windows = shape[0], shape[1] * shape[2]
-    y = np.empty((B, -(-windows // n), n * Co), np.float32)
-    steps = {"batch_step": batch_step, "row_step": n * stride * Ci, "tap_step": tap_step}
-    multiply(line, band.reshape(Kt, -1, n * Co), y, **steps)
-    return y.reshape(B, -1, Co)[:, :windows].reshape(*shape, Co)
+    windows = shape[0] * shape[1]
+    y = np.empty((1, -(-windows // n), n * Co), np.float32)
+    multiply(line, band.reshape(Kt, -1, n * Co), y, batch_step=0, row_step=n * stride * Ci, tap_step=tap_step)
+    return y.reshape(-1, Co)[:windows].reshape(*shape, Co)
 
 
 def conv2d_forward_numba(x, w, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
     """x (B,T,F,Ci), w (Kt,Kf,Ci,Co) -> y (B,To,Fo,Co)."""
     if not fits_a_line(w, stride, dilation, padding):
         return conv2d_forward(x, w, stride=stride, dilation=dilation, padding=padding)
-    (B, T, F, _), (Kt, Kf) = x.shape, w.shape[:2]
+    (B, T, F, Ci), (Kt, Kf, _, Co) = x.shape, w.shape
     (pt, pf), sf, dt = padding, stride[1], dilation[0]
     To, Fo = output_length(T + 2 * pt, Kt, 1, dt), output_length(F + 2 * pf, Kf, sf, 1)
     if To < 1 or Fo < 1:
         raise ValueError(f"conv2d: {T + 2 * pt} x {F + 2 * pf} is smaller than one window")
     windows = -(-(F + pf) // sf)  # of one frame, those that straddle included
-    line, frames = on_a_line(x, pt, pf, windows * sf, Kf + LANES * sf)
-    y = correlate(line, w, (B, To, windows), sf, frames[0].size, dt * frames[0, 0].size)
-    return y[:, :, :Fo], (line, frames, F, w)
+    line, inside = empty_line(T, F, Ci, pt, pf, windows * sf, Kf + LANES * sf)
+    y = np.empty((B, To, Fo, Co), np.float32)
+    for x_b, y_b in zip(x, y, strict=True):
+        inside[...] = x_b
+        y_b[...] = correlate(line, w, sf, dt * windows * sf * Ci, (To, windows))[:, :Fo]
+    return y, (x, w)
 
 
 def conv2d_backward_numba(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0), needs=(True, True)):
     """dy (B,To,Fo,Co) -> dx (B,T,F,Ci), dw (Kt,Kf,Ci,Co).
 
-    dy is laid on a line too, a position for each window of x. Then dw is the transposed product, item by item. In dx,
-    bins that are equal modulo sf have met the same taps: every sf-th one. So each of the sf classes is a correlation
-    of dy with those taps in reverse.
+    dy goes on a line too, a position for each window of x. Then dw is the transposed product. In dx, bins that are
+    equal modulo sf have met the same taps: every sf-th one. So each of the sf classes is a correlation of dy with
+    those taps in reverse.
     """
-    w = saved[-1]
+    x, w = saved
     if not fits_a_line(w, stride, dilation, padding):
         return conv2d_backward(dy, saved, stride=stride, dilation=dilation, padding=padding)
-    line, frames, F, _ = saved
-    (B, padded, pitch, Ci), (Kt, Kf, _, Co) = frames.shape, w.shape
+    (B, T, F, Ci), (Kt, Kf, _, Co), (_, To, Fo, _) = x.shape, w.shape, dy.shape
     (pt, pf), sf, dt = padding, stride[1], dilation[0]
-    To, windows, T = dy.shape[1], pitch // sf, padded - 2 * pt
-    margin, left = (Kt - 1) * dt - pt, (Kf - 1 - pf) // sf  # what the first window of dx sees before the first dy
-    dy_line, dy_frames = on_a_line(dy, margin, left, windows, Kf + LANES)
-    dx = dw = None
+    windows = -(-(F + pf) // sf)
+    margin, left = (Kt - 1) * dt - pt, (Kf - 1 - pf) // sf  # what the first bin of dx sees before the first dy
+    line, inside = empty_line(T, F, Ci, pt, pf, windows * sf, Kf + LANES * sf)
+    dy_line, dy_inside = empty_line(To, Fo, Co, margin, left, windows, Kf + LANES)
+    dy_rows = dy_line[(margin * windows + left) * Co :][: To * windows * Co].reshape(1, -1, Co)
 
-    if needs[0]:
-        dx = np.empty((B, T, F, Ci), np.float32)
-        for residue in range(sf):
-            taps = w[::-1, residue::sf][:, ::-1].swapaxes(2, 3)
-            f = (residue - pf) % sf  # the first bin of its class; it met tap `residue` in window (f + pf) / sf
-            first = left + (f + pf) // sf - (taps.shape[1] - 1)
-            steps = (1, dy_frames[0].size, dt * dy_frames[0, 0].size)
-            some = dx[:, :, f::sf]
-            some[...] = correlate(dy_line[first * Co :], taps, (B, T, windows), *steps)[:, :, : some.shape[2]]
-
-    if needs[1]:
-        dw = np.zeros((Kt, Kf * Ci, Co), np.float32)
-        steps = {"batch_step": 0, "row_step": sf * Ci, "tap_step": dt * pitch * Ci}
-        for b in range(B):
-            start = (b * (2 * margin + To) + margin) * windows + left
-            rows = dy_line[start * Co :][: To * windows * Co].reshape(1, -1, Co)
-            dw += multiply_transposed(line[frames[:b].size :], rows, taps=Kt, P=Kf * Ci, **steps)
-        dw = dw.reshape(w.shape)
-    return dx, dw
+    dx = np.empty(x.shape, np.float32) if needs[0] else None
+    dw = np.zeros((Kt, Kf * Ci, Co), np.float32) if needs[1] else None
+    for b in range(B):
+        dy_inside[...] = dy[b]
+        if needs[1]:
+            inside[...] = x[b]
+            steps = {"batch_step": 0, "row_step": sf * Ci, "tap_step": dt * windows * sf * Ci}
+            dw += multiply_transposed(line, dy_rows, taps=Kt, P=Kf * Ci, **steps)
+        if needs[0]:
+            for residue in range(sf):
+                taps = w[::-1, residue::sf][:, ::-1].swapaxes(2, 3)
+                f = (residue - pf) % sf  # the first bin of its class; it met tap `residue` in window (f + pf) / sf
+                first = left + (f + pf) // sf - (taps.shape[1] - 1)
+                some = dx[b, :, f::sf]
+                found = correlate(dy_line[first * Co :], taps, 1, dt * windows * Co, (T, windows))
+                some[...] = found[:, : some.shape[1]]
+    return dx, dw.reshape(w.shape) if needs[1] else None
 
 
 conv2d.add("numba", conv2d_forward_numba, conv2d_backward_numba)
