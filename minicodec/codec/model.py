@@ -8,6 +8,8 @@ Waveforms here are (C,T) float32 in [-1,1], as soundfile's users have them; insi
 
 import hashlib
 import json
+import sys
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from safetensors.numpy import save_file
 from minicodec.codec import bitstream, config as configuration
 from minicodec.codec.bitstream import Chunk, Header
 from minicodec.codec.config import CodecConfig
+from minicodec.codec.parts import cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
+from minicodec.codec.stream import StreamDecoder, StreamEncoder
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 from minicodec.nn.module import Module
@@ -87,22 +91,90 @@ class Codec(Module):
 
         Raises ValueError for another rate, another number of channels, no samples, or samples that are not finite.
         """
+        blocks = (wav[:, t : t + self._block] for t in range(0, wav.shape[-1], self._block))
+        self._check_wav(wav)
+        parts = list(self.encode_blocks(blocks, kbps))
+        return [_joined(parts)] if self.config.chunk_stride is None else parts
+
+    def decode(self, chunks: list[Chunk], length: int | None = None) -> np.ndarray:
+        """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover)."""
+        return np.concatenate(list(self.decode_parts(chunks)), axis=1)[:, :length]
+
+    # The same for signals of any length, in constant memory (codec/parts.py)
+
+    def encode_blocks(self, blocks: Iterable[np.ndarray], kbps: float | None = None) -> Iterator[Chunk]:
+        """Blocks (C,n) of a waveform -> its codes, in parts. ValueError as `encode`, when the iteration reaches it."""
+        config = self.config
+        if self.streams:
+            encoder = self.stream_encoder(kbps)
+            yield from (Chunk(encoder.push(block)) for block in blocks)
+            yield Chunk(encoder.flush())
+        else:
+            levels = self._levels(kbps)
+            whole = sys.maxsize  # a network that looks into the future needs all of a signal, or of a chunk
+            for wav in cut(blocks, config.chunk_samples or whole, config.chunk_stride or whole):
+                yield self._encode_chunk(wav, levels)
+
+    def decode_parts(self, parts: Iterable[Chunk]) -> Iterator[np.ndarray]:
+        """Parts of codes -> blocks (C,n) of the waveform, as many samples as the frames cover."""
+        if self.streams:
+            decoder = self.stream_decoder()
+            frames = self._block // self.config.seanet.hop
+            for part in parts:
+                yield from (decoder.push(part.codes[:, t : t + frames]) for t in range(0, part.codes.shape[1], frames))
+            yield decoder.flush()
+        elif self.config.chunk_stride is None:
+            yield self._decode_chunk(_joined(list(parts)))
+        else:
+            yield from overlap_add(map(self._decode_chunk, parts), self.config.chunk_stride)
+
+    # The same for live audio (codec/stream.py)
+
+    @property
+    def streams(self) -> bool:
+        """Does the model code audio as it comes in? Not if it looks ahead, or divides a whole chunk by its level."""
+        return self.config.seanet.causal and self.config.chunk_stride is None and not self.config.normalize
+
+    def stream_encoder(self, kbps: float | None = None, pad_mode: str | None = None) -> StreamEncoder:
+        """An encoder for live audio: any cut of a signal into pushes gives the codes that `encode` gives.
+
+        pad_mode: "zero" replaces a model's padding by reflection, which must wait for the first 80 ms. ValueError:
+        a rate that is not on offer, a model that cannot stream.
+        """
+        self._check_streams()
+        return StreamEncoder(self.encoder, self.quantizer, self.channels, self._levels(kbps), pad_mode)
+
+    def stream_decoder(self, pad_mode: str | None = None) -> StreamDecoder:
+        """A decoder for live codes; pad_mode and ValueError as in `stream_encoder`."""
+        self._check_streams()
+        return StreamDecoder(self.decoder, self.quantizer, pad_mode)
+
+    @property
+    def _block(self) -> int:
+        """Samples that whole signals are coded at a time: a second keeps the layers' activations in the cache."""
+        return round(self.frame_rate) * self.config.seanet.hop
+
+    def _levels(self, kbps: float | None) -> int:
         kbps = max(self.bandwidths) if kbps is None else kbps
         if kbps not in self.bandwidths:
             on_offer = ", ".join(f"{b:g}" for b in self.bandwidths)
             raise ValueError(f"{kbps:g} kbps is not on offer: choose from {on_offer}")
+        return self.config.levels(kbps)
+
+    def _check_wav(self, wav: np.ndarray) -> None:
         if wav.ndim != 2 or wav.shape[0] != self.channels:
             raise ValueError(f"a waveform ({self.channels},T) is needed, this one is {wav.shape}")
         if wav.shape[1] == 0:
             raise ValueError("the waveform has no samples")
         if not np.isfinite(wav).all():
             raise ValueError("the waveform has samples that are not finite numbers")
-        levels = self.config.levels(kbps)
-        lengths = self.config.layout.chunk_lengths(wav.shape[1])
-        stride = self.config.chunk_stride or 0
-        return [self._encode_chunk(wav[:, i * stride : i * stride + n], levels) for i, n in enumerate(lengths)]
+
+    def _check_streams(self) -> None:
+        if not self.streams:
+            raise ValueError(f"{self.config.name} codes whole chunks, it cannot stream")
 
     def _encode_chunk(self, wav: np.ndarray, levels: int) -> Chunk:
+        self._check_wav(wav)
         scale = None
         if self.config.normalize:
             scale = float(np.sqrt((wav.mean(axis=0, dtype=np.float32) ** 2).mean()) + np.float32(1e-8))
@@ -111,12 +183,6 @@ class Codec(Module):
         with no_grad():
             z = self.encoder(Tensor(x)).data
         return Chunk(self.quantizer.encode(z[0], levels).astype(np.int16), scale)
-
-    def decode(self, chunks: list[Chunk], length: int | None = None) -> np.ndarray:
-        """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover)."""
-        wavs = [self._decode_chunk(chunk) for chunk in chunks]
-        wav = wavs[0] if self.config.chunk_stride is None else overlap_add(wavs, self.config.chunk_stride)
-        return wav[:, :length]
 
     def _decode_chunk(self, chunk: Chunk) -> np.ndarray:
         with no_grad():
@@ -152,22 +218,8 @@ class Codec(Module):
             save_file(self._saved_arrays(), temporary, {METADATA_KEY: json.dumps(self.config.to_dict())})
 
 
-def overlap_add(wavs: list[np.ndarray], stride: int) -> np.ndarray:
-    """Chunks (C,n), `stride` samples apart -> (C,T): where they overlap, a mean with triangular weights.
-
-    The weights rise from the ends of a chunk to its middle, so one chunk fades into the next; the division by their
-    sum makes them a partition of unity.
-    """
-    n = wavs[0].shape[1]
-    t = np.linspace(0, 1, n + 2, dtype=np.float32)[1:-1]
-    weight = 0.5 - np.abs(t - 0.5)
-    T = stride * (len(wavs) - 1) + wavs[-1].shape[1]
-    total, weights = np.zeros((wavs[0].shape[0], T), np.float32), np.zeros(T, np.float32)
-    for i, wav in enumerate(wavs):
-        start, m = i * stride, wav.shape[1]
-        total[:, start : start + m] += weight[:m] * wav
-        weights[start : start + m] += weight[:m]
-    return total / weights
+def _joined(parts: list[Chunk]) -> Chunk:
+    return Chunk(np.concatenate([part.codes for part in parts], axis=1), parts[0].scale)
 
 
 def build(preset: str, seed: int = 0) -> Codec:

@@ -1,0 +1,280 @@
+"""Streaming: however a signal is cut, the bits of the whole; and the whole is what the layers themselves say."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import minicodec
+from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
+from minicodec.codec.model import Codec
+from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
+from minicodec.codec.stream import Chain
+from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
+from minicodec.tensor import Tensor, no_grad
+
+HOP = 6  # of the small models
+
+
+def noise(T, channels=1, seed=0):
+    return (0.3 * np.random.default_rng(seed).normal(size=(channels, T))).astype(np.float32)
+
+
+def spread_codebooks(codec):
+    """Codewords that look like latents and their residuals, so that all are used and a wrong latent changes codes."""
+    rng = np.random.default_rng(1)
+    with no_grad():
+        z = codec.encoder(Tensor(noise(200 * codec.config.seanet.hop, codec.channels).T[None].copy())).data[0]
+    shape = codec.quantizer.codebooks.shape[1:]
+    for q, codebook in enumerate(codec.quantizer.codebooks):
+        codebook[...] = z.std(axis=0) * rng.normal(size=shape) * 0.6**q + (q == 0) * z.mean(axis=0)
+    return codec
+
+
+def small(**options):
+    seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), lstm_layers=2, residual_units=2, **options)
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), seanet, QuantizerConfig(3, 16)), seed=3))
+
+
+SMALL = {
+    "zeros, identity": small(shortcut="identity"),
+    "mirror, 1x1 shortcut": small(pad_mode="reflect"),
+    "mirror, no norm": small(pad_mode="reflect", norm="none", residual_kernel=5),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return spread_codebooks(minicodec.build("tiny_24khz", seed=1))
+
+
+def by_definition(codec, wav):
+    """Latents (T,D) as the layers of the encoder make them, all at once."""
+    with no_grad():
+        return codec.encoder(Tensor(np.ascontiguousarray(wav.T[None]))).data[0]
+
+
+def decoded_by_definition(codec, codes):
+    with no_grad():
+        return codec.decoder(Tensor(codec.quantizer.decode(codes.astype(int))[None])).data[0].T
+
+
+def in_pieces(stream, x, sizes):
+    """All that comes out when x (C,T) goes in, in pieces of these sizes, over and over."""
+    out, t, i = [], 0, 0
+    while t < x.shape[1]:
+        out.append(stream.push(x[:, t : t + sizes[i % len(sizes)]]))
+        t += sizes[i % len(sizes)]
+        i += 1
+    return np.concatenate([*out, stream.flush()], axis=1)
+
+
+def run_chain(layers, x, sizes):
+    """x (T,C) through the streaming counterparts of the layers, in pieces."""
+    chain = Chain(layers, None)
+    state, parts, t = chain.start(), [], 0
+    for size in sizes:
+        y, state = chain(x[None, t : t + size], state, t + size >= len(x))
+        parts.append(y[0])
+        t += size
+        if t >= len(x):
+            break
+    return np.concatenate(parts)
+
+
+cuts = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@settings(max_examples=25, deadline=None)
+@given(T=st.integers(1, 150), sizes=cuts)
+def test_any_cut_of_a_signal_gives_the_codes_of_the_whole(name, T, sizes):
+    codec, wav = SMALL[name], noise(T, seed=T)
+    codes = codec.encode(wav)[0].codes
+    np.testing.assert_array_equal(in_pieces(codec.stream_encoder(), wav, sizes), codes)
+    np.testing.assert_array_equal(codec.quantizer.encode(by_definition(codec, wav), 3), codes)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@settings(max_examples=25, deadline=None)
+@given(T=st.integers(1, 40), sizes=cuts)
+def test_any_cut_of_the_codes_gives_the_samples_of_the_whole(name, T, sizes):
+    codec = SMALL[name]
+    codes = np.random.default_rng(T).integers(0, 16, (3, T)).astype(np.int16)
+    (chunk,) = codec.encode(noise(T * HOP))
+    wav = codec.decode([replace(chunk, codes=codes)])
+    np.testing.assert_array_equal(in_pieces(codec.stream_decoder(), codes, sizes), wav)
+    np.testing.assert_allclose(wav, decoded_by_definition(codec, codes), rtol=1e-5, atol=1e-6)
+    assert wav.shape == (1, T * HOP)
+
+
+def test_the_small_models_use_all_codes_and_differ():
+    """Else the tests above would compare constants."""
+    wav = noise(3000)
+    codes = [codec.encode(wav)[0].codes for codec in SMALL.values()]
+    assert all(len(np.unique(level)) >= 12 for one in codes for level in one)
+    assert not np.array_equal(codes[0], codes[1])
+
+
+@pytest.mark.parametrize("sizes", [[1], [320], [319, 1, 640], [9011], [7, 4001]])
+def test_the_codec_of_the_course_streams_to_the_bit(tiny, sizes):
+    wav = noise(900 if sizes == [1] else 9011)
+    codes = tiny.encode(wav, 6)[0].codes
+    np.testing.assert_array_equal(in_pieces(tiny.stream_encoder(6), wav, sizes), codes)
+    np.testing.assert_array_equal(tiny.quantizer.encode(by_definition(tiny, wav), 8), codes)
+    assert len(np.unique(codes)) > codes.size // 3
+    decoded = tiny.decode(tiny.encode(wav, 6))
+    frames = [max(1, size // 320) for size in sizes]
+    np.testing.assert_array_equal(in_pieces(tiny.stream_decoder(), codes, frames), decoded)
+    np.testing.assert_allclose(decoded, decoded_by_definition(tiny, codes), rtol=1e-5, atol=1e-6)
+
+
+options = {"rng": np.random.default_rng(5)}
+MIRROR = SEANetConfig(pad_mode="reflect", residual_kernel=5)
+LAYERS = {
+    "conv": Conv1d(3, 5, 7, **options),
+    "conv, dilated": Conv1d(3, 5, 3, dilation=4, **options),
+    "conv, strided": Conv1d(3, 5, 10, stride=5, norm="weight_norm", **options),
+    "conv, few taps for its stride": Conv1d(3, 5, 4, stride=4, **options),
+    "conv 1x1, mirror": Conv1d(3, 5, 1, pad_mode="reflect", **options),
+    "conv, dilated, mirror": Conv1d(3, 5, 3, dilation=4, pad_mode="reflect", **options),
+    "conv, strided, mirror": Conv1d(3, 5, 10, stride=5, pad_mode="reflect", **options),
+    "conv, fewest taps for a mirror": Conv1d(3, 5, 9, stride=5, pad_mode="reflect", **options),
+    "transposed": ConvTranspose1d(3, 5, 10, stride=5, norm="weight_norm", **options),
+    "transposed, K no multiple": ConvTranspose1d(3, 5, 7, stride=3, **options),
+    "lstm": LSTM(3, 2, **options),
+    "elu": ELU(),
+    "residual, zeros": ResidualUnit(3, SEANetConfig(shortcut="identity"), 2, **options),
+    "residual, mirror": ResidualUnit(3, MIRROR, 2, **options),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("T", [1, 2, 4, 5, 6, 9, 10, 11, 23])
+def test_each_layer_is_the_same_function_in_a_stream(name, T):
+    layer, x = LAYERS[name], noise(T, 3, seed=T).T.copy()
+    with no_grad():
+        y = layer(Tensor(x[None])).data[0]
+    whole = run_chain([layer], x, [T])
+    np.testing.assert_allclose(whole, y, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(run_chain([layer], x, [1] * T), whole)
+    np.testing.assert_array_equal(run_chain([layer], x, [3, 0, 2, T]), whole)
+
+
+def test_a_frame_in_a_frame_out(tiny):
+    """The code comes with the last sample of its frame, 13.3 ms after the first, and not a sample later."""
+    wav = noise(320 * 4)
+    encoder, decoder = tiny.stream_encoder(1.5), tiny.stream_decoder()
+    counts = [encoder.push(wav[:, t : t + 1]).shape[1] for t in range(wav.shape[1])]
+    assert [t for t, count in enumerate(counts) if count] == [319, 639, 959, 1279]
+    assert max(counts) == 1
+    codes = tiny.encode(wav, 1.5)[0].codes
+    assert [decoder.push(codes[:, t : t + 1]).shape for t in range(4)] == [(1, 320)] * 4
+    assert encoder.flush().shape == (2, 0)
+    assert decoder.flush().shape == (1, 0)
+
+
+def test_a_mirror_is_awaited_and_then_all_that_is_due_comes():
+    codec = SMALL["mirror, 1x1 shortcut"]
+    wav = noise(30 * HOP)
+    encoder = codec.stream_encoder()
+    totals = np.cumsum([encoder.push(wav[:, t : t + HOP]).shape[1] for t in range(0, wav.shape[1], HOP)])
+    assert set(totals[:6]) == {0}  # the last conv shows frames 1 … 6 before frame 0
+    assert list(totals[8:]) == list(range(9, 31))
+    decoder = codec.stream_decoder()
+    codes = codec.encode(wav)[0].codes
+    totals = np.cumsum([decoder.push(codes[:, t : t + 1]).shape[1] for t in range(30)])
+    assert set(totals[:6]) == {0}
+    assert list(totals[8:]) == [HOP * t for t in range(9, 31)]
+
+
+def test_zeros_instead_of_the_mirror_do_not_wait():
+    mirror, wav = SMALL["mirror, 1x1 shortcut"], noise(20 * HOP + 1)
+    zeros = small()
+    zeros.load_state_dict(mirror.state_dict())
+    encoder = mirror.stream_encoder(pad_mode="zero")
+    codes = [encoder.push(wav[:, :HOP])]
+    assert codes[0].shape == (3, 1)
+    codes += [encoder.push(wav[:, HOP:]), encoder.flush()]
+    expected = zeros.encode(wav)[0].codes
+    np.testing.assert_array_equal(np.concatenate(codes, axis=1), expected)
+    assert not np.array_equal(mirror.encode(wav)[0].codes, expected)
+    decoded = in_pieces(mirror.stream_decoder(pad_mode="zero"), expected, [1])
+    np.testing.assert_array_equal(decoded, zeros.decode(zeros.encode(wav)))
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("first", [0, 1, 20, 75])
+def test_a_state_can_be_kept_and_restored(name, first):
+    codec, wav = SMALL[name], noise(100)
+    encoder = codec.stream_encoder()
+    before = encoder.push(wav[:, :first])
+    kept, pickled = encoder.state, pickle.dumps(encoder.state)
+    rest = np.concatenate([encoder.push(wav[:, first:]), encoder.flush()], axis=1)
+    np.testing.assert_array_equal(np.concatenate([before, rest], axis=1), codec.encode(wav)[0].codes)
+    for state in (kept, pickle.loads(pickled)):
+        again = codec.stream_encoder()
+        again.state = state
+        np.testing.assert_array_equal(in_pieces(again, wav[:, first:], [7]), rest)
+
+    codes = codec.encode(wav)[0].codes
+    decoder, n = codec.stream_decoder(), first // HOP
+    decoder.push(codes[:, :n])
+    kept = decoder.state
+    rest = np.concatenate([decoder.push(codes[:, n:]), decoder.flush()], axis=1)
+    decoder.state = kept
+    np.testing.assert_array_equal(in_pieces(decoder, codes[:, n:], [1]), rest)
+
+
+def test_nothing_in_nothing_out():
+    for codec in SMALL.values():
+        assert codec.stream_encoder().flush().shape == (3, 0)
+        assert codec.stream_decoder().flush().shape == (1, 0)
+
+
+def test_bad_input_is_refused_and_changes_nothing():
+    codec, wav = SMALL["zeros, identity"], noise(100)
+    encoder, decoder = codec.stream_encoder(), codec.stream_decoder()
+    codes = [encoder.push(wav[:, :33])]
+    for bad, reason in [(noise(5, 2), r"\(1,n\) are needed"), (noise(5)[0], "needed"), (wav * np.nan, "not finite")]:
+        with pytest.raises(ValueError, match=reason):
+            encoder.push(bad)
+    codes += [encoder.push(wav[:, 33:]), encoder.flush()]
+    codes = np.concatenate(codes, axis=1)
+    np.testing.assert_array_equal(codes, codec.encode(wav)[0].codes)
+    for bad, reason in [
+        (codes + 16, "but the codebooks have 16 entries"),
+        (codes - 16, "codes from -16"),
+        (codes[0], "are needed"),
+        (np.zeros((4, 2), int), r"codes \(1…3,frames\) are needed, these are \(4, 2\)"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            decoder.push(bad)
+    np.testing.assert_array_equal(in_pieces(decoder, codes, [2]), codec.decode(codec.encode(wav)))
+    for stream, x in [(encoder, wav), (decoder, codes)]:
+        with pytest.raises(ValueError, match="the stream has ended"):
+            stream.push(x)
+        with pytest.raises(ValueError, match="the stream has ended"):
+            stream.flush()
+
+
+def test_what_cannot_stream_says_so(tiny):
+    with pytest.raises(ValueError, match="7 kbps is not on offer"):
+        tiny.stream_encoder(7)
+    config = preset("tiny_24khz")
+    for other in [
+        replace(config, normalize=True),
+        replace(config, chunk_samples=24_000, chunk_stride=23_760),
+        replace(config, seanet=replace(config.seanet, causal=False)),
+    ]:
+        codec = Codec(other)
+        with pytest.raises(ValueError, match="tiny_24khz codes whole chunks, it cannot stream"):
+            codec.stream_encoder()
+        with pytest.raises(ValueError, match="it cannot stream"):
+            codec.stream_decoder()
+    with pytest.raises(ValueError, match="looks into the future"):
+        Chain([Conv1d(1, 1, 3, causal=False, **options)], None)
+    with pytest.raises(ValueError, match="forgets frames that the mirror at the end shows"):
+        Chain([Conv1d(1, 1, 5, stride=4, pad_mode="reflect", **options)], None)
