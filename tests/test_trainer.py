@@ -136,7 +136,7 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
     assert main([*arguments, "--steps", "14"]) == 0
     assert "step 14 reached" in capsys.readouterr().out
 
-    stored = config.load(folder / "config.json")
+    stored = config.load(folder / "run.json")
     assert stored == config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=14"])
     log = report.read_log(folder / "log.jsonl")
     assert [line["step"] for line in log] == [*range(1, 15), 14]
@@ -239,7 +239,7 @@ def test_command_lines_that_are_refused(arguments, message, tmp_path, capsys):
 
 def test_resume_of_no_run(tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path)]) == 2
-    assert "is no training run (it has no config.json)" in capsys.readouterr().err
-    (tmp_path / "config.json").write_text(json.dumps({"model": 1}))
+    assert "is no training run (it has no run.json)" in capsys.readouterr().err
+    (tmp_path / "run.json").write_text(json.dumps({"model": 1}))
     assert main(["train", "--resume", str(tmp_path)]) == 2
-    assert "config.json: " in capsys.readouterr().err
+    assert "run.json: " in capsys.readouterr().err

@@ -16,7 +16,7 @@ examples:
   minicodec train mini_24khz --data ~/music --out runs/sharper --from runs/music --set adversary.enabled=true
 
 --set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the
-model (seanet.filters, quantizer.levels, ...); RUN/config.json lists them all. --from begins a new run, with a recipe
+model (seanet.filters, quantizer.levels, ...); RUN/run.json lists them all. --from begins a new run, with a recipe
 of its own, at another run's newest checkpoint. While it runs, look at RUN/curves.png
 and listen to RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the same bits as one
 that was never stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN

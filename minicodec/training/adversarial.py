@@ -87,6 +87,11 @@ class Adversary:
             "feature": feature_matching_loss(real.features, fake.features, self.config.normalized),
         }
 
+    def judge(self, original: Tensor, decoded: Tensor) -> float:
+        """The discriminator's accuracy on recordings and decodings (B,T,C)."""
+        with no_grad():
+            return accuracy(self.discriminator(original).logits, self.discriminator(decoded).logits)
+
     def state_dict(self) -> dict[str, Any]:
         """Arrays to save: those of the discriminator, and of its optimiser under optimizer.NAME."""
         optimizer = {f"optimizer.{name}": array for name, array in self.optimizer.state_dict().items()}

@@ -1,4 +1,4 @@
-"""The configuration of a training run: what `--set key=value` can change, and what `config.json` in its folder holds.
+"""The configuration of a training run: what `--set key=value` can change, and what `run.json` in its folder holds.
 
 A preset's TOML file has the model's options at its top, in [seanet] and in [quantizer], and in [training] those in
 which its recipe differs from the defaults here. `--set` addresses all of them by their place in this tree:

@@ -28,15 +28,20 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the log of a training: losses, SI-SDR at each rate, use of the codebooks."""
+    """Draw the log of a training: losses, their shares, SI-SDR at each rate, use of the codebooks."""
     training = [line for line in log if "loss" in line]
     validation = [line for line in log if "rates" in line]
-    figure = Figure(figsize=(8, 10), layout="constrained")
-    losses, quality, usage = figure.subplots(3, 1, sharex=True)
+    figure = Figure(figsize=(8, 13), layout="constrained")
+    losses, shares, quality, usage = figure.subplots(4, 1, sharex=True)
 
     steps = [line["step"] for line in training]
-    for name in ("l1", "mel", "commitment"):
-        losses.plot(steps, [line[name] or np.nan for line in training], lw=0.8, label=name)
+    for name in ("l1", "mel", "commitment", "adversarial", "feature", "discriminator"):
+        if any(line.get(name) for line in training):
+            losses.plot(steps, [line.get(name) or np.nan for line in training], lw=0.8, label=name)
+    for name in ("l1", "mel", "adversarial", "feature"):
+        share = [line.get(f"share.{name}", np.nan) for line in training]
+        if not np.isnan(share).all():
+            shares.plot(steps, share, lw=0.8, label=name)
     rates = {name: None for line in validation for name in line["rates"]}  # a dictionary keeps their order
     for name in rates:
         shown = [line for line in validation if name in line["rates"]]
@@ -50,9 +55,10 @@ def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
         usage.plot([v["step"] for v in with_level], perplexity, ".-", label=f"codebook {level + 1}")
 
     losses.set(title="losses (lines: training; dots: validation)", ylabel="loss", yscale="log")
+    shares.set(title="shares of the gradient at the decoder's output", ylabel="share", ylim=(0, 1))
     quality.set(title="validation, averaged weights", ylabel="SI-SDR (dB)")
     usage.set(title="use of the codebooks", ylabel="perplexity (entries)", xlabel="step")
-    for axes in (losses, quality, usage):
+    for axes in (losses, shares, quality, usage):
         axes.grid(alpha=0.3)
         if axes.has_data():
             axes.legend(fontsize="small", ncols=2)

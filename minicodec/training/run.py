@@ -1,6 +1,6 @@
 """A run: a folder that holds all of a training, and the loop that fills it.
 
-config.json           the model, the recipe and the data
+run.json                 the model, the recipe and the data
 log.jsonl             a line for every few steps, and one for each validation
 curves.png            the same as a picture
 checkpoints/          the newest few states, to go on from [training.checkpoint]
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder, Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.trainer import DivergedError, Trainer
+from minicodec.training.watch import Watch
 
 SAMPLES = 2  # validation clips written as wav
 
@@ -40,12 +42,11 @@ class Run:
         self.folder, self.config, self.data = folder, config, data
         augment = config.training.augment
         self.batches = AugmentedFolder(data, augment) if augment.enabled else data
-        self.trainer = Trainer(config)
+        self.trainer, self.watch = Trainer(config), Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
         self.checkpoints = folder / "checkpoints"
-        self._sums: dict[str, float] = {}
-        self._summed = 0
+        self._unlogged: dict[str, list[float]] = {}
 
     def train(self) -> bool:
         """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
@@ -68,9 +69,10 @@ class Run:
                     raise InputError(f"{self.folder}: {error}; {self._last_good()}") from error
                 progress.update({name: figures[name] for name in ("l1", "mel", "commitment")})
                 self._log(figures, progress)
+                self._give(self.watch.after_step(trainer.step, figures), progress)
                 last = trainer.step == settings.steps
                 if last or trainer.step % settings.validate_every == 0:
-                    progress.print(f"step {trainer.step}: {self._validate()}")
+                    progress.print(f"step {trainer.step}: {self._validate(progress)}")
                 if last or interrupted.is_set() or trainer.step % settings.checkpoint_every == 0:
                     self.save()
                 if last or interrupted.is_set():
@@ -79,23 +81,30 @@ class Run:
 
     def _log(self, figures: dict[str, float], progress: Progress) -> None:
         """Every so many steps, write the means of what came since the last line."""
-        for name, value in figures.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._summed += 1
+        for name, value in figures.items():  # not every figure comes in every step: the discriminator's does not
+            self._unlogged.setdefault(name, []).append(value)
         if self.trainer.step % self.config.training.log_every == 0:
-            means = {name: total / self._summed for name, total in self._sums.items()}
+            means = {name: fmean(values) for name, values in self._unlogged.items()}
             self._write_line(means | {"steps_per_second": 1 / progress.seconds_per_step})
-            self._sums, self._summed = {}, 0
+            self._unlogged = {}
 
     def _write_line(self, figures: dict[str, Any]) -> None:
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.trainer.step} | figures) + "\n")
 
-    def _validate(self) -> str:
+    def _give(self, notices: list[str], progress: Progress) -> None:
+        for notice in notices:
+            progress.print(f"step {self.trainer.step}: notice: {notice}")
+            self._write_line({"notice": notice})
+
+    def _validate(self, progress: Progress) -> str:
         """Measure and log the averaged weights, write samples and curves; what to print about it."""
         codec = self.trainer.averaged_codec()
-        figures, decoded = validation.validate(codec, self.clips, self.trainer.mel_loss)
+        adversary = self.trainer.adversary if self.trainer.adversary_takes_part() else None
+        figures, decoded = validation.validate(codec, self.clips, self.trainer.mel_loss, adversary)
         self._write_line(figures)
+        entries = codec.config.quantizer.entries
+        self._give(self.watch.after_validation(self.trainer.step, figures, entries), progress)
         report.curves(report.read_log(self.folder / "log.jsonl"), self.folder / "curves.png")
         rate = list(figures["rates"])[-1]
         label = rate if rate == "unquantized" else f"{rate}kbps"
@@ -129,7 +138,7 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
 
     InputError: the folder is not empty, there is no audio to train on, or the origin does not fit.
     """
-    if (folder / "config.json").exists():
+    if (folder / "run.json").exists():
         raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
@@ -140,7 +149,7 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
             raise InputError(f"{origin}: has no checkpoint to start from")
         _restore(saved[-1], run.trainer.branch)
     run.checkpoints.mkdir(parents=True)
-    config.save(folder / "config.json")
+    config.save(folder / "run.json")
     if origin is not None:
         run.save()
     return run
@@ -151,12 +160,12 @@ def resume(folder: Path, steps: int | None = None) -> Run:
 
     What was logged after that checkpoint is removed, since it will be logged again. InputError: no run, or damaged.
     """
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: is no training run (it has no config.json)")
-    config = configuration.load(folder / "config.json")
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{folder}: is no training run (it has no run.json)")
+    config = configuration.load(folder / "run.json")
     if steps is not None:
         config = configuration.with_steps(config, steps)
-        config.save(folder / "config.json")
+        config.save(folder / "run.json")
     run = Run(folder, config, _data(config))
     run.checkpoints.mkdir(exist_ok=True)
     checkpoint.remove_unfinished(run.checkpoints)

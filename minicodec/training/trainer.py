@@ -79,7 +79,7 @@ class Trainer:
         losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
         figures: dict[str, float] = {}
         balancer = self.plain
-        if self.adversary is not None and self.step >= self.config.adversary.start:
+        if self.adversary is not None and self.adversary_takes_part():
             rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
             if rng.random() < self.config.adversary.probability:
                 figures |= self.adversary.learn(original, decoded)
@@ -105,6 +105,10 @@ class Trainer:
             mean.data += (1 - decay) * (p.data - mean.data)
         self.step += 1
         return figures
+
+    def adversary_takes_part(self) -> bool:
+        """Is there one, and has it begun?"""
+        return self.adversary is not None and self.step >= self.config.adversary.start
 
     def levels(self) -> int:
         """How many codebooks the next step uses; 0 for none at all."""

@@ -11,19 +11,24 @@ import numpy as np
 
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import DEAD_SHARE
-from minicodec.metrics import si_sdr
+from minicodec.metrics import MEL_WINDOWS, mel_distance, si_sdr, stft_distance
 from minicodec.tensor import Tensor, no_grad
+from minicodec.training.adversarial import Adversary
 from minicodec.training.losses import MelLoss
 from minicodec.training.trainer import level
 
 USUAL = 1.5  # kbps: always validated, if on offer
 
 
-def validate(codec: Codec, clips: np.ndarray, mel_loss: MelLoss) -> tuple[dict[str, Any], np.ndarray]:
+def validate(
+    codec: Codec, clips: np.ndarray, mel_loss: MelLoss, adversary: Adversary | None = None
+) -> tuple[dict[str, Any], np.ndarray]:
     """Clips (B,T,C) -> figures for the log, and the clips decoded at the highest rate that works so far.
 
-    {"rates": {"unquantized": {"mel": …, "si_sdr": dB}, "0.75": …}, "codebooks": {"used": [share, …], …}}. Bitrates
-    whose codebooks are not initialised are left out; with none, the clips come back unquantized.
+    {"rates": {"unquantized": {"mel": loss, "si_sdr": dB, "mel_distance": dB, "stft_distance": …}, "0.75": …},
+    "codebooks": {"used": [share, …], …}, "accuracy": the discriminator's, on those decoded clips}. Bitrates whose
+    codebooks are not initialised are left out; with none, the clips come back unquantized. The two distances
+    [metrics] need clips of 2048 samples.
     """
     kbps = {min(codec.bandwidths), max(codec.bandwidths)} | ({USUAL} & set(codec.bandwidths))
     ready = [rate for rate in sorted(kbps) if codec.config.levels(rate) <= codec.quantizer.ready]
@@ -39,9 +44,14 @@ def validate(codec: Codec, clips: np.ndarray, mel_loss: MelLoss) -> tuple[dict[s
             decoded = codec.decoder(Tensor(latent)).data[:, : clips.shape[1]] * scale
             mel = float(mel_loss(Tensor(clips), Tensor(decoded)))
             # Channels of a clip one after the other: one signal, one ratio.
-            quality = si_sdr(clips.reshape(len(clips), -1), decoded.reshape(len(clips), -1))
-            rates[name] = {"mel": mel, "si_sdr": float(quality.mean())}
+            x, y = (signal.transpose(0, 2, 1).reshape(len(clips), -1) for signal in (clips, decoded))
+            rates[name] = {"mel": mel, "si_sdr": float(si_sdr(x, y).mean())}
+            if clips.shape[1] >= max(MEL_WINDOWS):
+                rates[name]["mel_distance"] = mel_distance(x, y, codec.sample_rate)
+                rates[name]["stft_distance"] = stft_distance(x, y)
     figures: dict[str, Any] = {"rates": rates}
+    if adversary is not None:
+        figures["accuracy"] = adversary.judge(Tensor(clips), Tensor(decoded))
     if ready:
         figures["codebooks"] = codebook_figures(codec, codes)
     return figures, decoded
@@ -70,6 +80,8 @@ def summary(figures: dict[str, Any]) -> str:
     for name, measures in figures["rates"].items():
         label = name if name == "unquantized" else f"{name} kbps"
         parts.append(f"{label}: SI-SDR {measures['si_sdr']:.1f} dB, mel {measures['mel']:.2f}")
+    if "accuracy" in figures:
+        parts.append(f"the discriminator is right about {figures['accuracy']:.0%}")
     if "codebooks" in figures:
         books = figures["codebooks"]
         used, perplexity = (
