@@ -29,6 +29,33 @@ def add_backward(dy, saved):
 add = Op("add", add_forward, add_backward)
 
 
+# For float32 a faster way to sum the gradient of a bias, which was added to each of M rows, M in the millions.
+
+RUN = 64  # rows that are summed side by side
+
+
+def column_sums(rows):
+    """rows (M,C) -> (C). NumPy adds long rows up to ten times as fast as short ones, so RUN rows make a long one."""
+    M, C = rows.shape
+    whole = M // RUN * RUN
+    sums = rows[:whole].reshape(-1, RUN * C).sum(axis=0).reshape(RUN, C).sum(axis=0)
+    return sums + rows[whole:].sum(axis=0)
+
+
+def add_backward_fast(dy, saved, *, needs=(True, True)):
+    """dy (*y) -> da (*a), db (*b)."""
+    a_shape, b_shape = saved
+    db = None
+    if needs[1] and dy.ndim > 1 and dy.shape[-1:] == b_shape and dy.flags.c_contiguous:
+        db = column_sums(dy.reshape(-1, *b_shape))
+    elif needs[1]:
+        db = unbroadcast(dy, b_shape)
+    return unbroadcast(dy, a_shape) if needs[0] else None, db
+
+
+add.add("numba", add_forward, add_backward_fast)
+
+
 def sub_forward(a, b):
     """a (*a), b (*b) -> y (*y), y = a - b."""
     return a - b, (a.shape, b.shape)

@@ -71,14 +71,14 @@ def conv1d_forward_numba(x, w, *, stride=1, dilation=1):
     return correlate(x, w, To, stride, dilation), (x, w)
 
 
-def conv1d_backward_numba(dy, saved, *, stride=1, dilation=1):
+def conv1d_backward_numba(dy, saved, *, stride=1, dilation=1, needs=(True, True)):
     """dy (B,To,Co) -> dx (B,T,Ci), dw (K,Ci,Co)."""
     if stride > 1 and dilation > 1:  # no codec has such a layer
         return conv1d_backward(dy, saved, stride=stride, dilation=dilation)
     x, w = saved
     dy = np.ascontiguousarray(dy)
-    dx = spread(dy, w.swapaxes(1, 2), x.shape[1], stride, dilation)
-    return dx, correlate_dw(x, dy, len(w), stride, dilation)
+    dx = spread(dy, w.swapaxes(1, 2), x.shape[1], stride, dilation) if needs[0] else None
+    return dx, correlate_dw(x, dy, len(w), stride, dilation) if needs[1] else None
 
 
 def steps(x, stride, dilation):

@@ -55,13 +55,17 @@ def linear_forward_numba(x, w):
     return rows_times(x, w), (x, w)
 
 
-def linear_backward_numba(dy, saved):
+def linear_backward_numba(dy, saved, *, needs=(True, True)):
     """dy (*b,Co) -> dx (*b,Ci), dw (Ci,Co)."""
     x, w = saved
     Ci, Co = w.shape
     dy = np.ascontiguousarray(dy)
-    dw = multiply_transposed(x, dy.reshape(1, -1, Co), taps=1, P=Ci, batch_step=0, row_step=Ci)[0]
-    return rows_times(dy, w.T), dw
+    dx = dw = None
+    if needs[0]:
+        dx = rows_times(dy, w.T)
+    if needs[1]:
+        dw = multiply_transposed(x, dy.reshape(1, -1, Co), taps=1, P=Ci, batch_step=0, row_step=Ci)[0]
+    return dx, dw
 
 
 def rows_times(x, w):

@@ -111,7 +111,7 @@ def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
     return y, (x, w_ih, w_hh, h0, c0, gates, y)
 
 
-def lstm_backward_numba(dy, saved):
+def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
     """dy (B,T,2H) -> dx (B,T,Ci), dw_ih (Ci,4H), dw_hh (H,4H), db (4H), dh0 (B,H), dc0 (B,H)."""
     x, w_ih, w_hh, h0, c0, gates, y = saved
     B, T, Ci = x.shape
@@ -126,11 +126,16 @@ def lstm_backward_numba(dy, saved):
     )
 
     rows = dz.reshape(1, B * T, 4 * H)
-    h_before = np.concatenate([h0[:, None], y[:, :-1, :H]], axis=1)
-    dw_ih = multiply_transposed(x, rows, taps=1, P=Ci, batch_step=0, row_step=Ci)[0]
-    dw_hh = multiply_transposed(h_before, rows, taps=1, P=H, batch_step=0, row_step=H)[0]
-    dx = multiply(dz, w_ih.T[None], np.empty((1, B * T, Ci), np.float32), batch_step=0, row_step=4 * H)
-    return dx.reshape(x.shape), dw_ih, dw_hh, rows[0].sum(axis=0), dh, dc
+    dx = dw_ih = dw_hh = None
+    if needs[0]:
+        dx = np.empty((1, B * T, Ci), np.float32)
+        dx = multiply(dz, w_ih.T[None], dx, batch_step=0, row_step=4 * H).reshape(x.shape)
+    if needs[1]:
+        dw_ih = multiply_transposed(x, rows, taps=1, P=Ci, batch_step=0, row_step=Ci)[0]
+    if needs[2]:
+        h_before = np.concatenate([h0[:, None], y[:, :-1, :H]], axis=1)
+        dw_hh = multiply_transposed(h_before, rows, taps=1, P=H, batch_step=0, row_step=H)[0]
+    return dx, dw_ih, dw_hh, rows[0].sum(axis=0), dh, dc
 
 
 def _share_out(B, work):
