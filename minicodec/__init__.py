@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minicodec.codec.model import Codec, build
-    from minicodec.codec.pretrained import decompress, load
+    from minicodec.codec.pretrained import decompress, load, load_language_model
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "__version__", "build", "decompress", "load"]
+__all__ = ["Codec", "__version__", "build", "decompress", "load", "load_language_model"]
 
 _HOMES = {
     "Codec": "minicodec.codec.model",
     "build": "minicodec.codec.model",
     "load": "minicodec.codec.pretrained",
+    "load_language_model": "minicodec.codec.pretrained",
     "decompress": "minicodec.codec.pretrained",
 }
 

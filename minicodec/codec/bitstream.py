@@ -137,10 +137,7 @@ def unpack(data: bytes, layout: Layout, name: str) -> tuple[Header, list[Chunk]]
     check_size(header, len(data) - start, layout, name)
     chunks = []
     for length in layout.chunk_lengths(header.audio_length):
-        scale = None
-        if layout.scales:
-            (scale,) = SCALE.unpack_from(data, start)
-            _check_scale(scale, name)
+        scale = read_scale(data, start, name) if layout.scales else None
         stop = start + layout.chunk_bytes(length, header.codebooks)
         packed = np.frombuffer(data, np.uint8)[start + layout.scales * SCALE.size : stop]
         shape = (layout.frames(length), header.codebooks)
@@ -148,6 +145,15 @@ def unpack(data: bytes, layout: Layout, name: str) -> tuple[Header, list[Chunk]]
         chunks.append(Chunk(np.ascontiguousarray(codes.T), scale))
         start = stop
     return header, chunks
+
+
+def read_scale(data: bytes, start: int, name: str) -> float:
+    """The scale of a chunk. InputError: it is cut off, or is none."""
+    if len(data) < start + SCALE.size:
+        raise InputError(f"{name}: is cut off within a scale")
+    (scale,) = SCALE.unpack_from(data, start)
+    _check_scale(scale, name)
+    return scale
 
 
 def pack_header(header: Header) -> bytes:
@@ -181,7 +187,7 @@ def read_header(data: bytes, name: str) -> tuple[Header, int]:
 def check_size(header: Header, payload: int, layout: Layout, name: str) -> None:
     """InputError unless a file with this header and so many bytes behind it is whole, by this layout."""
     if header.lm:
-        raise InputError(f"{name}: is entropy-coded with a language model, which is not supported")
+        raise InputError(f"{name}: is entropy-coded: it needs the language model that it was made with")
     if header.codebooks > layout.codebooks:
         raise InputError(f"{name}: has {header.codebooks} codebooks; the model has {layout.codebooks}")
     needed = layout.payload_bytes(header.audio_length, header.codebooks)

@@ -70,6 +70,16 @@ TRANSFORMERS = Naming()
 TRANSFORMERS_PARAMETRIZED = Naming(  # as it names the weights since PyTorch has parametrizations
     weight_norm={"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"},
 )
+LANGUAGE_MODEL = Naming(  # of the `encodec` package
+    parts={
+        "embeddings.": "emb.",
+        "outputs.": "linears.",
+        "norm_in.": "transformer.norm_in.",
+        "layers.": "transformer.layers.",
+        "attention_in.": "self_attn.in_proj_",
+        "attention_out.": "self_attn.out_proj.",
+    },
+)
 
 
 def take_over(module: Module, state: Mapping[str, np.ndarray], naming: Naming) -> None:

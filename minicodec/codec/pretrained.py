@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minicodec.codec import bitstream
+from minicodec.codec import bitstream, range_coded
 from minicodec.codec.config import PRESETS, preset
-from minicodec.codec.convert import ENCODEC, take_over
+from minicodec.codec.convert import ENCODEC, LANGUAGE_MODEL, take_over
+from minicodec.codec.language_model import SECONDS, LanguageModel
 from minicodec.codec.model import Codec, load_safetensors
 from minicodec.codec.torch_file import read_torch_file
 from minicodec.codec.transformers_folder import CONFIG, load_transformers
@@ -48,6 +49,8 @@ def load(path: str | PathLike[str]) -> Codec:
 def load_torch_file(path: Path) -> Codec:
     """The codec in a .th file of the released EnCodec, 24 or 48 kHz. InputError, naming the file and what is wrong."""
     state = read_torch_file(path)
+    if "transformer.norm_in.weight" in state:
+        raise InputError(f"{path}: is a language model: it does not make audio, but goes with a model that does")
     # The two differ in their norms, so one key tells which of them a file should hold.
     codec = Codec(preset("encodec_48khz" if "encoder.model.0.conv.norm.weight" in state else "encodec_24khz"))
     try:
@@ -58,13 +61,36 @@ def load_torch_file(path: Path) -> Codec:
     return codec
 
 
-def decompress(packet: bytes, codec: Codec | None = None, source: str = "packet") -> tuple[np.ndarray, int]:
+def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageModel:
+    """The released language model of a codec's codes, from its .th file. InputError, naming the file, if it is not."""
+    quantizer, context = codec.config.quantizer, int(SECONDS * codec.frame_rate)
+    lm = LanguageModel(quantizer.levels, quantizer.entries, context, rng=np.random.default_rng(0))
+    state = read_torch_file(path)
+    try:
+        take_over(lm, state, LANGUAGE_MODEL)
+    except ValueError as error:
+        raise InputError(f"{path}: holds no language model for {codec.config.name}: {error}") from None
+    lm.eval()
+    return lm
+
+
+def decompress(
+    packet: bytes, codec: Codec | None = None, source: str = "packet", lm: LanguageModel | None = None
+) -> tuple[np.ndarray, int]:
     """The bytes of an .ecdc file -> (waveform (C,T) float32, sample rate).
+
+    A file of the released EnCodec that is entropy-coded needs its language model, `lm`, and may all the same not be
+    readable on this machine: see range_coded.py.
 
     InputError, beginning with `source`, for bytes that are no such file, and without a codec: the name in the file is
     somebody else's word, and not to be opened as a path.
     """
+    header, _ = bitstream.read_header(packet, source)
     if codec is None:
-        model = bitstream.read_header(packet, source)[0].model
-        raise InputError(f"{source}: needs the model {model}: load it, and pass it as codec")
-    return codec.decompress(packet, source), codec.sample_rate
+        raise InputError(f"{source}: needs the model {header.model}: load it, and pass it as codec")
+    if not header.lm or lm is None:
+        return codec.decompress(packet, source), codec.sample_rate
+    if header.model != codec.name:
+        raise InputError(f"{source}: was made by the model {header.model}, this one is {codec.name}")
+    header, chunks = range_coded.unpack(packet, codec.config.layout, lm, source)
+    return codec.decode(chunks, header.audio_length), codec.sample_rate
