@@ -13,6 +13,11 @@ import pytest
 from tests.small_run import SETTINGS, make_audio
 
 STEPS = 28
+# With everything that has a state of its own: the adversary joins on the way, and mixes are drawn.
+EVERYTHING = [
+    "adversary.enabled=true", "adversary.start=10", "adversary.filters=2", "adversary.windows=[256]",
+    "augment.enabled=true",
+]  # fmt: skip
 LAST = f"checkpoints/step-{STEPS:08d}.safetensors"
 
 
@@ -62,7 +67,8 @@ def uninterrupted(audio_folder, tmp_path_factory):
 
 
 def new_run(audio_folder, run):
-    return ("train", "tiny_24khz", "--data", audio_folder, "--out", run, "--steps", STEPS, "--set", *SETTINGS)
+    recipe = ["--steps", STEPS, "--set", *SETTINGS, *EVERYTHING]
+    return ("train", "tiny_24khz", "--data", audio_folder, "--out", run, *recipe)
 
 
 def same_result(run, uninterrupted):
