@@ -5,7 +5,7 @@ resampling. Every file that cannot be used raises InputError with one line that 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,32 @@ def resample(wav: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     return out
 
 
+def resample_blocks(blocks: Iterable[np.ndarray], rate_in: int, rate_out: int) -> Iterator[np.ndarray]:
+    """Blocks (C,n) of a waveform -> blocks of what `resample` makes of the whole, to the bit, in constant memory."""
+    import soxr
+
+    for rate in (rate_in, rate_out):
+        _check_rate("resample", rate)
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    stream = None
+    taken = given = channels = 0
+    for block in blocks:
+        if stream is None:
+            channels = len(block)
+            stream = soxr.ResampleStream(rate_in, rate_out, channels, "float32", "VHQ")
+        frames = stream.resample_chunk(np.ascontiguousarray(block.T, np.float32))
+        taken, given = taken + block.shape[1], given + len(frames)
+        yield frames.T
+    if stream is not None:
+        length = (2 * taken * rate_out + rate_in) // (2 * rate_in)
+        rest = np.zeros((length - given, channels), np.float32)
+        frames = stream.resample_chunk(rest[:0], last=True)[: len(rest)]
+        rest[: len(frames)] = frames
+        yield rest.T
+
+
 def remix(wav: np.ndarray, channels: int) -> np.ndarray:
     """wav (C,T) -> (channels,T) float32, channels 1 or 2; with C = channels the input itself comes back.
 
@@ -138,9 +164,41 @@ def remix(wav: np.ndarray, channels: int) -> np.ndarray:
 def write(path: Name, wav: np.ndarray, sample_rate: int, *, overwrite: bool = False) -> int:
     """Write wav (C,T) as 16 bit .wav or .flac, by the name of the file -> how many samples were clipped.
 
+    See `writer`. InputError also for an empty wav.
+    """
+    _check_wav(wav)
+    if wav.size == 0:
+        raise InputError(f"{path}: there are no samples to write")
+    with writer(path, len(wav), sample_rate, overwrite=overwrite) as file:
+        file.write(wav)
+    return file.clipped
+
+
+class Writer:
+    """An audio file being written, see `writer`. `clipped` counts the samples that were."""
+
+    def __init__(self, path: Name, file: Any):
+        self.clipped = 0
+        self._path, self._file = path, file
+
+    def write(self, wav: np.ndarray) -> None:
+        """Append wav (C,n). InputError: NaN or infinity, or the disk is full."""
+        _check_finite(self._path, wav)
+        self.clipped += int(np.count_nonzero(np.abs(wav) > 1))
+        pcm = np.clip(np.rint(wav.T * np.float64(32768)), -32768, 32767).astype(np.int16)
+        try:
+            self._file.write(pcm)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self._path}: cannot be written ({_reason(error)})") from error
+
+
+@contextmanager
+def writer(path: Name, channels: int, sample_rate: int, *, overwrite: bool = False) -> Iterator[Writer]:
+    """Write 16 bit .wav or .flac, by the name of the file, block by block.
+
     A sample becomes round(32768·x), the inverse of what `read` does, so that reading and writing a 16 bit file
-    changes nothing. +1 itself becomes 32767; only samples outside of [-1,1] count as clipped. The file appears whole
-    or not at all. InputError: another suffix, an empty wav, NaN or infinity, a file that exists (unless `overwrite`),
+    changes nothing. +1 itself becomes 32767; only samples outside of [-1,1] count as clipped. The file appears whole,
+    when the `with` block ends well, or not at all. InputError: another suffix, a file that exists (unless `overwrite`),
     more channels or a higher rate than the format holds.
     """
     import soundfile
@@ -148,19 +206,14 @@ def write(path: Name, wav: np.ndarray, sample_rate: int, *, overwrite: bool = Fa
     form = WRITABLE.get(Path(path).suffix.lower())
     if form is None:
         raise InputError(f"{path}: audio is written as .wav or .flac")
-    _check_wav(wav)
     _check_rate(path, sample_rate)
-    if wav.size == 0:
-        raise InputError(f"{path}: there are no samples to write")
-    _check_finite(path, wav)
-    clipped = int(np.count_nonzero(np.abs(wav) > 1))
-    pcm = np.clip(np.rint(wav.T * np.float64(32768)), -32768, 32767).astype(np.int16)
     with write_atomically(path, overwrite) as temporary:
         try:
-            soundfile.write(temporary, pcm, sample_rate, subtype="PCM_16", format=form)
+            file = soundfile.SoundFile(temporary, "w", sample_rate, channels, "PCM_16", format=form)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path}: cannot be written ({_reason(error)})") from error
-    return clipped
+        with file:
+            yield Writer(path, file)
 
 
 @contextmanager

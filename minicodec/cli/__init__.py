@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "train a tiny codec on the clips that ship with it, and listen",
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
+    "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
     "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",

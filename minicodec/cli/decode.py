@@ -2,13 +2,17 @@
 
 import argparse
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.codec.bitstream import JSON_LIMIT, PREFIX, Header, Layout, check_size, read_header
+from minicodec.cli.progress import watched
+from minicodec.codec.bitstream import JSON_LIMIT, PREFIX, Header, check_size, read_header
+from minicodec.codec.parts import unpack_parts
 from minicodec.errors import InputError
 from minicodec.files import check_target
 
@@ -29,24 +33,29 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() not in audio.WRITABLE:
         raise InputError(f"{args.output}: audio is written as {' or '.join(audio.WRITABLE)}")
     check_target(args.output, args.force)
-    header, _ = read_start(args.input)
+    header, start = read_start(args.input)
     if args.model is None:
         raise InputError(f"{args.input}: was encoded by the model {header.model}; say with -m where to find it")
     codec = minicodec.load(args.model)
     if header.model != codec.name:  # said before a size that only this model finds wrong
         raise InputError(f"{args.input}: was encoded by the model {header.model}; {args.model} is {codec.name}")
-    wav = codec.decompress(read_whole(args.input, codec.config.layout), str(args.input))
-    peak = np.abs(wav).max()
-    if not np.isfinite(peak):
-        raise InputError(f"{args.input}: decodes to samples that are NaN or infinite")
-    if args.rescale and peak > 1:
-        wav = wav / peak
-    clipped = audio.write(args.output, wav, codec.sample_rate, overwrite=args.force)
-    if clipped:
-        print(f"minicodec: {args.output}: {clipped} samples were clipped; -r would make it quieter", file=sys.stderr)
-    print(
-        f"{args.output}: {wav.shape[1] / codec.sample_rate:.2f} s, {codec.sample_rate} Hz, {_channels(codec.channels)}"
-    )
+    check_size(header, args.input.stat().st_size - start, codec.config.layout, str(args.input))
+    seconds = header.audio_length / codec.sample_rate
+    with (
+        open(args.input, "rb") as file,
+        audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out,
+    ):
+        file.seek(start)
+        parts = unpack_parts(file, header, codec.config.layout, str(args.input))
+        blocks = finite(trimmed(codec.decode_parts(parts), header.audio_length), args.input)
+        blocks = watched(blocks, codec.sample_rate, seconds)
+        for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
+            out.write(block)
+    if out.clipped:
+        print(
+            f"minicodec: {args.output}: {out.clipped} samples were clipped; -r would make it quieter", file=sys.stderr
+        )
+    print(f"{args.output}: {seconds:.2f} s, {codec.sample_rate} Hz, {_channels(codec.channels)}")
     return 0
 
 
@@ -63,11 +72,31 @@ def read_start(path: Path) -> tuple[Header, int]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def read_whole(path: Path, layout: Layout) -> bytes:
-    """All bytes of an .ecdc file, once header and layout agree that it has the right size."""
-    header, start = read_start(path)
-    check_size(header, path.stat().st_size - start, layout, str(path))
-    return path.read_bytes()
+def trimmed(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """The first `length` samples of blocks (C,n): the last frame is whole, what was encoded need not be."""
+    for block in blocks:
+        yield block[:, :length]
+        length -= min(length, block.shape[1])
+
+
+def finite(blocks: Iterable[np.ndarray], path: Path) -> Iterator[np.ndarray]:
+    """The same blocks. InputError: the weights or scales give what is no sound."""
+    for block in blocks:
+        if not np.isfinite(block).all():
+            raise InputError(f"{path}: decodes to samples that are NaN or infinite")
+        yield block
+
+
+def rescaled(blocks: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+    """Blocks (C,n) divided by the peak of them all, if that is above 1. They wait for it in a temporary file."""
+    peak = np.float32(1)
+    with tempfile.TemporaryFile() as waiting:
+        for block in blocks:
+            peak = np.abs(block).max(initial=peak)
+            waiting.write(block.T.astype(np.float32).tobytes())
+        waiting.seek(0)
+        while data := waiting.read(1 << 20):
+            yield np.frombuffer(data, np.float32).reshape(-1, channels).T / peak
 
 
 def _channels(count: int) -> str:

@@ -1,13 +1,18 @@
-"""`minicodec encode`: any audio file -> .ecdc."""
+"""`minicodec encode`: any audio file -> .ecdc, in constant memory."""
 
 import argparse
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.codec.bitstream import SCALE_LIMIT, read_header
+from minicodec.cli.progress import watched
+from minicodec.codec.bitstream import SCALE_LIMIT, Header, pack_header
+from minicodec.codec.parts import pack_parts
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
@@ -18,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT.ecdc", type=Path)
     parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help="6 kbit/s by default")
     parser.add_argument("-m", "--model", help="a training run's folder or a .safetensors file")
+    parser.add_argument(
+        "--no-mix", action="store_true", help="refuse more channels than the model has, which are else averaged"
+    )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.ecdc")
 
 
@@ -28,33 +36,58 @@ def run(args: argparse.Namespace) -> int:
     check_target(args.output, args.force)
     if args.model is None:
         raise InputError(f"{args.input}: say with -m MODEL by which model to encode; minicodec train makes one")
-    wav, rate = audio.read(args.input)
+    info = audio.info(args.input)
     codec = minicodec.load(args.model)
-    if args.bitrate not in codec.bandwidths:
-        offered = ", ".join(f"{kbps:g}" for kbps in codec.bandwidths)
-        raise InputError(f"{args.model}: has no bitrate of {args.bitrate:g} kbit/s; choose from {offered}")
-    wav = convert(wav, rate, codec, args.input)
-    packet = codec.compress(wav, args.bitrate)
-    with write_atomically(args.output, args.force) as temporary:
-        temporary.write_bytes(packet)
-    seconds = wav.shape[1] / codec.sample_rate
-    _, header = read_header(packet, str(args.output))
-    kbps = len(packet) * 8 / 1000 / seconds
-    print(
-        f"{args.output}: {seconds:.2f} s, {len(packet) - header} + {header} bytes (payload, header), {kbps:.2f} kbit/s"
-    )
+    check_bitrate(args.bitrate, codec, args.model)
+    if args.no_mix and info.channels > codec.channels:
+        raise InputError(f"{args.input}: has {info.channels} channels; the model has {codec.channels}")
+
+    samples = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal samples
+        for block in watched(converted(args.input, info, codec), codec.sample_rate, info.seconds):
+            samples += block.shape[1]
+            yield block
+
+    # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
+    with tempfile.TemporaryFile() as payload:
+        for data in pack_parts(codec.encode_blocks(counted(), args.bitrate), codec.config.layout):
+            payload.write(data)
+        if samples == 0:
+            raise InputError(
+                f"{args.input}: {info.frames} samples at {info.sample_rate} Hz are not one at {codec.sample_rate} Hz"
+            )
+        header = pack_header(Header(codec.name, samples, codec.config.levels(args.bitrate)))
+        size = payload.tell()
+        payload.seek(0)
+        with write_atomically(args.output, args.force) as temporary, open(temporary, "wb") as file:
+            file.write(header)
+            shutil.copyfileobj(payload, file)
+    seconds = samples / codec.sample_rate
+    kbps = (len(header) + size) * 8 / 1000 / seconds
+    print(f"{args.output}: {seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s")
     return 0
 
 
-def convert(wav: np.ndarray, rate: int, codec: "minicodec.Codec", name: Path) -> np.ndarray:
-    """wav (C,T) at `rate` -> what the codec takes, (codec.channels,To) at its rate.
+def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:
+    """InputError lists the rates that there are."""
+    if kbps not in codec.bandwidths:
+        offered = ", ".join(f"{rate:g}" for rate in codec.bandwidths)
+        raise InputError(f"{model}: has no bitrate of {kbps:g} kbit/s; choose from {offered}")
 
-    InputError: To would be 0, or the samples of a float file are so large that sums of them could overflow.
+
+def converted(path: Path, info: audio.AudioInfo, codec: "minicodec.Codec") -> Iterator[np.ndarray]:
+    """The file in blocks (codec.channels,n), of about a second, at the codec's rate.
+
+    InputError, besides those of `audio.blocks`: samples of a float file so large that sums of them could overflow.
     """
-    peak = np.abs(wav).max()
-    if peak > SCALE_LIMIT:
-        raise InputError(f"{name}: has samples up to {peak:g}, where audio lies within -1 … 1")
-    converted = audio.resample(audio.remix(wav, codec.channels), rate, codec.sample_rate)
-    if converted.shape[1] == 0:
-        raise InputError(f"{name}: {wav.shape[1]} samples at {rate} Hz are not one at {codec.sample_rate} Hz")
-    return converted
+
+    def remixed() -> Iterator[np.ndarray]:
+        for block in audio.blocks(path, info.sample_rate):
+            peak = np.abs(block).max()
+            if peak > SCALE_LIMIT:
+                raise InputError(f"{path}: has samples up to {peak:g}, where audio lies within -1 … 1")
+            yield audio.remix(block, codec.channels)
+
+    return audio.resample_blocks(remixed(), info.sample_rate, codec.sample_rate)

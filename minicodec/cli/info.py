@@ -7,8 +7,8 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli.decode import read_start, read_whole
-from minicodec.codec.bitstream import MAGIC, Layout, unpack
+from minicodec.cli.decode import read_start
+from minicodec.codec.bitstream import MAGIC, Layout, check_size, unpack
 from minicodec.codec.config import PRESETS, preset
 from minicodec.errors import InputError
 
@@ -94,6 +94,13 @@ def usage(codes: np.ndarray) -> tuple[int, float]:
     _, counts = np.unique(codes, return_counts=True)
     p = counts / counts.sum()
     return len(counts), float(2 ** -(p * np.log2(p)).sum())
+
+
+def read_whole(path: Path, layout: Layout) -> bytes:
+    """All bytes of an .ecdc file, once header and layout agree that it has the right size."""
+    header, start = read_start(path)
+    check_size(header, path.stat().st_size - start, layout, str(path))
+    return path.read_bytes()
 
 
 def preset_layout(model: str, path: Path) -> Layout:

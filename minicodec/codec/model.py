@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from minicodec.codec import bitstream, config as configuration
 from minicodec.codec.bitstream import Chunk, Header
 from minicodec.codec.config import CodecConfig
-from minicodec.codec.parts import cut, overlap_add
+from minicodec.codec.parts import BLOCK_FRAMES, cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stream import StreamDecoder, StreamEncoder
@@ -91,8 +91,9 @@ class Codec(Module):
 
         Raises ValueError for another rate, another number of channels, no samples, or samples that are not finite.
         """
-        blocks = (wav[:, t : t + self._block] for t in range(0, wav.shape[-1], self._block))
         self._check_wav(wav)
+        samples = BLOCK_FRAMES * self.config.seanet.hop
+        blocks = (wav[:, t : t + samples] for t in range(0, wav.shape[1], samples))
         parts = list(self.encode_blocks(blocks, kbps))
         return [_joined(parts)] if self.config.chunk_stride is None else parts
 
@@ -119,9 +120,9 @@ class Codec(Module):
         """Parts of codes -> blocks (C,n) of the waveform, as many samples as the frames cover."""
         if self.streams:
             decoder = self.stream_decoder()
-            frames = self._block // self.config.seanet.hop
             for part in parts:
-                yield from (decoder.push(part.codes[:, t : t + frames]) for t in range(0, part.codes.shape[1], frames))
+                for t in range(0, part.codes.shape[1], BLOCK_FRAMES):
+                    yield decoder.push(part.codes[:, t : t + BLOCK_FRAMES])
             yield decoder.flush()
         elif self.config.chunk_stride is None:
             yield self._decode_chunk(_joined(list(parts)))
@@ -148,11 +149,6 @@ class Codec(Module):
         """A decoder for live codes; pad_mode and ValueError as in `stream_encoder`."""
         self._check_streams()
         return StreamDecoder(self.decoder, self.quantizer, pad_mode)
-
-    @property
-    def _block(self) -> int:
-        """Samples that whole signals are coded at a time: a second keeps the layers' activations in the cache."""
-        return round(self.frame_rate) * self.config.seanet.hop
 
     def _levels(self, kbps: float | None) -> int:
         kbps = max(self.bandwidths) if kbps is None else kbps

@@ -5,11 +5,17 @@ overlap (48 kHz), every chunk is one part, and where the whole signal is one chu
 several. No bit of the result depends on where blocks and parts were cut.
 """
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import BinaryIO
 
 import numpy as np
 
-from minicodec.codec.bitstream import SCALE, Chunk, Layout, pack_bits
+from minicodec.codec.bitstream import SCALE, Chunk, Header, Layout, pack_bits, read_scale, unpack_bits
+from minicodec.errors import InputError
+
+BLOCK_FRAMES = 80  # coded at a time: about a second, so that activations stay in the cache; 8 frames fill whole bytes
 
 
 def cut(blocks: Iterable[np.ndarray], length: int, stride: int) -> Iterator[np.ndarray]:
@@ -59,3 +65,22 @@ def pack_parts(parts: Iterable[Chunk], layout: Layout) -> Iterator[bytes]:
         yield pack_bits(codes[:ready], layout.bits)
         waiting = codes[ready:]
     yield pack_bits(waiting, layout.bits)
+
+
+def unpack_parts(file: BinaryIO, header: Header, layout: Layout, name: str) -> Iterator[Chunk]:
+    """The inverse of `pack_parts`: what `file` holds from where it stands, in parts of at most a second.
+
+    The size must have been checked (bitstream.check_size). InputError: a scale that is none, or the file has shrunk.
+    """
+    if layout.chunk_samples is None and not layout.scales:
+        samples = BLOCK_FRAMES * layout.hop
+        layout = replace(layout, chunk_samples=samples, chunk_stride=samples)
+    for length in layout.chunk_lengths(header.audio_length):
+        size = layout.chunk_bytes(length, header.codebooks)
+        data = file.read(size)
+        if len(data) < size:
+            raise InputError(f"{name}: is cut off")
+        scale = read_scale(data, 0, name) if layout.scales else None
+        shape = (layout.frames(length), header.codebooks)
+        packed = np.frombuffer(data, np.uint8)[layout.scales * SCALE.size :]
+        yield Chunk(unpack_bits(packed, layout.bits, math.prod(shape)).reshape(shape).T, scale)

@@ -1,0 +1,131 @@
+"""`minicodec stream`: live audio from stdin to stdout, each frame as soon as it is complete.
+
+Raw PCM goes in and comes out: 16 bit signed little-endian samples at the model's rate, mono, or left and right in turn.
+The codes between the two commands are
+
+    a line of JSON      {"m": model name, "nc": codebooks}
+    for every frame     its codes, first codebook first, packed as in an .ecdc file, zeros up to a whole byte
+
+Latency: a frame (13.3 ms at 24 kHz) must be complete before it can be encoded; then comes the computing. At the end
+the last frame is filled up, so the output can be up to a frame longer than the input.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+import minicodec
+from minicodec.cli.encode import check_bitrate
+from minicodec.codec.bitstream import pack_bits, unpack_bits
+from minicodec.errors import InputError
+
+EXAMPLE = """\
+example (mono speech at 24 kHz, from a file, through the codec, into a file):
+  minicodec stream encode -m runs/speech < in.raw | minicodec stream decode -m runs/speech > out.raw
+"""
+LINE_LIMIT = 1000  # bytes of the line that comes first; real ones have about 50
+READ = 1 << 14  # bytes at most at a time; whatever has arrived is taken at once
+SAMPLE = np.dtype("<i2")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (__doc__ or "").split("\n", 2)[2]
+    parser.epilog = EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("direction", choices=("encode", "decode"), help="PCM to codes, or codes to PCM")
+    parser.add_argument("-m", "--model", required=True, help="a training run's folder or a .safetensors file")
+    parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help="of encode: 6 by default")
+    parser.add_argument(
+        "--zero-padding",
+        action="store_true",
+        help="for models padded by reflection, as the published ones: do not wait for the first 80 ms",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Until stdin ends."""
+    codec = minicodec.load(args.model)
+    if not codec.streams:
+        raise InputError(f"{args.model}: {codec.config.name} codes whole chunks, it cannot stream")
+    pad_mode = "zero" if args.zero_padding else None
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    if args.direction == "encode":
+        check_bitrate(args.bitrate, codec, args.model)
+        first = json.dumps({"m": codec.name, "nc": codec.config.levels(args.bitrate)}).encode() + b"\n"
+        parts = encoded(source, codec, args.bitrate, pad_mode)
+    else:
+        first = b""
+        parts = decoded(source, codec, pad_mode)
+    target.write(first)
+    target.flush()
+    for part in parts:
+        target.write(part)
+        target.flush()
+    return 0
+
+
+def encoded(source: BinaryIO, codec: "minicodec.Codec", kbps: float, pad_mode: str | None) -> Iterator[bytes]:
+    """PCM -> the bytes of frames, as they are complete."""
+    encoder = codec.stream_encoder(kbps, pad_mode)
+    for data in whole_units(source, SAMPLE.itemsize * codec.channels, "sample"):
+        pcm = np.frombuffer(data, SAMPLE).reshape(-1, codec.channels)
+        yield packed_frames(encoder.push(pcm.T.astype(np.float32) / 32768), codec.config.bits)
+    yield packed_frames(encoder.flush(), codec.config.bits)
+
+
+def decoded(source: BinaryIO, codec: "minicodec.Codec", pad_mode: str | None) -> Iterator[bytes]:
+    """The bytes of frames -> PCM; a line on stderr at the end says how much was clipped."""
+    codebooks = read_first_line(source, codec)
+    decoder, clipped = codec.stream_decoder(pad_mode), 0
+
+    def pcm(wav: np.ndarray) -> bytes:
+        nonlocal clipped
+        clipped += int(np.count_nonzero(np.abs(wav) > 1))
+        return np.clip(np.rint(wav.T * 32768), -32768, 32767).astype(SAMPLE).tobytes()
+
+    size = -(-codebooks * codec.config.bits // 8)
+    for data in whole_units(source, size, "frame"):
+        frames = np.frombuffer(data, np.uint8).reshape(-1, size)
+        codes = [unpack_bits(frame, codec.config.bits, codebooks) for frame in frames]
+        if codes:
+            yield pcm(decoder.push(np.stack(codes, axis=1)))
+    yield pcm(decoder.flush())
+    if clipped:
+        print(f"minicodec: {clipped} samples were clipped", file=sys.stderr)
+
+
+def packed_frames(codes: np.ndarray, bits: int) -> bytes:
+    """Codes (Q,frames) -> their bytes, each frame filled up with zeros."""
+    return b"".join(pack_bits(frame, bits) for frame in codes.T)
+
+
+def read_first_line(source: BinaryIO, codec: "minicodec.Codec") -> int:
+    """How many codebooks follow. InputError: no such line, or another model's."""
+    line = source.readline(LINE_LIMIT)
+    try:
+        fields = json.loads(line)
+        model, codebooks = fields["m"], fields["nc"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InputError("stdin: does not begin as minicodec stream encode does") from None
+    if model != codec.name:
+        raise InputError(f"stdin: was encoded by the model {model}; this one is {codec.name}")
+    if type(codebooks) is not int or not 1 <= codebooks <= codec.config.quantizer.levels:
+        raise InputError(f"stdin: claims {codebooks} codebooks; the model has {codec.config.quantizer.levels}")
+    return codebooks
+
+
+def whole_units(source: BinaryIO, size: int, unit: str) -> Iterator[bytes]:
+    """What has arrived, in whole units of `size` bytes. InputError: the input ends within a unit."""
+    rest = b""
+    while data := source.read1(READ):  # type: ignore[attr-defined]
+        rest += data
+        whole = len(rest) // size * size
+        yield rest[:whole]
+        rest = rest[whole:]
+    if rest:
+        raise InputError(f"stdin: ends within a {unit}")
