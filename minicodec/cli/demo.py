@@ -73,9 +73,11 @@ def _prepare(out: Path) -> None:
 def _train(recipe, data):
     """The codec with averaged weights, after all steps."""
     from minicodec.training.data import Prefetcher
+    from minicodec.training.memory import keep_freed_memory
     from minicodec.training.progress import Progress
     from minicodec.training.trainer import Trainer
 
+    keep_freed_memory()
     trainer, settings = Trainer(recipe), recipe.training
     with (
         Progress(settings.steps, 0, settings.batch * settings.seconds) as progress,

@@ -28,6 +28,7 @@ from minicodec.training import checkpoint, config as configuration, report, vali
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder, Prefetcher
+from minicodec.training.memory import keep_freed_memory
 from minicodec.training.progress import Progress
 from minicodec.training.trainer import DivergedError, Trainer
 from minicodec.training.watch import Watch
@@ -56,6 +57,7 @@ class Run:
         settings, trainer = self.config.training, self.trainer
         if trainer.step >= settings.steps:
             return True
+        keep_freed_memory()
         audio_seconds = settings.batch * settings.seconds
         with (
             Progress(settings.steps, trainer.step, audio_seconds) as progress,
