@@ -145,8 +145,7 @@ def conv2d_backward_numba(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=
     dy_line, dy_inside = empty_line(To, Fo, Co, margin, left, windows, Kf + LANES)
     dy_rows = dy_line[(margin * windows + left) * Co :][: To * windows * Co].reshape(1, -1, Co)
 
-    dx = np.empty(x.shape, np.float32) if needs[0] else None
-    dw = np.zeros((Kt, Kf * Ci, Co), np.float32) if needs[1] else None
+    dx, dw = np.empty(x.shape, np.float32), np.zeros((Kt, Kf * Ci, Co), np.float32)
     for b in range(B):
         dy_inside[...] = dy[b]
         if needs[1]:
@@ -161,7 +160,7 @@ def conv2d_backward_numba(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=
                 some = dx[b, :, f::sf]
                 found = correlate(dy_line[first * Co :], taps, 1, dt * windows * Co, (T, windows))
                 some[...] = found[:, : some.shape[1]]
-    return dx, dw.reshape(w.shape) if needs[1] else None
+    return dx if needs[0] else None, dw.reshape(w.shape) if needs[1] else None
 
 
 conv2d.add("numba", conv2d_forward_numba, conv2d_backward_numba)
