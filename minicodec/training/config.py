@@ -56,12 +56,14 @@ class LossConfig:
     """Weights of the losses, in a plain sum, until the adversary takes part.
 
     l1            of the waveform. Strong, since mel spectrograms alone teach no phase; see `TrainingConfig`
-    mel           of the multi-scale mel loss, at `mel_windows` samples
+    mel           of the multi-scale mel loss, at `mel_windows` samples; `warmup_mel` during the warm-up, in which the
+                  waveform comes first
     commitment    of the encoder to the codewords, always
     """
 
     l1: float = 10.0
     mel: float = 1.0
+    warmup_mel: float = 0.1
     commitment: float = 1.0
     mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
 

@@ -59,6 +59,7 @@ class Trainer:
         self.average.eval()
         self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
         loss, rival = self.config.loss, self.config.adversary
+        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False)
         self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False)
         self.adversary = Adversary(rival, seed=self.config.seed) if rival.enabled else None
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
@@ -78,7 +79,7 @@ class Trainer:
         decoded, commitment = self._forward(x, self.levels())
         losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
         figures: dict[str, float] = {}
-        balancer = self.plain
+        balancer = self.warmup if self.step < self.config.warmup_steps else self.plain
         if self.adversary is not None and self.adversary_takes_part():
             rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
             if rng.random() < self.config.adversary.probability:
