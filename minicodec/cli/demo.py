@@ -12,7 +12,10 @@ PRESET = "tiny_24khz"
 STEPS = 500
 QUANTIZED_STEPS = 160  # the last ones: k-means takes 112 of them, and then the codebooks settle
 # What a minute allows: short crops, few windows, and hardly any mel loss, since L1 teaches the waveform sooner.
-SETTINGS = ("batch=4", "seconds=0.5", "lr=1e-3", "loss.l1=50", "loss.warmup_mel=0.1", "loss.mel=0.1", "loss.mel_windows=[64,256,1024]")
+SETTINGS = (
+    *("batch=4", "seconds=0.5", "lr=1e-3"),
+    *("loss.l1=50", "loss.warmup_mel=0.1", "loss.mel=0.1", "loss.mel_windows=[64,256,1024]"),
+)
 CLIP_SECONDS = 4.0
 
 NEXT = """
