@@ -17,6 +17,6 @@ def rng():
 
 def pytest_configure(config):
     """In CI no comparison may be skipped: there, a missing peer is an error."""
-    missing = [name for name in ("torch", "encodec") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("torch", "encodec", "transformers") if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("MINICODEC_ALL_PEERS"):
         raise pytest.UsageError(f"peers are missing: {', '.join(missing)}")

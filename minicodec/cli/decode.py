@@ -11,6 +11,7 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.cli.progress import watched
+from minicodec.codec import range_coded
 from minicodec.codec.bitstream import JSON_LIMIT, PREFIX, Header, check_size, read_header
 from minicodec.codec.parts import unpack_parts
 from minicodec.errors import InputError
@@ -23,6 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT.wav", type=Path, help="16 bit .wav or .flac")
     parser.add_argument(
         "-m", "--model", help="the model that encoded it: a training run's folder or a .safetensors file"
+    )
+    parser.add_argument(
+        "--lm",
+        metavar="FILE",
+        help="the language model (.th) of an entropy-coded file of EnCodec; its numbers must come out here to the last "
+        "bit as where it was encoded, which cannot be promised",
     )
     parser.add_argument("-r", "--rescale", action="store_true", help="make it quieter where it would clip")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.wav")
@@ -39,14 +46,19 @@ def run(args: argparse.Namespace) -> int:
     codec = minicodec.load(args.model)
     if header.model != codec.name:  # said before a size that only this model finds wrong
         raise InputError(f"{args.input}: was encoded by the model {header.model}; {args.model} is {codec.name}")
-    check_size(header, args.input.stat().st_size - start, codec.config.layout, str(args.input))
+    coded = None
+    if header.lm and args.lm is not None:
+        lm = minicodec.load_language_model(args.lm, codec)
+        _, coded = range_coded.unpack(args.input.read_bytes(), codec.config.layout, lm, str(args.input))
+    else:
+        check_size(header, args.input.stat().st_size - start, codec.config.layout, str(args.input))
     seconds = header.audio_length / codec.sample_rate
     with (
         open(args.input, "rb") as file,
         audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out,
     ):
         file.seek(start)
-        parts = unpack_parts(file, header, codec.config.layout, str(args.input))
+        parts = coded or unpack_parts(file, header, codec.config.layout, str(args.input))
         blocks = finite(trimmed(codec.decode_parts(parts), header.audio_length), args.input)
         blocks = watched(blocks, codec.sample_rate, seconds)
         for block in rescaled(blocks, codec.channels) if args.rescale else blocks:

@@ -20,7 +20,7 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.nn.layers import Embedding, LayerNorm, Linear
 from minicodec.nn.module import Module
-from minicodec.tensor import Tensor
+from minicodec.tensor import Tensor, no_grad
 
 START = 0  # what stands for the codes before the first frame; code c is number c + 1
 SECONDS = 3.5  # of the past that attention sees
@@ -72,6 +72,12 @@ class LanguageModel(Module):
         B, D = x.shape[0], self.outputs[0].weight.shape[1]
         logits = [output(x).reshape(B, T, 1, D) for output in self.outputs[:Q]]
         return F.concatenate(logits, axis=2), Past(kept, past.frames + T)
+
+    def probabilities(self, codes: np.ndarray, past: Past) -> tuple[np.ndarray, Past]:
+        """The same, as probabilities (B,T,Q,N), for coding."""
+        with no_grad():
+            logits, past = self(codes, past)
+            return F.softmax(logits).data, past
 
 
 class TransformerLayer(Module):

@@ -4,25 +4,24 @@
         '!f'            its scale (48 kHz model only)
         bits            of the codes, frame by frame, codebook by codebook; zeros up to a whole byte
 
-This is what the released package writes with `--lm`. A WARNING goes with such files: the reader has to compute the very
-probabilities that the writer had, and they come from a Transformer in floating point. Another machine, another library,
-even another number of threads can add the same numbers in another order, and get another last digit. Nearly always
-rounding the probabilities hides that; where it does not, one count changes, and from there on everything that is read
-is noise, or the file is called damaged. So files that the package wrote can be read here as long as the numbers agree,
-and nobody can promise that they do. Keep no archive in this format.
+This is what the released package writes with `--lm`. A WARNING goes with such files: the reader needs the very numbers
+that the writer had, and they come from a Transformer in float32. Another library, another machine, even another number
+of threads adds in another order and gets other last digits. A probability that errs by 1e-9, as much as that makes, is
+rounded to another count once in sixty times, there are a thousand of them for every code, and one count that differs
+turns all that follows into noise. So a file decodes where the program that wrote it is imitated to the last bit; here
+that holds for files that were written here. For the package's own files it is luck, and nobody can promise it. Keep no
+archive in this format.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minicodec import functional as F
 from minicodec.codec import bitstream
 from minicodec.codec.bitstream import SCALE, Chunk, Header, Layout
 from minicodec.codec.language_model import START, LanguageModel
 from minicodec.codec.range_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
 from minicodec.errors import InputError
-from minicodec.tensor import no_grad
 
 
 def pack(header: Header, chunks: Sequence[Chunk], lm: LanguageModel) -> bytes:
@@ -80,9 +79,8 @@ class Predictor:
 
     def counts(self) -> np.ndarray:
         """Cumulative counts (Q,N) of the next frame's codes."""
-        with no_grad():
-            logits, self.past = self.lm(self.last, self.past)
-            return cumulative_counts(F.softmax(logits).data[0, 0])
+        p, self.past = self.lm.probabilities(self.last, self.past)
+        return cumulative_counts(p[0, 0])
 
     def push(self, frame: np.ndarray) -> None:
         """The codes (Q,) that came."""
