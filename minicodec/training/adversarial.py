@@ -18,6 +18,7 @@ from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.config import AdversaryConfig
 from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
+from minicodec.training.initial import initialise_discriminator
 
 INITIAL_WEIGHTS = 4  # stream of random numbers, beside those of `trainer`
 
@@ -61,6 +62,7 @@ class Adversary:
         self.config = config
         rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
         self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, rng=rng)
+        initialise_discriminator(self.discriminator)
         named = dict(self.discriminator.named_parameters())
         self.optimizer = Adam(named, lr=config.lr, betas=config.betas)
 

@@ -73,7 +73,8 @@ class AdversaryConfig:
     """The discriminator, and how much it and the other losses count from step `start` on [Defossez22, §3.4].
 
     enabled              or reconstruction losses alone
-    start                the step at which it joins: until then it neither learns nor judges
+    start                the step at which it joins: until then it does not judge
+    learns_before        steps before `start` in which it learns already: what it says at first is noise
     probability          of its update in a step: it learns more easily than the decoder
     windows, filters     of its STFTs in samples, one for each scale; channels of its convs
     lr, betas            of its Adam
@@ -85,6 +86,7 @@ class AdversaryConfig:
 
     enabled: bool = False
     start: int = 0
+    learns_before: int = 0
     probability: float = 2 / 3
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
     filters: int = 32
@@ -101,7 +103,8 @@ class AdversaryConfig:
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("filters", "lr") if not getattr(self, name) > 0]
-        wrong += [name for name in ("l1", "mel", "adversarial", "feature", "start") if getattr(self, name) < 0]
+        not_negative = ("l1", "mel", "adversarial", "feature", "start", "learns_before")
+        wrong += [name for name in not_negative if getattr(self, name) < 0]
         wrong += [name for name in ("probability", "decay") if not 0 <= getattr(self, name) <= 1]
         wrong += ["windows"] * (min(self.windows) < 16)
         wrong += ["kind"] * (self.kind not in ("hinge", "linear"))

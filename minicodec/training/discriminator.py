@@ -26,6 +26,7 @@ from minicodec.tensor import Tensor
 
 N_FFTS = (2048, 1024, 512, 256, 128)  # at 24 kHz; the 48 kHz model's are twice as long
 DILATIONS = (1, 2, 4)
+SLOPE = 0.2  # of LeakyReLU for negative inputs
 
 
 class Judgement(NamedTuple):
@@ -52,7 +53,7 @@ class STFTDiscriminator(Module):
         y = F.stft(x, n_fft=self.n_fft, hop=self.n_fft // 4, normalized=True)
         features = []
         for conv in self.convs:
-            y = F.leaky_relu(conv(y), slope=0.2)
+            y = F.leaky_relu(conv(y), slope=SLOPE)
             features.append(y)
         return self.conv_post(y), features
 

@@ -102,7 +102,8 @@ class Run:
     def _validate(self, progress: Progress) -> str:
         """Measure and log the averaged weights, write samples and curves; what to print about it."""
         codec = self.trainer.averaged_codec()
-        adversary = self.trainer.adversary if self.trainer.adversary_takes_part() else None
+        started = self.trainer.step >= self.config.training.adversary.start
+        adversary = self.trainer.adversary if started else None
         figures, decoded = validation.validate(codec, self.clips, self.trainer.mel_loss, adversary)
         self._write_line(figures)
         entries = codec.config.quantizer.entries

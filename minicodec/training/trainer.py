@@ -25,12 +25,12 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError
-from minicodec.nn.layers import Conv1d, ConvTranspose1d
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
 from minicodec.training.config import RunConfig
+from minicodec.training.initial import initialise_codec
 from minicodec.training.losses import MelLoss
 
 # Streams of random numbers. Not 0: NumPy's seed sequences [s, n] and [s, n, 0] are the same, and [s, n] is the data's.
@@ -53,7 +53,7 @@ class Trainer:
     def __init__(self, run: RunConfig):
         self.config = run.training
         self.codec = Codec(run.model, seed=self.config.seed)
-        preserve_variance(self.codec)
+        initialise_codec(self.codec)
         self.average = Codec(run.model, seed=self.config.seed)
         self.average.load_state_dict(self.codec.state_dict())
         self.average.eval()
@@ -80,12 +80,14 @@ class Trainer:
         losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
         figures: dict[str, float] = {}
         balancer = self.warmup if self.step < self.config.warmup_steps else self.plain
-        if self.adversary is not None and self.adversary_takes_part():
+        if self.adversary is not None:
+            rival = self.config.adversary
             rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
-            if rng.random() < self.config.adversary.probability:
+            if self.step >= rival.start - rival.learns_before and rng.random() < rival.probability:
                 figures |= self.adversary.learn(original, decoded)
-            losses |= self.adversary.losses(original, decoded)
-            balancer = self.balancer
+            if self.step >= rival.start:
+                losses |= self.adversary.losses(original, decoded)
+                balancer = self.balancer
 
         # Each loss needs only the way from itself to x̂. From there on, all go back through the networks together.
         d_decoded, shares = balancer(losses, decoded)
@@ -106,10 +108,6 @@ class Trainer:
             mean.data += (1 - decay) * (p.data - mean.data)
         self.step += 1
         return figures
-
-    def adversary_takes_part(self) -> bool:
-        """Is there one, and has it begun?"""
-        return self.adversary is not None and self.step >= self.config.adversary.start
 
     def levels(self) -> int:
         """How many codebooks the next step uses; 0 for none at all."""
@@ -178,28 +176,6 @@ class Trainer:
         self.average.load_state_dict(self.average.state_dict() | dict(state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = step
-
-
-def preserve_variance(codec: Codec) -> None:
-    """Scale the untrained convolutions so that signals keep their power from layer to layer.
-
-    PyTorch's initial weights make the power of what goes through a convolution a third or less; after twenty layers,
-    nothing but the biases is left, and the first hundreds of steps go by before the output depends on the input at
-    all. Here the squared weights that make up an output sum to 1 [after He15], and biases start at 0. The last layer
-    begins ten times weaker: audio has an RMS of about 0.1.
-    """
-    for module in codec.modules():
-        if isinstance(module, Conv1d | ConvTranspose1d):
-            w = module.effective_weight().data
-            # In a transposed convolution, only every stride-th tap contributes to an output.
-            taps = 1 / module.stride if isinstance(module, ConvTranspose1d) else 1
-            power = (w**2).sum(axis=(0, 1)).mean() * taps
-            weight = module.weight_g if hasattr(module, "weight_g") else module.weight
-            weight.data /= np.sqrt(power)
-            module.bias.data[...] = 0
-    last = codec.decoder.layers[-1]
-    assert isinstance(last, Conv1d)
-    (last.weight_g if hasattr(last, "weight_g") else last.weight).data *= np.float32(0.1)
 
 
 def level(x: np.ndarray) -> np.ndarray:
