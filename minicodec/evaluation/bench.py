@@ -22,8 +22,10 @@ from rich.table import Table
 
 from minicodec.backend import OPS
 
-FAMILIES = ("activations", "conv1d", "conv2d", "conv_transpose1d", "embedding", "linear", "lstm", "nearest_codeword",
-            "norm", "padding", "stft", "weight_norm")  # fmt: skip
+FAMILIES = (
+    *("activations", "arithmetic", "conv1d", "conv2d", "conv_transpose1d", "embedding", "linear", "lstm"),
+    *("nearest_codeword", "norm", "padding", "stft", "weight_norm"),
+)
 for family in FAMILIES:
     import_module(f"minicodec.ops.{family}")
 
@@ -97,6 +99,7 @@ def seanet_rows(filters: int, latent: int, batch: int, strides: tuple[int, ...] 
 
 def other_rows(batch: int) -> Iterator[Row]:
     """What surrounds those layers: activations, norms, padding; the quantizer; the language model; spectrograms."""
+    yield Row("add", ((batch, 24000, 16), (16,)))
     yield Row("elu", ((batch, 24000, 16),))
     yield Row("elu", ((batch, 600, 128),))
     yield Row("leaky_relu", ((batch, 93, 257, 32),))
