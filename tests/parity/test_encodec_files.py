@@ -41,7 +41,7 @@ def test_cross_decoding(name, kbps, codecs, monkeypatch):
     ours, theirs = codecs[name], official(name)
     theirs.set_target_bandwidth(kbps)
     monkeypatch.setitem(MODELS, name, lambda: theirs)
-    wav = clip(theirs, "speech_en_1", 5001 if name == "encodec_24khz" else 50_001)
+    wav = clip(theirs, "speech_en_1", 50_001 if (name, kbps) == ("encodec_48khz", 3) else 5001)
     written_there = compress(theirs, torch.from_numpy(wav))
     written_here = ours.compress(wav, kbps)
     header, chunks = bitstream.unpack(written_here, ours.config.layout, "here")
