@@ -20,3 +20,26 @@ def pytest_configure(config):
     missing = [name for name in ("torch", "encodec", "transformers") if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("MINICODEC_ALL_PEERS"):
         raise pytest.UsageError(f"peers are missing: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """The file of an untrained tiny_24khz."""
+    import minicodec
+
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    minicodec.build("tiny_24khz", seed=0).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def loud_model(tmp_path_factory):
+    """Its output lies around 1: about half of the samples clip."""
+    import minicodec
+
+    codec = minicodec.build("tiny_24khz", seed=0)
+    bias = dict(codec.decoder.named_parameters())["layers.15.bias"]
+    bias.data += 1 - np.median(codec.decode(codec.encode(np.zeros((1, 12_000), np.float32), 6)))
+    path = tmp_path_factory.mktemp("model") / "loud.safetensors"
+    codec.save(path)
+    return path

@@ -81,13 +81,6 @@ BAD_AUDIO = {
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    minicodec.build("tiny_24khz", seed=0).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def packets(model):
     """BAD_PACKETS, as if `model` had made them."""
     digits = minicodec.load(model).name.split("-")[1].encode()
