@@ -36,6 +36,15 @@ def test_loss_falls_on_a_tone(trainer):
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 2
 
 
+def test_the_warm_up_has_a_mel_weight_of_its_own():
+    """With 0 in the warm-up, L1 has all of the gradient until it ends, and not a step longer."""
+    settings = [*SETTINGS, "loss.warmup_mel=0", "loss.mel=1", "warmup_steps=2"]
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", settings))
+    shares = [trainer.update(tone())["share.mel"] for _ in range(3)]
+    assert shares[:2] == [0, 0]
+    assert shares[2] > 0.01
+
+
 def test_training_starts_with_signals_that_keep_their_power(rng):
     """Noise arrives in the latents at about its own level; with PyTorch's initial weights, 30 dB of it are lost."""
     trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", []))

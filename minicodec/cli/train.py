@@ -9,17 +9,17 @@ from minicodec.errors import InputError
 
 EXAMPLES = """\
 examples:
-  minicodec train tiny_24khz --data data --out runs/first --steps 600
-  minicodec train mini_24khz --data ~/music --out runs/music --set batch=16 loss.mel=2 seanet.filters=24
+  minicodec train tiny_24khz --data data --out runs/first
+  minicodec train mini_24khz --data ~/music --out runs/music --set batch=16 loss.mel=2
   minicodec train --resume runs/music
   minicodec train --resume runs/music --steps 200000
-  minicodec train mini_24khz --data ~/music --out runs/sharper --from runs/music --set adversary.enabled=true
+  minicodec train mini_24khz --data ~/music --out runs/sharper --from runs/music --set adversary.start=0
 
 --set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the
 model (seanet.filters, quantizer.levels, ...); RUN/run.json lists them all. --from begins a new run, with a recipe
-of its own, at another run's newest checkpoint. While it runs, look at RUN/curves.png
-and listen to RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the same bits as one
-that was never stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
+of its own for the same model, at another run's newest checkpoint. While it runs, look at RUN/curves.png and listen to
+RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the same bits as one that was never
+stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
 """
 
 
