@@ -9,7 +9,7 @@ import numpy as np
 from minicodec.codec import bitstream, range_coded
 from minicodec.codec.config import PRESETS, preset
 from minicodec.codec.convert import ENCODEC, LANGUAGE_MODEL, take_over
-from minicodec.codec.language_model import SECONDS, LanguageModel
+from minicodec.codec.language_model import SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec, load_safetensors
 from minicodec.codec.torch_file import read_torch_file
 from minicodec.codec.transformers_folder import CONFIG, load_transformers
@@ -64,7 +64,8 @@ def load_torch_file(path: Path) -> Codec:
 def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageModel:
     """The released language model of a codec's codes, from its .th file. InputError, naming the file, if it is not."""
     quantizer, context = codec.config.quantizer, int(SECONDS * codec.frame_rate)
-    lm = LanguageModel(quantizer.levels, quantizer.entries, context, rng=np.random.default_rng(0))
+    sizes = LanguageModelConfig(quantizer.levels, quantizer.entries, context)
+    lm = LanguageModel(sizes, codec=codec.name, rng=np.random.default_rng(0))
     state = read_torch_file(path)
     try:
         take_over(lm, state, LANGUAGE_MODEL)
