@@ -86,8 +86,12 @@ class LanguageModel(Module):
 
     def start(self, B: int) -> Past:
         """The past of B sequences before their first frame: nothing, or one vector of zeros."""
-        before = Tensor(np.zeros((B, int(self.config.zero_past), self.config.D), np.float32))
-        return Past([layer.project(before)[1:] for layer in self.layers], 0)
+        D, heads = self.config.D, self.config.heads
+        if self.config.zero_past:
+            zeros = Tensor(np.zeros((B, 1, D), np.float32))
+            return Past([layer.project(zeros)[1:] for layer in self.layers], 0)
+        nothing = Tensor(np.zeros((B, heads, 0, D // heads), np.float32))
+        return Past([(nothing, nothing) for _ in self.layers], 0)
 
     def __call__(self, codes: np.ndarray, past: Past) -> tuple[Tensor, Past]:
         """The frames before those to predict, codes (B,Q,T) as numbers 0 … N -> logits (B,T,Q,N), and the past then.
