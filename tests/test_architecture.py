@@ -26,6 +26,7 @@ LAYERS = [
     {"__main__"},
 ]
 ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
+ALLOWED |= {"pystoi", "pesq"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 
 
