@@ -6,7 +6,7 @@
     Q linear maps                       logits of the next frame's codes: all codebooks at once, independently
 
 An entropy coder spends -log2 p bits on a code of probability p, so good predictions make small files. The reader needs
-the same probabilities as the writer; `range_coded.py` says what that means.
+the same probabilities as the writer; `entropy/` says what that means.
 
 The past can be kept: the keys and values of the frames before are all that a later frame needs of them. The published
 models let attention also see one vector of zeros, as if it were a frame before the first (`zero_past`); ours begin with
