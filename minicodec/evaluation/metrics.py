@@ -19,6 +19,7 @@ from scipy.signal import correlate, correlation_lags
 
 from minicodec import audio, metrics
 from minicodec.errors import InputError
+from minicodec.evaluation.visqol import mos_lqo
 
 LEAST_CORRELATION = 0.3  # of two signals that are versions of one: below it a peak can be chance. SI-SDR -10 dB
 SHORTEST = 2048  # samples: the longest window of the spectral distances
@@ -49,7 +50,7 @@ def measure(
 
     NaN where a measure is not defined: all but mel_distance and log_spectral_distance if the reference is silent (no
     sample but 0), pesq also if the estimate is; the three distances on fewer than 2048 samples; stoi with less than
-    0.4 s of sound; pesq on less than 0.25 s, or if it finds no speech; visqol on less than 1 s.
+    0.4 s of sound; pesq on less than 0.25 s, or if it finds no speech; visqol on less than 0.96 s.
 
     ValueError: different lengths, a name that is not in METRICS. InputError: the package for it is not installed.
     """
@@ -180,4 +181,5 @@ METRICS = {
     "log_spectral_distance": Metric("dB", False, "levels of all bins, rms per frame", None, _log_spectral_distance),
     "stoi": Metric("0…1", True, "how much of speech can be understood, below 5 kHz", "pystoi", _stoi),
     "pesq": Metric("MOS 1…4.64", True, "quality of speech over a wide-band telephone, below 8 kHz", "pesq", _pesq),
+    "visqol": Metric("MOS 1…4.73", True, "quality of any sound, as fitted to codecs at 24 kbps and more", None, mos_lqo),
 }
