@@ -181,5 +181,5 @@ METRICS = {
     "log_spectral_distance": Metric("dB", False, "levels of all bins, rms per frame", None, _log_spectral_distance),
     "stoi": Metric("0…1", True, "how much of speech can be understood, below 5 kHz", "pystoi", _stoi),
     "pesq": Metric("MOS 1…4.64", True, "quality of speech over a wide-band telephone, below 8 kHz", "pesq", _pesq),
-    "visqol": Metric("MOS 1…4.73", True, "quality of any sound, as fitted to codecs at 24 kbps and more", None, mos_lqo),
+    "visqol": Metric("MOS 1…4.73", True, "quality of any sound; fitted at 24 kbps and more", None, mos_lqo),
 }
