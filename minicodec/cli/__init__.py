@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a codec on a folder of audio files",
     "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",
+    "listen": "a blind listening test in the browser",
     "bench": "measure the speed of the operators on this machine",
     "data": "list and download public datasets",
 }
