@@ -36,6 +36,7 @@ START = 0  # what stands for the codes before the first frame; code c is number 
 SECONDS = 3.5  # of the past that attention sees
 SLOWEST = 10_000  # period, over 2π frames, of the slowest cosine of the positions
 METADATA_KEY = "minicodec_lm"  # of the configuration in a safetensors file
+RUN_LM = "lm.safetensors"  # in a training run's folder, beside the codec it belongs to
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,12 @@ class LanguageModel(Module):
 
         Q may be less than all codebooks: a lower bitrate. To predict the first frame, the number before it is START.
         """
+        x, past = self.features(codes, past)
+        logits = [output(x).reshape(*x.shape[:2], 1, self.config.N) for output in self.outputs[: codes.shape[1]]]
+        return F.concatenate(logits, axis=2), past
+
+    def features(self, codes: np.ndarray, past: Past) -> tuple[Tensor, Past]:
+        """The same, but for the last linear maps: codes (B,Q,T) -> x (B,T,D), and the past then."""
         _, Q, T = codes.shape
         context = self.config.context
         x = self.embeddings[0](codes[:, 0])
@@ -111,8 +118,7 @@ class LanguageModel(Module):
         for layer, (keys, values) in zip(self.layers, past.layers, strict=True):
             x, keys, values = layer(x, keys, values, mask)
             kept.append((keys[:, :, -context:], values[:, :, -context:]))
-        logits = [output(x).reshape(*x.shape[:2], 1, self.config.N) for output in self.outputs[:Q]]
-        return F.concatenate(logits, axis=2), Past(kept, past.frames + T)
+        return x, Past(kept, past.frames + T)
 
     def probabilities(self, codes: np.ndarray, past: Past) -> tuple[np.ndarray, Past]:
         """The same, as probabilities (B,T,Q,N), for coding."""
@@ -127,6 +133,11 @@ class LanguageModel(Module):
         for _, array in sorted(self.state_dict().items()):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """A name with the first digits of that hash, such as lm-1f6a03c2."""
+        return f"lm-{self.digest[:8]}"
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights, sizes and the codec's name to one .safetensors file."""

@@ -35,9 +35,9 @@ def encoded(codec: Codec, files: Iterable[AudioFile], cache: Path) -> Iterator[n
         if path.exists():
             yield _load(path, codec)
             continue
-        blocks = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
-        blocks = audio.resample_blocks(blocks, file.sample_rate, codec.sample_rate)
-        codes = np.concatenate([chunk.codes for chunk in codec.encode_blocks(blocks)], axis=1)
+        remixed = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
+        wav = audio.resample_blocks(remixed, file.sample_rate, codec.sample_rate)
+        codes = np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav)], axis=1)
         with write_atomically(path, overwrite=True) as temporary:
             np.save(temporary, codes)
         yield codes
