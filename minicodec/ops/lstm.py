@@ -106,9 +106,19 @@ def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
     H = len(w_hh)
     gates = multiply(x, w_ih[None], np.empty((1, B * T, 4 * H), np.float32), batch_step=0, row_step=Ci)
     gates = gates.reshape(B, T, 4 * H)
-    y = np.empty((B, T, 2 * H), np.float32)
-    _share_out(B, lambda rows: _forward_rows(w_hh, b, h0[rows], c0[rows], gates[rows], y[rows]))
+    y = frame_by_frame(gates, w_hh, b, h0, c0)
     return y, (x, w_ih, w_hh, h0, c0, gates, y)
+
+
+def frame_by_frame(gates, w_hh, b, h0, c0):
+    """gates (B,T,4H), w_hh (H,4H), b (4H), h0 (B,H), c0 (B,H) -> y (B,T,2H); gates come as x w_ih, leave as i, f, g, o.
+
+    Contiguous float32 arrays.
+    """
+    B, T, N = gates.shape
+    y = np.empty((B, T, N // 2), np.float32)
+    _share_out(B, lambda rows: _forward_rows(w_hh, b, h0[rows], c0[rows], gates[rows], y[rows]))
+    return y
 
 
 def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
