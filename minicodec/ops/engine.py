@@ -56,9 +56,12 @@ def pack(w):
         padded = np.zeros((K, P, -(-N // COLUMNS) * COLUMNS), np.float32)
         padded[..., :N] = w.reshape(K, P, N)
         w = padded
-    panels = w.reshape(*w.shape[:-1], -1, COLUMNS)  # a view, whatever w's strides, so that all is copied only once
-    panels = np.ascontiguousarray(np.moveaxis(panels, (0, 1), (-3, -2))).reshape(-1, K, P, COLUMNS)
-    return Packed(panels, (K, P, N))
+    w = w.reshape(*w.shape[:-1], -1, COLUMNS)  # a view, whatever w's strides, so that all is copied only once
+    w = np.moveaxis(w, (0, 1), (-3, -2))
+    panels = np.empty(w.shape, np.float32)
+    for p in range(0, P, 32):  # some rows at a time: the cache cannot hold a line of each, 4 KiB or more apart
+        panels[..., p : p + 32, :] = w[..., p : p + 32, :]
+    return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
 
 
 def multiply(
