@@ -2,19 +2,29 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minicodec.evaluation.listening.analysis import Analysis
 from minicodec.evaluation.listening.stimuli import ALWAYS
 from minicodec.files import write_atomically
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 WORDS = ("Bad", "Poor", "Fair", "Good", "Excellent")
 
 
 def draw(found: Analysis, path: Path) -> None:
-    """Write the PNG; an older one is replaced. Grey dots are the means of single listeners."""
+    """Write the PNG; an older one is replaced."""
+    with write_atomically(path, overwrite=True) as temporary:
+        picture(found).savefig(temporary, dpi=150)
+
+
+def picture(found: Analysis) -> "Figure":
+    """A row for every condition, the best on top; grey dots are the means of single listeners."""
     from matplotlib.figure import Figure
 
-    rows = found.summaries[::-1]  # the best on top
+    rows = found.summaries[::-1]  # drawn from below
     longest = max(len(row.condition) for row in rows)
     figure = Figure(figsize=(6.5 + 0.08 * longest, 1.6 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -35,5 +45,4 @@ def draw(found: Analysis, path: Path) -> None:
     listeners = len(found.listeners)
     who = "1 listener: no interval" if listeners == 1 else f"{listeners} listeners"
     axes.set_title(f"{who}, {len(found.excluded)} excluded by post-screening", fontsize=10)
-    with write_atomically(path, overwrite=True) as temporary:
-        figure.savefig(temporary, dpi=150)
+    return figure
