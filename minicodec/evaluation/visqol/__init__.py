@@ -50,7 +50,8 @@ def mos_lqo(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, mode:
     """Reference and estimate, (C,T) or (T,) at the same rate in Hz -> mark from 1 to 5; mode "audio" or "speech".
 
     Channels are mixed to mono, both are resampled, the estimate is brought to the level of the reference and
-    aligned: volume, polarity and a constant delay cost nothing. Equal signals get 4.73 as audio, 5 as speech.
+    aligned: volume, polarity and a constant delay cost nothing. Equal signals get 4.73 as audio, 5 as speech; a
+    silent estimate (no sample but 0), which has no level, gets 1.
 
     NaN where there is nothing to judge: a silent reference, less than 0.96 s of audio or 0.62 s of speech, no voice
     in speech mode. ValueError: another mode.
@@ -71,13 +72,14 @@ def similarity(reference: np.ndarray, degraded: np.ndarray, mode: Mode) -> np.nd
     """
     nothing = np.full(mode.bands, np.nan)
     window, _ = window_and_hop(mode.sample_rate)
-    if not np.any(reference) or len(degraded) <= window:
+    if not np.any(reference) or min(len(reference), len(degraded)) <= window:
         return nothing
     degraded = align(reference, degraded)
-    if np.any(degraded):
-        degraded = degraded * np.sqrt((reference**2).mean() / (degraded**2).mean())
-    if min(len(reference), len(degraded)) <= window:
+    if len(degraded) <= window:
         return nothing
+    power = (degraded**2).mean()
+    if power > 0:
+        degraded = degraded * np.sqrt((reference**2).mean() / power)
     S, D = audible(*(spectrogram(x, mode.sample_rate, mode.bands) for x in (reference, degraded)))
 
     W = mode.width
@@ -85,6 +87,8 @@ def similarity(reference: np.ndarray, degraded: np.ndarray, mode: Mode) -> np.nd
     starts = starts[starts <= len(D) + W // 2]
     if not len(starts):
         return nothing
+    if power == 0:  # where the reference pauses, silence would be like it
+        return np.zeros(mode.bands)
     chosen = with_statistics(windows(S, W)[starts])
     places = match(chosen, starts, D)
     result = compare(chosen, with_statistics(windows(D, W)[places])).mean(axis=1)

@@ -24,13 +24,16 @@ def align(reference: np.ndarray, degraded: np.ndarray) -> np.ndarray:
 
 
 def piece(signal: np.ndarray, start: int, width: int, sample_rate: int) -> np.ndarray:
-    """What `width` frames from frame `start` on show of a signal: width times a hop, less at the signal's end.
+    """What begins at frame `start` of a signal (T,) and lasts as long as `width` frames are apart -> (n,).
 
-    Or a sample less, where ViSQOL's arithmetic in seconds rounds down: and so, a frame less. Marks depend on it.
+    As ViSQOL cuts it: in seconds, where a product rounded down costs a sample, and with it a frame; and with the
+    silence that stands for what lies beyond the end in front, from where the alignment will move it. Marks depend
+    on both.
     """
     frame = window_and_hop(sample_rate)[1] / sample_rate
-    begin = start * frame
-    return signal[int(begin * sample_rate) : min(len(signal) - 1, int((begin + width * frame) * sample_rate))]
+    begin, end = (seconds * sample_rate for seconds in (start * frame, start * frame + width * frame))
+    sound = signal[int(begin) : min(len(signal) - 1, int(end))]
+    return np.concatenate([np.zeros(max(0, int(end - len(signal)))), sound])
 
 
 def realigned(reference: np.ndarray, degraded: np.ndarray, sample_rate: int, bands: int) -> np.ndarray | None:
@@ -43,10 +46,10 @@ def realigned(reference: np.ndarray, degraded: np.ndarray, sample_rate: int, ban
     if len(degraded) > len(reference):
         reference, degraded = (x[max(0, by) :] for x in (reference, degraded))
     window, _ = window_and_hop(sample_rate)
-    T = min(len(reference), len(degraded))
-    if window >= T:
+    common = min(len(reference), len(degraded))
+    if common <= window:
         return None
-    s, d = audible(*(spectrogram(x[:T], sample_rate, bands) for x in (reference, degraded)))
+    s, d = audible(*(spectrogram(x[:common], sample_rate, bands) for x in (reference, degraded)))
     return compare(with_statistics(s), with_statistics(d)).mean(axis=0)
 
 
