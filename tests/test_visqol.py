@@ -196,5 +196,5 @@ def test_a_lost_patch_counts_nothing():
 
 
 def test_another_mode():
-    with pytest.raises(ValueError, match="^music: not a mode of ViSQOL; there are audio, speech$"):
+    with pytest.raises(ValueError, match=r"^music: not a mode of ViSQOL; there are audio, speech$"):
         mos_lqo(np.zeros(9), np.zeros(9), 48_000, "music")
