@@ -25,6 +25,7 @@ COMMANDS = {
     "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
+    "evaluate": "compare models with Opus and MP3 at equal bytes: tables, curves, a page to listen to",
     "bench": "measure the speed of the operators on this machine",
     "data": "list and download public datasets",
 }
