@@ -116,10 +116,10 @@ def summarise(condition: str, ratings: Sequence[Rating]) -> Summary:
 
 def half_interval(values: Sequence[float]) -> float:
     """t·s/√n with the 97.5 % point of Student's t with n−1 degrees of freedom; NaN for a single value."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = len(values)
-    return float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+    return float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
 
 
 def table(found: Analysis) -> str:
