@@ -22,6 +22,7 @@ from numba import njit
 
 from minicodec.backend import Op, xp
 from minicodec.ops.engine import multiply, multiply_transposed, pack
+from minicodec.ops.engine_loops import inner
 from minicodec.ops.fastmath import ONE, sigmoid32, tanh32
 from minicodec.ops.microkernel import COLUMNS, LANES, VECTORS, address, make_tile
 from minicodec.ops.workers import share_out
@@ -122,7 +123,8 @@ def run(x, w_ih, w_hh, b, h0, c0):
 
     def rows(first, last):
         some = slice(first, last)
-        _forward_rows(*w_hh, h0[some], c0[some], gates[some], y[some])
+        z, one = padded(gates[some, 0]), np.empty(4 * H, np.float32)
+        _forward_rows(*w_hh, padded(h0[some]), z, c0[some].copy(), one, gates[some], y[some])
 
     share_out(min(B, numba.get_num_threads()), B, rows)
     return gates, y
@@ -133,13 +135,16 @@ def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
     x, w_ih, w_hh, h0, c0, gates, y = saved
     B, T, Ci = x.shape
     H = len(w_hh)
-    dz, dh, dc = np.empty_like(gates), np.empty_like(h0), np.zeros_like(c0)
+    dz, dh, dc = np.empty_like(gates), np.zeros_like(h0), np.zeros_like(c0)
     dy = np.ascontiguousarray(dy)
     panels, steps = as_panels(w_hh.T, T)
 
     def rows(first, last):
         some = slice(first, last)
-        _backward_rows(panels, steps, c0[some], gates[some], y[some], dy[some], dz[some], dh[some], dc[some])
+        dh_t, dz_t, one = padded(dh[some]), padded(gates[some, 0]), np.empty(4 * H, np.float32)
+        frames = c0[some], gates[some], y[some], dy[some], dz[some]
+        _backward_rows(panels, steps, *frames, dh_t, dz_t, dc[some], one)
+        dh[some] = dh_t[: last - first, :H]
 
     share_out(min(B, numba.get_num_threads()), B, rows)
 
@@ -157,8 +162,8 @@ def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
 
 
 def as_panels(w, T):
-    """w (P,N) -> it as one run of numbers, with zeros up to whole groups of columns; and (the steps from row to row, from
-    panel to panel). Packed, a panel of COLUMNS columns is a run of its own; for a few frames, w stays as it is.
+    """w (P,N) -> it as one run of numbers, with zeros up to whole groups of columns; and the steps (from row to row,
+    from panel to panel). Packed, a panel of COLUMNS columns is a run of its own; for a few frames, w stays as it is.
     """
     P, N = w.shape
     if N % GROUP:
@@ -168,15 +173,17 @@ def as_panels(w, T):
     return pack(w[None]).panels.reshape(-1), (COLUMNS, P * COLUMNS)
 
 
-@njit(cache=True, nogil=True)
-def _padded(B, N):
-    """Zeros (B',N'), B' = 1, 2, 4, 8, 12 ..., as many rows as whole tiles have, and N' columns in whole groups."""
-    return np.zeros((B if B < 3 else -(-B // 4) * 4, -(-N // GROUP) * GROUP), np.float32)
+def padded(a):
+    """a (B,N) -> a copy with zeros around it, (B',N'): a whole number of tiles, and of groups of columns."""
+    B, N = a.shape
+    copy = np.zeros((B if B < 3 else -(-B // 4) * 4, -(-N // GROUP) * GROUP), np.float32)
+    copy[:B, :N] = a
+    return copy
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _product(a, P, w, steps, out, from_the_right):
-    """a (B,P) times w (P,N) in panels -> out (B,N), shapes as of `_padded`.
+    """a (B,P) times w (P,N) in panels -> out (B,N), both `padded`.
 
     A layer's w is larger than the L2 cache: walking the panels to and fro finds what the last frame left there.
     """
@@ -200,17 +207,14 @@ def _product(a, P, w, steps, out, from_the_right):
 
 
 @njit(cache=True, nogil=True)
-def _forward_rows(w, steps, h0, c0, gates, y):
-    """gates (B,T,4H) comes as x w_ih + b and leaves as i, f, g, o; y (B,T,2H) is filled."""
-    B, T, _ = gates.shape
-    H = h0.shape[1]
-    h, z = _padded(B, H), _padded(B, 4 * H)
-    c = c0.copy()
-    one = np.empty(4 * H, np.float32)  # compilers vectorise a loop whose outputs do not overlap from row to row
+def _forward_rows(w, steps, h, z, c, one, gates, y):
+    """gates (B,T,4H) comes as x w_ih + b and leaves as i, f, g, o; y (B,T,2H) is filled.
+
+    h (B,H) and z (B,4H), both `padded`, and c (B,H) are the state and room for the gates to come. So is one (4H):
+    compilers vectorise a loop whose outputs do not overlap from row to row.
+    """
+    (B, T, _), H = gates.shape, c.shape[1]
     i, f, g, o = one[:H], one[H : 2 * H], one[2 * H : 3 * H], one[3 * H :]
-    for row in range(B):
-        for j in range(H):
-            h[row, j] = h0[row, j]
     for t in range(T):
         _product(h, H, w, steps, z, t % 2 == 1)
         for row in range(B):
@@ -228,12 +232,12 @@ def _forward_rows(w, steps, h0, c0, gates, y):
 
 
 @njit(cache=True, nogil=True)
-def _backward_rows(w, steps, c0, gates, y, dy, dz, dh0, dc):
-    """w holds w_hhᵀ. dz (B,T,4H) and dh0 (B,H) are filled; dc (B,H) comes as zeros and leaves as the gradient of c0."""
-    B, T, _ = gates.shape
-    H = c0.shape[1]
-    dh, dz_t = _padded(B, H), _padded(B, 4 * H)
-    one = np.empty(4 * H, np.float32)
+def _backward_rows(w, steps, c0, gates, y, dy, dz, dh, dz_t, dc, one):
+    """w holds w_hhᵀ. dz (B,T,4H) is filled; dh and dc (B,H) come as zeros and leave as the gradients of h0 and c0.
+
+    dh and dz_t (B,4H) are `padded`; dz_t and one (4H) are room to work in.
+    """
+    (B, T, _), H = gates.shape, c0.shape[1]
     dz_i, dz_f, dz_g, dz_o = one[:H], one[H : 2 * H], one[2 * H : 3 * H], one[3 * H :]
     for t in range(T - 1, -1, -1):
         for row in range(B):
@@ -252,9 +256,6 @@ def _backward_rows(w, steps, c0, gates, y, dy, dz, dh0, dc):
                 dz_t[row, n] = one[n]
                 dz[row, t, n] = one[n]
         _product(dz_t, 4 * H, w, steps, dh, t % 2 == 1)
-    for row in range(B):
-        for j in range(H):
-            dh0[row, j] = dh[row, j]
 
 
 lstm.add("numba", lstm_forward_numba, lstm_backward_numba)
