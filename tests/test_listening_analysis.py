@@ -4,9 +4,7 @@ import math
 
 import pytest
 
-from minicodec.cli import main
 from minicodec.errors import InputError
-from minicodec.evaluation.listening import ratings
 from minicodec.evaluation.listening.analysis import analyse, half_interval, post_screen, table
 from minicodec.evaluation.listening.plot import picture
 from minicodec.evaluation.listening.ratings import DRAFT, FINAL, Rating
@@ -135,21 +133,3 @@ def test_the_picture_shows_every_condition_the_best_on_top():
         assert (right - left) / 2 == pytest.approx(half, rel=1e-3)
         assert y == bars.index(bar)
     assert "3 listeners, 0 excluded" in axes.get_title()
-
-
-def test_analyse_prints_the_table_and_draws_beside_the_results(tmp_path, capsys):
-    ratings.append(tmp_path / "listening.csv", THREE)
-    assert main(["listen", str(tmp_path), "--analyse"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["condition", "mean", "95", "%", "interval", "median", "ratings"]
-    assert lines[2].split() == ["opus-6kbps", "60.0", "22.7", "…", "97.3", "60.0", "6"]
-    assert lines[-1] == f"picture: {tmp_path / 'listening.png'}"
-    assert (tmp_path / "listening.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_no_results_is_one_line(tmp_path, capsys):
-    assert main(["listen", str(tmp_path), "--analyse"]) == 2
-    assert (
-        capsys.readouterr().err
-        == f"minicodec: {tmp_path / 'listening.csv'}: cannot be read (No such file or directory)\n"
-    )

@@ -3,10 +3,7 @@
 import http.client
 import json
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +11,6 @@ from importlib.resources import files
 
 import pytest
 
-from minicodec.cli import main
 from minicodec.evaluation.listening import ratings
 from minicodec.evaluation.listening.server import Server
 from minicodec.evaluation.listening.session import ListeningTest
@@ -290,59 +286,3 @@ def test_ratings_that_cannot_be_written_are_not_confirmed(server):
     server.test.path.rmdir()
     assert post(server, f"/sessions/{token}", rating) == (200, {})
     assert len(ratings.read(server.test.path)) == 6
-
-
-def test_ctrl_c_ends_it_cleanly(folder, tmp_path):
-    options = ["--port", "0", "--results", str(tmp_path / "r.csv")]
-    command = [sys.executable, "-m", "minicodec", "listen", str(folder), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        url, rest = process.stdout.readline().split(maxsplit=1)
-        assert rest == "3 of 3 clips, 6 conditions; Ctrl-C ends\n"
-        with urllib.request.urlopen(url) as answer:
-            assert b"Listening test" in answer.read()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (0, "")
-    assert out == f"ratings: {tmp_path / 'r.csv'}\n\nended; minicodec listen {folder} --analyse shows the results\n"
-
-
-@pytest.mark.parametrize(
-    ("host", "warning"),
-    [
-        (None, ""),
-        ("localhost", ""),
-        ("0.0.0.0", "minicodec: all who can reach 0.0.0.0 can hear the clips and take part\n"),
-    ],
-)
-def test_only_this_machine_unless_asked_for_more(folder, tmp_path, monkeypatch, capsys, host, warning):
-    addresses = []
-
-    def interrupted(server):
-        addresses.append(server.server_address[0])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Server, "serve_forever", interrupted)
-    options = ["--port", "0", "--results", str(tmp_path / "r.csv"), *(["--host", host] if host else [])]
-    assert main(["listen", str(folder), *options]) == 0
-    assert addresses == ["0.0.0.0" if host == "0.0.0.0" else "127.0.0.1"]
-    assert capsys.readouterr().err == warning
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (["--port", "70000"], "127.0.0.1:70000: cannot be served at ("),
-        (["--port", "TAKEN"], "cannot be served at (Address already in use)"),
-        (["--host", "no such host"], "no such host:8765: cannot be served at ("),
-        (["--screens", "4"], "--screens 4: there are 3 clips"),
-        (["--screens", "0"], "--screens 0: there are 3 clips"),
-        (["--clips", "x"], "there is no clip x"),
-        (["--results", "FOLDER"], "cannot be read (Is a directory)"),
-    ],
-)
-def test_bad_options_are_one_line(folder, server, capsys, options, reason):
-    known = {"TAKEN": str(server.server_port), "FOLDER": str(folder)}
-    assert main(["listen", str(folder), *(known.get(option, option) for option in options)]) == 2
-    error = capsys.readouterr().err
-    assert reason in error
-    assert error.count("\n") == 1
