@@ -223,7 +223,9 @@ def leaky_relu_threaded(parts, x, dy, slope, dx):
 @njit(cache=True, nogil=True)
 def gelu_part(part, parts, x, y):
     """x -> y."""
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
+    first, last = x.size * part // parts, x.size * (part + 1) // parts
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
         y[i] = x[i] * normal_cdf32(x[i])
 
 
@@ -237,7 +239,9 @@ def gelu_threaded(parts, x, y):
 @njit(cache=True, nogil=True)
 def gelu_grad_part(part, parts, x, dy, dx):
     """x, dy -> dx."""
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
+    first, last = x.size * part // parts, x.size * (part + 1) // parts
+    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
+    for i in range(x.size):
         dx[i] = dy[i] * (normal_cdf32(x[i]) + x[i] * normal_density32(x[i]))
 
 
