@@ -43,7 +43,7 @@ class LanguageModelTrainingRun:
     def __init__(self, folder: Path, config: LanguageModelRun, codec: Codec):
         self.folder, self.config, self.codec = folder, config, codec
         self.data = AudioFolder(config.data, sample_rate=codec.sample_rate, channels=codec.channels)
-        self.trainer = LanguageModelTrainer(config, codec.config)
+        self.trainer = LanguageModelTrainer(config, codec)
         self.checkpoints = folder / "lm" / "checkpoints"
         self.log = Log(folder / "lm" / "log.jsonl", config.training.log_every)
 

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from minicodec import functional as F
-from minicodec.codec.config import CodecConfig
 from minicodec.codec.language_model import START, LanguageModel
+from minicodec.codec.model import Codec
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.language_model.config import LanguageModelRun
+from minicodec.training.language_model.initial import initialise
 from minicodec.training.trainer import DivergedError
 
 BANDWIDTH = 1  # a stream of random numbers, not 0 [training/trainer.py]
@@ -33,9 +34,11 @@ VALIDATION_BATCH = 8  # chunks at a time
 class LanguageModelTrainer:
     """A language model in training. `step` counts the updates made; `best` is the lowest validation loss so far."""
 
-    def __init__(self, run: LanguageModelRun, codec: CodecConfig):
-        self.config, self.codec = run.training, codec
-        self.lm = LanguageModel(run.model, codec=run.codec_name, rng=np.random.default_rng(self.config.seed))
+    def __init__(self, run: LanguageModelRun, codec: Codec):
+        self.config, self.codec = run.training, codec.config
+        rng = np.random.default_rng(self.config.seed)
+        self.lm = LanguageModel(run.model, codec=run.codec_name, rng=rng)
+        initialise(self.lm, codec.quantizer, rng)
         self.optimizer = Adam(
             dict(self.lm.named_parameters()), betas=self.config.betas, weight_decay=self.config.weight_decay
         )
