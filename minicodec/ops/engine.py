@@ -87,17 +87,16 @@ def multiply(
     if not packed and (batches * rows > FEW_ROWS or N % COLUMNS or not w.flags.c_contiguous):
         w, packed = pack(w), True
     w, w_row, w_panel = (w.panels, COLUMNS, taps * P * COLUMNS) if packed else (w, N, COLUMNS)
-    panels = -(-N // COLUMNS)
     threads = _threads(batches * rows * w.size)
     strip = max(8, min(STRIP // row_step, -(-rows // threads)) // ROWS) * ROWS
     strips = -(-rows // strip)
     args = (
-        *(_read_only(x), _read_only(w), out.reshape(-1, N)),
-        *((batch_step, row_step, tap_step), (w_row, w_panel, panels), (rows, taps, P), (strips, strip, int(add))),
+        *(_read_only(x), _read_only(w), out.reshape(-1)),
+        *((batch_step, row_step, tap_step), (w_row, w_panel), (rows, taps, P, N), (strips, strip, int(add))),
         *(_read_only(bias), _read_only(derivative_at)),
         *(FINISH[activation] if derivative_at is None else FINISH_GRAD[activation], np.float32(slope)),
     )
-    share_out(threads, batches * strips * -(-panels // GROUP), loops.multiply_tasks, *args)
+    share_out(threads, batches * strips * -(-N // (GROUP * COLUMNS)), loops.multiply_tasks, *args)
     return out
 
 

@@ -31,15 +31,15 @@ inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=T
 def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope):
     """Tasks first ... last - 1 of out = x·w. The tuples are
 
-    x_steps (batch, row, tap); w_steps (row, panel, panels); shape (rows, taps, P); strips (number, rows, add or not).
+    x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, N); strips (number, rows, add or not).
     """
     batch_step, row_step, tap_step = x_steps
-    w_row, w_panel, panels = w_steps
-    rows, taps, P = shape
+    w_row, w_panel = w_steps
+    rows, taps, P, N = shape
     strips, strip, add_first = strips
-    N = out.shape[1]
+    panels = -(-N // COLUMNS)
     groups = -(-panels // GROUP)
-    margin = np.empty((strip if N % COLUMNS else 0, COLUMNS), np.float32)  # for a panel wider than what is left of out
+    margin = np.empty(strip * COLUMNS if N % COLUMNS else 0, np.float32)  # for a panel wider than what is left of out
     for task in range(first, last):
         group, b, m = task % groups, task // groups // strips, task // groups % strips * strip
         count = min(strip, rows - m)
@@ -54,7 +54,7 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
             else:
                 c, c_row = address(margin), COLUMNS
                 if add_first:
-                    _copy(out, m, n, margin, 0, 0, count, N - n)
+                    _copy(out, m * N + n, N, margin, 0, COLUMNS, count, N - n)
             add = add_first
             for k in range(taps):
                 for p in range(0, P, DEPTH):
@@ -63,7 +63,7 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
                     _strip_times_panel(N - n <= LANES, in_tiles, a_block, row_step, block, w_row, terms, c, c_row, add)
                     add = 1
             if not fits:
-                _copy(margin, 0, 0, out, m, n, count, N - n)
+                _copy(margin, 0, COLUMNS, out, m * N + n, N, count, N - n)
         if in_tiles < count:
             c = address(out) + 4 * (m * N + panel * COLUMNS)
             add = add_first
@@ -76,15 +76,15 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
                         wide_row(a_i, 0, 1, block, w_row, w_panel, terms, c_i, 0, add)
                     add = 1
         if bias.size or finish != NOTHING:
-            _finish(out, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope)
+            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope)
 
 
 @inner
-def _copy(source, i, j, target, k, n, rows, columns):
-    """A block of a matrix to another, number by number: a whole assignment costs Numba's compiler seconds."""
+def _copy(source, i, i_row, target, k, k_row, rows, columns):
+    """Rows of numbers to other places, number by number: a whole assignment costs Numba's compiler seconds."""
     for row in range(rows):
-        for column in range(columns):
-            target[k + row, n + column] = source[i + row, j + column]
+        for n in range(columns):
+            target[k + row * k_row + n] = source[i + row * i_row + n]
 
 
 @inner
@@ -108,26 +108,42 @@ def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
 
 
 @inner
-def _finish(out, m_first, m_last, n_first, n_last, bias, finish, at, slope):
-    """A block of outputs, while it is in the cache: + bias, then what `finish` says; `at` is like out, but flat."""
-    N = out.shape[1]
-    for m in range(m_first, m_last):
-        if bias.size:
-            for n in range(n_first, n_last):
-                out[m, n] += bias[n]
-        if finish == ELU:
-            for n in range(n_first, n_last):
-                out[m, n] = out[m, n] if out[m, n] > ZERO else expm1_32(out[m, n])
+def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
+    """A block of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
+
+    Rows that are whole follow each other in memory: some 256 numbers of them at a time are one loop, because a loop
+    over few numbers has hardly begun when it ends. Branches would keep the loops from using vectors: e^z is computed
+    even where it is not needed.
+    """
+    width = n_last - n_first
+    rows = max(1, 256 // N) if width == N else 1
+    b = np.empty(rows * width, np.float32)
+    for n in range(b.size):
+        b[n] = bias[n_first + n % width] if bias.size else ZERO
+    for m in range(m_first, m_last, rows):
+        first = m * N + n_first
+        last = first + min(rows, m_last - m) * width
+        c = out[first:last]
+        if finish == NOTHING:
+            for n in range(c.size):
+                c[n] += b[n]
+        elif finish == ELU:
+            for n in range(c.size):
+                z = c[n] + b[n]
+                below = expm1_32(z)
+                c[n] = z if z > ZERO else below
         elif finish == LEAKY_RELU:
-            for n in range(n_first, n_last):
-                out[m, n] *= ONE if out[m, n] > ZERO else slope
+            for n in range(c.size):
+                z = c[n] + b[n]
+                c[n] = z * (ONE if z > ZERO else slope)
         elif finish == ELU_GRAD:
-            for n in range(n_first, n_last):
-                y = at[m * N + n]
-                out[m, n] *= ONE if y > ZERO else y + ONE
+            y = at[first:last]
+            for n in range(c.size):
+                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else y[n] + ONE)
         elif finish == LEAKY_RELU_GRAD:
-            for n in range(n_first, n_last):
-                out[m, n] *= ONE if at[m * N + n] > ZERO else slope
+            y = at[first:last]
+            for n in range(c.size):
+                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else slope)
 
 
 # For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
