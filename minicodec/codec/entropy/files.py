@@ -33,16 +33,21 @@ def predictor_for(lm: LanguageModel | str, codec: "Codec", codebooks: int) -> Pr
 
     InputError: the language model does not fit, or was trained on the codes of another codec.
     """
-    quantizer = codec.config.quantizer
     if isinstance(lm, str):
         if lm != Adaptive.name:
             raise ValueError(f"lm {lm!r}: a LanguageModel is needed, or {Adaptive.name!r}")
-        return Adaptive(codebooks, quantizer.entries)
-    if lm.codec and lm.codec != codec.name:
-        raise InputError(f"the language model was trained on codes of {lm.codec}, not of {codec.name}")
-    if (quantizer.levels, quantizer.entries) != (lm.config.Q, lm.config.N):
-        raise InputError(f"the language model is one of {lm.config.Q} x {lm.config.N} codes; {codec.name} has others")
+        return Adaptive(codebooks, codec.config.quantizer.entries)
+    check_fits(lm, codec, "the language model")
     return Predictor(lm, codebooks)
+
+
+def check_fits(lm: LanguageModel, codec: "Codec", name: str) -> None:
+    """InputError, beginning with `name`: the language model is that of other codes."""
+    quantizer = codec.config.quantizer
+    if lm.codec and lm.codec != codec.name:
+        raise InputError(f"{name}: was trained on codes of {lm.codec}, not of {codec.name}")
+    if (quantizer.levels, quantizer.entries) != (lm.config.Q, lm.config.N):
+        raise InputError(f"{name}: knows {lm.config.Q} codebooks of {lm.config.N} entries; {codec.name} has others")
 
 
 def predictor_of(coded: CodedHeader, lm: LanguageModel | None, codec: "Codec", name: str) -> Predictor | Adaptive:
