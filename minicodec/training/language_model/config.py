@@ -31,17 +31,17 @@ class LanguageModelTraining:
     seed             of everything random
     """
 
-    steps: int = 1500
-    batch: int = 8
+    steps: int = 3000
+    batch: int = 4
     seconds: float = 5.0
     lr: float = 2e-3
     warmup_steps: int = 100
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.1
     clip: float = 1.0
-    checkpoint_every: int = 100
+    checkpoint_every: int = 200
     keep: int = 2
-    validate_every: int = 100
+    validate_every: int = 200
     valid_chunks: int = 48
     log_every: int = 10
     seed: int = 0
