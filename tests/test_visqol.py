@@ -1,4 +1,4 @@
-"""The parts of ViSQOL against peers and by hand; its marks against another implementation: tests/parity."""
+"""The parts of ViSQOL against peers and by hand; its scores against another implementation: tests/parity."""
 
 from itertools import combinations
 
@@ -119,7 +119,7 @@ def test_the_path_is_the_best_of_all(rng):
         chosen = with_statistics(10 * rng.random((3, W, 4)))
         score = np.stack(
             [
-                compare(type(chosen)(*(x[p] for x in chosen)), with_statistics(windows(D, W))).mean(axis=(1, 2))
+                compare(chosen.at(p), with_statistics(windows(D, W))).mean(axis=(1, 2))
                 for p in range(3)
             ]
         )
@@ -176,7 +176,7 @@ def test_what_costs_nothing(speech, mode, best):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_silence_and_scraps(speech, mode):
-    """Nothing to judge: NaN. A silent estimate: the worst mark, although the reference pauses, too."""
+    """Nothing to judge: NaN. A silent estimate: the worst score, although the reference pauses, too."""
     wav, rate = speech
     assert np.isnan(mos_lqo(0 * wav, wav, rate, mode))
     assert mos_lqo(wav, 0 * wav, rate, mode) == 1
