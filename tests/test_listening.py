@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -272,16 +274,22 @@ def test_a_name_is_a_short_printable_text(listening, name):
         listening.start(name)
 
 
-def test_many_threads_lose_no_rating(listening):
-    def rate_all(token):
-        for value in range(20):
-            listening.rate(token, 1, [value] * 6, value == 19)
+def test_many_threads_lose_no_rating(listening, monkeypatch):
+    append, busy = ratings.append, threading.Lock()
 
+    def append_alone(path, rows):
+        assert busy.acquire(blocking=False), "two threads write at the same time"
+        time.sleep(0.001)
+        append(path, rows)
+        busy.release()
+
+    def rate_all(token):
+        for value in range(10):
+            listening.rate(token, 1, [value] * 6, value == 9)
+
+    monkeypatch.setattr(ratings, "append", append_alone)
     tokens = [listening.start(f"listener {i}") for i in range(8)]
-    threads = [threading.Thread(target=rate_all, args=(token,)) for token in tokens]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(rate_all, tokens))
     found = Counter((r.session, r.score, r.state) for r in ratings.read(listening.path))
-    assert found == {(t, v, FINAL if v == 19 else DRAFT): 6 for t in tokens for v in range(20)}
+    assert found == {(t, v, FINAL if v == 9 else DRAFT): 6 for t in tokens for v in range(10)}
