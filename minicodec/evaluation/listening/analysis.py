@@ -130,7 +130,7 @@ def table(found: Analysis) -> str:
         interval = "" if math.isnan(s.half) else f"{s.mean - s.half:.1f} … {s.mean + s.half:.1f}"
         lines.append(f"{s.condition:{width}}  {s.mean:5.1f}   {interval:>13}   {s.median:6.1f}   {s.ratings:7}")
     kept, asked = len(found.listeners), len(found.listeners) + len(found.excluded)
-    lines.append(f"\n{kept} of {asked} listeners; mean over listeners of their means over clips, interval by Student's t")
+    lines.append(f"\n{kept} of {asked} listeners: mean of their means over clips, interval by Student's t")
     if kept == 1:
         lines.append("one listener has no interval")
     lines += [f"excluded: {listener} {reason}" for listener, reason in found.excluded.items()]
