@@ -143,10 +143,6 @@ class CodedReader:
         if not 0 <= start < length:
             seconds, end = start / self.layout.sample_rate, length / self.layout.sample_rate
             raise InputError(f"{self.name}: cannot start at {seconds:g} s; it has {end:g} s")
-        size = self.file.seek(0, 2)
-        if size != self.bounds[-1]:
-            problem = "is cut off" if size < self.bounds[-1] else "goes on after its end"
-            damaged(f"{self.name}: {problem}: it has {size} bytes, there should be {self.bounds[-1]}")
         first = max(0, start // stride - 1)
         before, left = start - first * stride, length - start
         for sound in self._sounds(first, damaged):
@@ -170,6 +166,10 @@ class CodedReader:
 
     def chunks(self, first: int, damaged: Callable[[str], None] = refuse) -> Iterator[tuple[Chunk | None, int]]:
         """(chunk, its number of frames) of chunk `first` and those behind it; None for one that is damaged."""
+        size = self.file.seek(0, 2)
+        if size != self.bounds[-1]:
+            problem = "is cut off" if size < self.bounds[-1] else "goes on after its end"
+            damaged(f"{self.name}: {problem}: it has {size} bytes, there should be {self.bounds[-1]}")
         lengths = self.layout.chunk_lengths(self.coded.header.audio_length, skip=first)
         waiting = enumerate(map(self.layout.frames, lengths), first)
         threads = numba.get_num_threads()
