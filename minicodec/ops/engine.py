@@ -30,7 +30,7 @@ import numpy as np
 
 from minicodec.ops import engine_loops as loops
 from minicodec.ops.engine_loops import GROUP
-from minicodec.ops.microkernel import COLUMNS, ROWS
+from minicodec.ops.microkernel import COLUMNS, LANES, ROWS
 from minicodec.ops.workers import share_out
 
 STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
@@ -106,19 +106,18 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     The gradient of w in `multiply`; K = taps. x and dy are contiguous.
     """
     batches, rows, N = dy.shape
-    dw = np.empty((taps, P, N), np.float32)
-    _check("multiply_transposed", x, dw, dy, dw.shape, dw.shape, batch_step, row_step, tap_step)
+    shape = (taps, P, N)
+    _check("multiply_transposed", x, x, dy, shape, shape, batch_step, row_step, tap_step)
     if tap_step == P:
         taps, P = 1, taps * P
-    panels, tiles = -(-P // COLUMNS), -(-N // ROWS)
+    height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
+    tiles, panels = -(-P // height), -(-N // width)
+    dw = np.zeros((taps, tiles * height, panels * width), np.float32)
     threads = _threads(batches * rows * P * N)
     for k in range(taps):
-        sums = np.zeros((panels * tiles, ROWS, COLUMNS), np.float32)
-        args = (_read_only(x), _read_only(dy), sums, (k * tap_step, batch_step, row_step), (batches, rows, P))
-        share_out(threads, len(sums), loops.transposed_tasks, *args)
-        columns = sums.reshape(panels, tiles, ROWS, COLUMNS).transpose(0, 3, 1, 2).reshape(-1, tiles * ROWS)
-        dw.reshape(-1, P, N)[k] = columns[:P, :N]
-    return dw
+        args = (_read_only(x), _read_only(dy), dw[k], (k * tap_step, batch_step, row_step), (batches, rows, P, N))
+        share_out(threads, tiles * panels, loops.transposed_tasks, *args)
+    return np.ascontiguousarray(dw[:, :P, :N]).reshape(shape)
 
 
 def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):

@@ -146,44 +146,50 @@ def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
                 c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else slope)
 
 
-# For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
-# A task is one tile. What a tile reads in excess of P and N gives sums that nobody looks at.
+# For the weights, dw = xᵀ·dy: rows of tiles are numbers of x, columns are channels of dy, and the sum runs over time.
+# A task is one tile. What it reads in excess of P and N gives sums that nobody looks at.
 
 
 @njit(cache=True, nogil=True)
 def transposed_tasks(first, last, x, dy, sums, x_steps, shape):
-    """Tasks first ... last - 1 of sums += dyᵀ·x; x_steps (start, batch, row), shape (batches, rows, P)."""
+    """Tasks first ... last - 1 of sums += xᵀ·dy; x_steps (start, batch, row), shape (batches, rows, P, N).
+
+    sums (P',N') has whole tiles of (height, width): 2·ROWS x LANES where N is no more than that, else ROWS x COLUMNS.
+    """
     x_start, batch_step, row_step = x_steps
-    batches, rows, P = shape
-    N = dy.size // (batches * rows)
-    tiles = -(-N // ROWS)
-    dy_packed = np.zeros((tiles, DEPTH, ROWS), np.float32)
-    x_packed = np.zeros((DEPTH, COLUMNS), np.float32)
-    b, b_row = address(x_packed), COLUMNS
+    batches, rows, P, N = shape
+    height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
+    panels = -(-N // width)
+    dy_packed = np.zeros((panels * DEPTH, width), np.float32)
+    x_packed = np.zeros((DEPTH, height), np.float32)
+    a, a_step = address(x_packed), height
     for batch in range(batches):
         for m in range(0, rows, DEPTH):
             count = min(DEPTH, rows - m)
             dy_first = (batch * rows + m) * N
-            dy_in_place = _in_place(dy.size, dy_first + (tiles - 1) * ROWS, N, count, ROWS)
-            if not dy_in_place:
-                for i in range(tiles):
-                    _pack(dy, dy_first + i * ROWS, N, count, min(ROWS, N - i * ROWS), dy_packed[i])
+            b, b_row, b_panel = address(dy) + 4 * dy_first, N, width
+            if not _in_place(dy.size, dy_first, N, count, panels * width):
+                for j in range(panels):
+                    some = min(width, N - j * width)
+                    _pack(dy, dy_first + j * width, N, count, some, dy_packed[j * DEPTH : (j + 1) * DEPTH])
+                b, b_row, b_panel = address(dy_packed), width, DEPTH * width
             before = -1
             for task in range(first, last):
-                panel, i = task // tiles, task % tiles
-                if panel != before:
-                    before, p = panel, panel * COLUMNS
+                i, j = task // panels, task % panels
+                if i != before:
+                    before, p = i, i * height
                     start = x_start + batch * batch_step + m * row_step + p
-                    if _in_place(x.size, start, row_step, count, COLUMNS):
-                        b, b_row = address(x) + 4 * start, row_step
+                    if _in_place(x.size, start, row_step, count, height):
+                        a, a_step = address(x) + 4 * start, row_step
                     else:
-                        _pack(x, start, row_step, count, min(COLUMNS, P - p), x_packed)
-                        b, b_row = address(x_packed), COLUMNS
-                if dy_in_place:
-                    a, a_step = address(dy) + 4 * (dy_first + i * ROWS), N
+                        _pack(x, start, row_step, count, min(height, P - p), x_packed)
+                        a, a_step = address(x_packed), height
+                c_row = panels * width
+                c = address(sums) + 4 * (i * height * c_row + j * width)
+                if N <= LANES:
+                    tall_tile(a, 1, a_step, b, b_row, 0, count, c, c_row, 1)
                 else:
-                    a, a_step = address(dy_packed) + 4 * i * DEPTH * ROWS, ROWS
-                tile(a, 1, a_step, b, b_row, 0, count, address(sums) + 4 * task * ROWS * COLUMNS, COLUMNS, 1)
+                    tile(a, 1, a_step, b + 4 * j * b_panel, b_row, 0, count, c, c_row, 1)
 
 
 @inner
@@ -196,6 +202,13 @@ def _in_place(size, start, step, count, width):
 def _pack(source, start, step, count, width, target):
     """target[t, i] = source[start + t·step + i] for t < count, i < width."""
     for t in range(count):
-        line = source[start + t * step : start + t * step + width]
-        for i in range(width):
-            target[t, i] = line[i]
+        line, packed = source[start + t * step : start + t * step + width], target[t]
+        if width == COLUMNS:  # a loop of constant length becomes a few instructions
+            for i in range(COLUMNS):
+                packed[i] = line[i]
+        elif width == ROWS:
+            for i in range(ROWS):
+                packed[i] = line[i]
+        else:
+            for i in range(width):
+                packed[i] = line[i]
