@@ -65,6 +65,8 @@ def test_what_cannot_be_heard_is_raised_to_what_can():
     s, d = audible(S, D)
     np.testing.assert_allclose(s - 45, [[-10, -45], [-45, -45]])
     np.testing.assert_allclose(d - 45, [[0, -30], [-40, -45], [-20, 0]])
+    s, d = audible(np.array([[1.0]]), np.array([[0.1]]))  # 0 is the lowest of both
+    np.testing.assert_allclose([s, d], [[[10]], [[0]]])
 
 
 def test_similarity_is_the_formula(rng):
