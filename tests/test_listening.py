@@ -13,10 +13,11 @@ import pytest
 
 from minicodec import audio
 from minicodec.errors import InputError
+from minicodec.evaluation import baselines
 from minicodec.evaluation.listening import ratings
 from minicodec.evaluation.listening.ratings import DRAFT, FINAL, Rating
 from minicodec.evaluation.listening.session import ListeningTest, Session
-from minicodec.evaluation.listening.stimuli import find_clips
+from minicodec.evaluation.listening.stimuli import LOW_ANCHOR, MID_ANCHOR, find_clips
 from tests.listening_folder import CONDITIONS, make_folder
 
 ANCHORED = ["reference", "lowpass-3.5kHz", "lowpass-7kHz"]
@@ -46,6 +47,10 @@ def test_patterns_choose_clips_and_systems(folder, clips, systems, names, judged
     for clip in found:
         expected = {name: folder / "clips" / clip.name / f"{name}.wav" for name in ANCHORED + judged}
         assert clip.conditions == expected
+
+
+def test_the_anchors_are_those_that_evaluate_makes():
+    assert set(ANCHORED[1:]) == set(baselines.ANCHORS) == {LOW_ANCHOR, MID_ANCHOR}
 
 
 def write(folder, name, wav, rate=8000):
