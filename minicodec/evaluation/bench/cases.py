@@ -39,7 +39,9 @@ TITLES = {
     "discriminator": "discriminator step",
     "adversarial": "adversarial step",
     "adam": "Adam, the codec's weights",
-    "range_coder": "range coder",
+    "range_coder": "range coder, there and back",
+    "lm_encode": "language model: encode",
+    "lm_decode": "language model: decode",
 }
 # What the peer does as well; and what torch.compile can compile (it gives up on streams, which keep a state).
 PEERED = (
@@ -110,6 +112,8 @@ def cases(quick: bool) -> list[Case]:
         Case("adversarial", seconds, batch),
         Case("adam"),
         Case("range_coder"),
+        Case("lm_encode", 0.2 if quick else 3),
+        Case("lm_decode", 0.2 if quick else 3),
     ]
 
 

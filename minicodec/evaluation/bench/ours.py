@@ -196,6 +196,6 @@ PREPARE: dict[str, Callable[[Case, str], Prepared]] = {
     prepare.__name__: prepare
     for prepare in (
         *(encoder, decoder, encoder_frame, decoder_frame, quantizer, lstm, lstm_step, generator, discriminator),
-        *(adversarial, adam, entropy.range_coder),
+        *(adversarial, adam, entropy.range_coder, entropy.lm_encode, entropy.lm_decode),
     )
 }

@@ -100,11 +100,12 @@ def megabytes(record: dict[str, Any] | None) -> str:
 
 
 def times_as_fast(ratio: dict[str, Any] | None) -> str:
-    """The ratio with its range; what is slower than the rival is marked."""
+    """The ratio, with its range if there were several rounds; what is slower than the rival is marked."""
     if ratio is None:
         return ""
     mark = " SLOWER" if ratio["ratio"] < 1 else ""
-    return f"{ratio['ratio']:.2f} ({ratio['lowest']:.2f}…{ratio['highest']:.2f}){mark}"
+    spread = "" if ratio["lowest"] == ratio["highest"] else f" ({ratio['lowest']:.2f}…{ratio['highest']:.2f})"
+    return f"{ratio['ratio']:.2f}{spread}{mark}"
 
 
 def verdict(ratio: dict[str, Any] | None) -> str:
