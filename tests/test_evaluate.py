@@ -18,7 +18,7 @@ from minicodec.files import data_folder
 from minicodec.training.data import AudioFile, AudioFolder
 
 METRICS = ["si_sdr", "mel_distance"]
-SYSTEMS = [("tiny_24khz", 1.5), ("tiny_24khz", 6.0), ("opus", 6.0), ("mp3", 12.0), ("opus", 12.0)]
+SYSTEMS = [("tiny_24khz", 1.5), ("tiny_24khz", 6.0), ("opus", 6.0), ("mp3", 8.0), ("opus", 8.0)]
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def model(model, tmp_path_factory):
 
 
 def command(model, data, out, *more):
-    options = ["--files", "all", "--kbps", "6", "1.5", "12", "--seconds", "1.5", "--jobs", "1", "--metrics", *METRICS]
+    options = ["--files", "all", "--kbps", "6", "1.5", "8", "--seconds", "1", "--jobs", "1", "--metrics", *METRICS]
     return ["evaluate", str(model), "--data", str(data), "--out", str(out), *options, *more]
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """speech: 2 s at 24 kHz; music: 1 s of 44.1 kHz stereo, and 1 s of silence; at the top: 0.2 s, too short."""
+    """speech: 2 s at 24 kHz; music: 1 s of 44.1 kHz stereo, and 0.6 s of silence; at the top: 0.2 s, too short."""
     folder = tmp_path_factory.mktemp("clips")
     for name in ("speech", "music"):
         (folder / name).mkdir()
@@ -47,7 +47,7 @@ def clips(tmp_path_factory):
     audio.write(folder / "short.wav", wav[:, :4800], 24_000)
     wav, _ = audio.read(data_folder() / "music_song_44k_stereo.flac", start=44_100, frames=44_100)
     audio.write(folder / "music" / "song.flac", wav, 44_100)
-    audio.write(folder / "music" / "nothing.wav", np.zeros((1, 24_000), np.float32), 24_000)
+    audio.write(folder / "music" / "nothing.wav", np.zeros((1, 14_400), np.float32), 24_000)
     return folder
 
 
@@ -112,24 +112,24 @@ def test_sounds_are_as_long_as_the_reference_and_in_time_with_it(done):
 def test_the_excerpt_is_the_middle(done, clips):
     whole, _ = audio.read(clips / "speech" / "=voice,1.wav")
     reference, _ = audio.read(done / "clips" / "speech-_voice_1" / "reference.wav")
-    np.testing.assert_array_equal(reference, whole[:, 6000:42_000])
+    np.testing.assert_array_equal(reference, whole[:, 12_000:36_000])
 
 
 def test_what_is_left_out_is_said(done):
     table = {(row["category"], row["system"], row["kbps"]): row for row in rows_of(done / "table.csv")}
     assert table["all clips", "opus", "1.5"]["left_out"] == "goes from 6 to 256 kbit/s"
     assert table["music", "mp3", "6"]["left_out"] == "goes from 8 to 160 kbit/s"
-    assert table["music", "tiny_24khz", "12"]["left_out"] == "has 0.75, 1.5, 3, 6 kbit/s"
-    assert table["music", "tiny_24khz", "12"]["clips"] == "0"
+    assert table["music", "tiny_24khz", "8"]["left_out"] == "has 0.75, 1.5, 3, 6 kbit/s"
+    assert table["music", "tiny_24khz", "8"]["clips"] == "0"
     text = (done / "results.md").read_text(encoding="utf-8")
     assert "| mp3 | 6 | – | – | 0 | goes from 8 to 160 kbit/s |  |" in text
 
 
 def test_a_figure_that_a_clip_has_not_is_counted(done):
     table = {(row["category"], row["system"], row["kbps"]): row for row in rows_of(done / "table.csv")}
-    line = table["all clips", "opus", "12"]
+    line = table["all clips", "opus", "8"]
     assert (line["clips"], line["si_sdr_count"], line["mel_distance_count"]) == ("3", "2", "3")
-    rows = [r for r in rows_of(done / "results.csv") if (r["system"], r["kbps"]) == ("opus", "12")]
+    rows = [r for r in rows_of(done / "results.csv") if (r["system"], r["kbps"]) == ("opus", "8")]
     values = [float(row["si_sdr"]) for row in rows if row["si_sdr"] != "nan"]
     assert float(line["si_sdr"]) == pytest.approx(np.mean(values), rel=1e-5)
     bits = 8 * sum(int(row["payload_bytes"]) for row in rows)
@@ -150,9 +150,9 @@ def test_an_interrupted_run_ends_in_the_same_table(done, clips, model, tmp_path)
         if path.name != "evaluation.json":
             path.unlink()
     half = out / "clips" / "music-song"
-    for name in ("rows.json", "opus-12kbps.wav"):
+    for name in ("rows.json", "opus-8kbps.wav"):
         (half / name).unlink()
-    (half / ".mp3-12kbps.0123.tmp.wav").write_bytes(b"RIFF")
+    (half / ".mp3-8kbps.0123.tmp.wav").write_bytes(b"RIFF")
     (half / "opus-6kbps.wav").write_bytes(b"RIFF")
     shutil.rmtree(out / "clips" / "speech-_voice_1")
     untouched = (out / "clips" / "music-nothing" / "rows.json").stat().st_mtime_ns
