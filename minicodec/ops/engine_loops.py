@@ -16,8 +16,8 @@ DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x
 GROUP = 4  # panels that a single row meets at once
 NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
 
-# What happens to finished outputs: nothing, an activation, or a product with the derivative of one.
-NOTHING, ELU, LEAKY_RELU, ELU_GRAD, LEAKY_RELU_GRAD = range(5)
+# What happens to finished outputs z: z or slope·z by its sign (slope 1: nothing), ELU, or z times a derivative.
+LINEAR, ELU, DERIVATIVE = range(3)
 
 tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
 wide_row = make_tile(1, VECTORS, LANES, GROUP)
@@ -28,7 +28,7 @@ inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=T
 
 
 @njit(cache=True, nogil=True)
-def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope):
+def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope, curve):
     """Tasks first ... last - 1 of out = x·w. The tuples are
 
     x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, N); strips (number, rows, add or not).
@@ -75,8 +75,8 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
                         a_i, c_i = a_block + 4 * i * row_step, c + 4 * i * N
                         wide_row(a_i, 0, 1, block, w_row, w_panel, terms, c_i, 0, add)
                     add = 1
-        if bias.size or finish != NOTHING:
-            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope)
+        if bias.size or finish != LINEAR or slope != ONE:
+            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope, curve)
 
 
 @inner
@@ -108,7 +108,7 @@ def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
 
 
 @inner
-def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
+def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope, curve):
     """A block of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
 
     Rows that are whole follow each other in memory: some 256 numbers of them at a time are one loop, because a loop
@@ -124,26 +124,20 @@ def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
         first = m * N + n_first
         last = first + min(rows, m_last - m) * width
         c = out[first:last]
-        if finish == NOTHING:
+        if finish == LINEAR:
             for n in range(c.size):
-                c[n] += b[n]
+                z = c[n] + b[n]
+                c[n] = z * (ONE if z > ZERO else slope)
         elif finish == ELU:
             for n in range(c.size):
                 z = c[n] + b[n]
                 below = expm1_32(z)
                 c[n] = z if z > ZERO else below
-        elif finish == LEAKY_RELU:
-            for n in range(c.size):
-                z = c[n] + b[n]
-                c[n] = z * (ONE if z > ZERO else slope)
-        elif finish == ELU_GRAD:
+        elif finish == DERIVATIVE:  # of ELU, 1 or y + 1; of LeakyReLU, 1 or slope
             y = at[first:last]
             for n in range(c.size):
-                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else y[n] + ONE)
-        elif finish == LEAKY_RELU_GRAD:
-            y = at[first:last]
-            for n in range(c.size):
-                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else slope)
+                below = y[n] * curve + slope
+                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else below)
 
 
 # For the weights, dw = xᵀ·dy: rows of tiles are numbers of x, columns are channels of dy, and the sum runs over time.
