@@ -105,7 +105,7 @@ def test_patches_without_voice_are_left_out():
     x[9 + 320 * 45 : 9 + 320 * 50] = 1
     frames = 1 + (len(x) - 1280) // 320
     assert with_voice(frames, 20, x, 16_000).tolist() == [9, 49]
-    x[9 + 320 * 50 : 9 + 320 * 60] = 1  # to the end of patch 2: speech goes on for two frames, into patch 3
+    x[9 + 320 * 50 : 9 + 320 * 59] = 1  # to the last but one frame of patch 2: speech goes on for two, into patch 3
     assert with_voice(frames, 20, x, 16_000).tolist() == [9, 49, 69]
     x[9 + 320 * 45 : 9 + 320 * 60] *= 0.1  # a tenth of the peak, which is a click: below 5000/32768
     x[-1] = 1
