@@ -112,6 +112,13 @@ def test_where_torch_compile_fails_the_table_says_so(played):
     assert "bench: torch.compile, 2 threads: no C++ compiler" in text
     headings, rows = reports.case_rows(report)
     assert rows[0][headings.index("torch.compile, ms")] == "fails"
+
+    played.failing.clear()
+    played.spoilt.add("torch.compile")
+    played.orders.clear()
+    report = run.run(settings(), lambda line: None)
+    assert "encoder, 10 s: torch.compile differs from minicodec in y" in reports.markdown(report)
+
     played.failing.add("torch")
     played.orders.clear()
     with pytest.raises(run.ChildError, match="no C"):
