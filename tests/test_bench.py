@@ -35,7 +35,7 @@ def test_a_real_run(measured):
     assert report["settings"] == {
         "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peer": None
     }  # fmt: skip
-    assert set(report["machine"]) == {"cpu", "cores", "system", "python", "numpy", "numba", "torch"}
+    assert set(report["machine"]) == {"cpu", "cores", "load", "system", "python", "numpy", "numba", "torch"}
     peak = report["ceilings"]["1"]["sgemm"]
     labels = [(r["op"], r["size"], r["direction"], r["backend"]) for r in report["ops"]]
     size = "1x75x200 200x800"

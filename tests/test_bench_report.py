@@ -141,6 +141,10 @@ def test_the_table_tells_the_truth(played):
     assert rows[0] == [
         "conv1d", "1x9x2 3x2x4", "forward", "1", "4.00 ± 1.00", "2.00 ± 1.00", "2.00", "50.0", "50%", "0.5"
     ]  # fmt: skip
+    report["machine"]["load"] = 0.4
+    assert "BUSY" not in reports.markdown(report)
+    report["machine"]["load"] = 3.21
+    assert "BUSY before this began (load average 3.2)" in reports.markdown(report)
     text = reports.markdown(report)
     assert "1 thread: sgemm 100 GF/s, memory 20 GB/s; 2 threads: sgemm 200 GF/s" in text
     assert all(text.count(f"| {name} |") >= 2 for name in ("encoder, 10 s", CODER, "conv1d"))

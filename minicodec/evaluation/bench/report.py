@@ -18,6 +18,7 @@ from rich.table import Table
 
 Report = dict[str, Any]
 OP_HEADINGS = ("op", "size", "", "threads", "definition, ms", "fast, ms", "x", "GF/s", "of peak", "GB/s")
+BUSY = 0.5  # processes that want a core before the benchmark starts its own
 CASE_HEADINGS = ("case", "threads", "ms", "GF/s", "of peak", "MB")
 
 
@@ -125,6 +126,9 @@ def notes(report: Report) -> list[str]:
         lines.append("x: rival's time / minicodec's, median (range) over rounds; below 1, minicodec is slower.")
     if report["settings"]["peer"] and report["settings"]["quick"]:
         lines.append("torch.compile: not in a quick run, compiling takes minutes.")
+    load = report["machine"]["load"]
+    if load is not None and load > BUSY:
+        lines.append(f"THE MACHINE WAS BUSY before this began (load average {load:.1f}): no figure can be trusted.")
     failures = dict.fromkeys(c["error"] for c in report["cases"] if c["error"])
     return [*lines, *failures]
 

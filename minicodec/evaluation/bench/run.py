@@ -67,13 +67,14 @@ def run(settings: Settings, say: Say) -> Report:
     """
     if settings.peer is not None and find_spec(settings.peer) is None:
         raise InputError(f"--peer {settings.peer}: it is not installed; pip install {settings.peer}")
+    before = machine.describe()
     ceilings = {str(t): _ceilings(settings, t, say) for t in settings.threads}
     threads_of_ops = [max(settings.threads)] if settings.quick else settings.threads
     records = [r for t in threads_of_ops for r in _ops(settings, t, ceilings[str(t)]["sgemm"], say)]
     cases = list(_cases(settings, ceilings, say))
     return {
         "version": 1,
-        "machine": machine.describe(),
+        "machine": before,
         "settings": {name: value for name, value in asdict(settings).items() if name not in ("ops", "cases")},
         "ceilings": ceilings,
         "ops": records,
