@@ -21,7 +21,10 @@ if __name__ == "__main__":
 """
 
 
-def test_every_item_is_done_once_in_single_threaded_processes(tmp_path):
+def test_every_item_is_done_once_in_single_threaded_processes(tmp_path, monkeypatch):
+    for name in THREADS[:-1]:
+        monkeypatch.setenv(name, "3")
+    monkeypatch.delenv(THREADS[-1], raising=False)
     before = {name: os.environ.get(name) for name in THREADS}
     assert sorted(each(range(5), note, begin, (str(tmp_path),), 2)) == list(range(5))
     files = sorted(tmp_path.iterdir())
