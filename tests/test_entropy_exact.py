@@ -20,6 +20,7 @@ from minicodec.codec.entropy.predictor import Predictor
 from minicodec.errors import InputError
 from tests.entropy_models import exact_lm, frames, previous
 
+RECORDED_FUNCTIONS = "d48c1016210bd7d9"
 RECORDED = "2db9a287814c6b40"  # of what the definition gave when the format was made
 
 
@@ -135,6 +136,9 @@ def test_bits_are_those_recorded():
     predictor = Predictor(lm, 4)
     counts = predictor(numbers, predictor.start(1))
     assert len(np.unique(np.diff(counts))) > 1000
+    grid = np.arange(-20_000, 0, dtype=np.float32)[None] / np.float32(256)
+    functions = [exact.exp(grid), exact.gelu(grid / 8), exact.gelu(-grid / 8), Positions(24).next(400)]
+    assert hashlib.sha256(b"".join(f.astype("<f4").tobytes() for f in functions)).hexdigest()[:16] == RECORDED_FUNCTIONS
     assert hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()[:16] == RECORDED
 
 
