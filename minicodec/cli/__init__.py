@@ -21,7 +21,7 @@ COMMANDS = {
     "decode": "turn an .ecdc file back into audio",
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
-    "train-lm": "train a language model of a codec's codes, which makes files smaller",
+    "train-lm": "train a language model of codes: it makes files smaller",
     "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
