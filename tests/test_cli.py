@@ -205,7 +205,7 @@ def test_data_fetches_and_says_where_to(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_there_and_explains_itself(name, capsys):
-    module = import_module(f"minicodec.cli.{name.replace("-", "_")}")
+    module = import_module(f"minicodec.cli.{name.replace('-', '_')}")
     assert callable(module.run)
     with pytest.raises(SystemExit) as left:
         main([name, "--help"])
