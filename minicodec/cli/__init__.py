@@ -25,7 +25,7 @@ COMMANDS = {
     "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
-    "evaluate": "compare models with Opus and MP3 at equal bytes: tables, curves, a page to listen to",
+    "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
     "bench": "measure the speed of everything on this machine, alone or beside PyTorch",
     "data": "list and download public datasets",
 }
