@@ -26,7 +26,7 @@ COMMANDS = {
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
-    "bench": "measure the speed of everything on this machine, alone or beside PyTorch",
+    "bench": "measure speed on this machine, alone or beside PyTorch",
     "data": "list and download public datasets",
 }
 
