@@ -33,7 +33,7 @@ def measured(tmp_path_factory):
 def test_a_real_run(measured):
     report = json.loads((measured / "bench.json").read_text(encoding="utf-8"))
     assert report["settings"] == {
-        "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peer": None
+        "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peer": None, "compiled": False
     }  # fmt: skip
     assert set(report["machine"]) == {"cpu", "cores", "load", "system", "python", "numpy", "numba", "torch"}
     peak = report["ceilings"]["1"]["sgemm"]

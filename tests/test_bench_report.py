@@ -49,7 +49,7 @@ def played(monkeypatch):
 
 
 def settings(quick=False, peer="torch"):
-    return run.Settings("mini_24khz", quick, (1, 2), 3, peer, ("conv1d",), CASES)
+    return run.Settings("mini_24khz", quick, (1, 2), 3, peer, not quick, ("conv1d",), CASES)
 
 
 def test_ratios_are_medians_of_rounds(played):

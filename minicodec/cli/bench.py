@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="less of everything, on the smaller preset: in a minute")
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 and as many as there are cores")
     parser.add_argument("--peer", choices=("torch",), help="measure PyTorch on the same work, and torch.compile")
+    parser.add_argument("--eager", action="store_true", help="leave torch.compile out, which takes minutes to start")
     parser.add_argument("--preset", help="encodec_24khz (default) or mini_24khz (default with --quick)")
     parser.add_argument("--rounds", type=int, help=f"turns of each rival (default: {ROUNDS}; quick: {QUICK_ROUNDS})")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"write {', '.join(FILES)} there")
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         threads=threads,
         rounds=rounds,
         peer=args.peer,
+        compiled=not (args.eager or args.quick),
         ops=tuple(op for op in all_ops if op in what or "ops" in what),
         cases=tuple(case for case in all_cases if case.kind in what or "cases" in what),
     )

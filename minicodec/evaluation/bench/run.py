@@ -43,6 +43,7 @@ class Settings:
     ops, cases    names of ops, and cases
     rounds        of the cases
     peer          "torch", or None to measure minicodec alone
+    compiled      torch.compile as well, which takes minutes before it is fast
     """
 
     preset: str
@@ -50,14 +51,15 @@ class Settings:
     threads: tuple[int, ...]
     rounds: int
     peer: str | None
+    compiled: bool
     ops: tuple[str, ...]
     cases: tuple[Case, ...]
 
     def implementations(self) -> tuple[str, ...]:
-        """Who takes turns. torch.compile needs a minute for some cases before it is fast, so not in a quick run."""
+        """Who takes turns."""
         if self.peer is None:
             return ("minicodec",)
-        return ("minicodec", "torch") if self.quick else ("minicodec", "torch", "torch.compile")
+        return ("minicodec", "torch", "torch.compile") if self.compiled else ("minicodec", "torch")
 
 
 def run(settings: Settings, say: Say) -> Report:
