@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "2" if variable == "NUMBA_NUM_THREADS" else "1")
@@ -9,6 +10,9 @@ os.environ.setdefault("MINICODEC_QUIET", "1")  # whether something must be compi
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @pytest.fixture
@@ -18,8 +22,9 @@ def rng():
 
 def pytest_configure(config):
     """In CI no comparison may be skipped: there, a missing peer is an error."""
-    peers = ("torch", "encodec", "transformers", "visqol", "pesq", "pystoi")
+    peers = ("torch", "encodec", "transformers", "visqol", "pesq", "pystoi", "playwright")
     missing = [name for name in peers if importlib.util.find_spec(name) is None]
+    missing += [] if CHROMIUM else ["chromium"]
     if missing and os.environ.get("MINICODEC_ALL_PEERS"):
         raise pytest.UsageError(f"peers are missing: {', '.join(missing)}")
 

@@ -2,11 +2,9 @@
 
 These tests run where there is a Chromium (chromium, chromium-browser or google-chrome on the PATH, or its path in
 CHROMIUM) and the package playwright, which drives it: apt-get install chromium, pip install playwright. They are
-skipped elsewhere, because no package registry has a browser.
+skipped elsewhere, but not where .ci/run runs.
 """
 
-import os
-import shutil
 import threading
 
 import numpy as np
@@ -16,11 +14,10 @@ from minicodec.evaluation.listening import ratings
 from minicodec.evaluation.listening.server import Server
 from minicodec.evaluation.listening.session import ListeningTest
 from minicodec.evaluation.listening.stimuli import find_clips
+from tests.conftest import CHROMIUM
 from tests.listening_folder import CONDITIONS, make_folder
 
 playwright = pytest.importorskip("playwright.sync_api")
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
 
