@@ -9,11 +9,12 @@ group at once: one row and one panel would be two sums, each waiting four cycles
 import numpy as np
 from numba import njit
 
-from minicodec.ops.fastmath import ONE, ZERO, expm1_32
+from minicodec.ops.fastmath import ONE, ZERO, expm1_32, inner
 from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, address, make_tile
 
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 GROUP = 4  # panels that a single row meets at once
+TOGETHER = 256  # numbers that are finished in one loop
 NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
 
 # What happens to finished outputs z: z or slope·z by its sign (slope 1: nothing), ELU, or z times a derivative.
@@ -22,9 +23,6 @@ LINEAR, ELU, DERIVATIVE = range(3)
 tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
 wide_row = make_tile(1, VECTORS, LANES, GROUP)
 tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
-
-# For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
-inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
 
 @njit(cache=True, nogil=True)
@@ -40,6 +38,7 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
     panels = -(-N // COLUMNS)
     groups = -(-panels // GROUP)
     margin = np.empty(strip * COLUMNS if N % COLUMNS else 0, np.float32)  # for a panel wider than what is left of out
+    biases = np.empty(TOGETHER, np.float32)
     for task in range(first, last):
         group, b, m = task % groups, task // groups // strips, task // groups % strips * strip
         count = min(strip, rows - m)
@@ -76,7 +75,8 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
                         wide_row(a_i, 0, 1, block, w_row, w_panel, terms, c_i, 0, add)
                     add = 1
         if bias.size or finish != LINEAR or slope != ONE:
-            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope, curve)
+            area = (m, m + count, panel * COLUMNS, min(after * COLUMNS, N))
+            _finish(out, N, area, bias, biases, finish, at, slope, curve)
 
 
 @inner
@@ -108,17 +108,17 @@ def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
 
 
 @inner
-def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope, curve):
-    """A block of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
+def _finish(out, N, area, bias, b, finish, at, slope, curve):
+    """An area of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
 
-    Rows that are whole follow each other in memory: some 256 numbers of them at a time are one loop, because a loop
-    over few numbers has hardly begun when it ends. Branches would keep the loops from using vectors: e^z is computed
-    even where it is not needed.
+    Rows that are whole follow each other in memory: up to TOGETHER numbers of them are one loop, because a loop over
+    few numbers has hardly begun when it ends; b is room for their biases. Branches would keep the loops from using
+    vectors: e^z is computed even where it is not needed.
     """
+    m_first, m_last, n_first, n_last = area
     width = n_last - n_first
-    rows = max(1, 256 // N) if width == N else 1
-    b = np.empty(rows * width, np.float32)
-    for n in range(b.size):
+    rows = TOGETHER // N if width == N else 1
+    for n in range(rows * width):
         b[n] = bias[n_first + n % width] if bias.size else ZERO
     for m in range(m_first, m_last, rows):
         first = m * N + n_first

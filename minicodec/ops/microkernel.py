@@ -40,12 +40,13 @@ def make_tile(rows, vectors, lanes, panels=1):
     """
     vector = ir.VectorType(F32, lanes)
 
-    def at(builder, address, offset, kind):
-        """A pointer to what lies `offset` numbers of 4 bytes behind the address."""
-        return builder.inttoptr(builder.add(address, builder.shl(offset, I64(2))), kind.as_pointer())
+    def behind(builder, pointer, offset):
+        """A pointer to the vector that begins `offset` numbers behind."""
+        return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
     def emit(context, builder, signature, args):
         a, a_row, a_step, b, b_row, b_panel, count, c, c_row, add = args
+        a, b, c = (builder.inttoptr(address, F32.as_pointer()) for address in (a, b, c))
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}f32"
         )
@@ -54,15 +55,17 @@ def make_tile(rows, vectors, lanes, panels=1):
         sums = {(i, v): cgutils.alloca_once_value(builder, zero) for i in range(rows) for v in columns}
         for s in sums.values():  # the allocation is made once per function, the zeros are needed once per tile
             builder.store(zero, s)
+        a_rows = [builder.gep(a, [builder.mul(a_row, I64(i))]) for i in range(rows)]
+        b_panels = [builder.gep(b, [builder.mul(b_panel, I64(j))]) for j in range(panels)]
 
         with cgutils.for_range(builder, count) as loop:
             a_p, b_p = builder.mul(loop.index, a_step), builder.mul(loop.index, b_row)
             b_vectors = []
             for v in columns:
-                in_panel = builder.add(builder.mul(b_panel, I64(v // vectors)), I64(v % vectors * lanes))
-                b_vectors.append(builder.load(at(builder, b, builder.add(b_p, in_panel), vector), align=4))
+                in_panel = builder.add(b_p, I64(v % vectors * lanes))
+                b_vectors.append(builder.load(behind(builder, b_panels[v // vectors], in_panel), align=4))
             for i in range(rows):
-                number = builder.load(at(builder, a, builder.add(a_p, builder.mul(a_row, I64(i))), F32), align=4)
+                number = builder.load(builder.gep(a_rows[i], [a_p]), align=4)
                 broadcast = builder.insert_element(ir.Constant(vector, ir.Undefined), number, I32(0))
                 broadcast = builder.shuffle_vector(
                     broadcast, broadcast, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
@@ -73,7 +76,7 @@ def make_tile(rows, vectors, lanes, panels=1):
 
         def finish(combine):
             for (i, v), s in sums.items():
-                target = at(builder, c, builder.add(builder.mul(c_row, I64(i)), I64(v * lanes)), vector)
+                target = behind(builder, c, builder.add(builder.mul(c_row, I64(i)), I64(v * lanes)))
                 builder.store(combine(builder.load(s), target), target, align=4)
 
         with builder.if_else(builder.icmp_signed("!=", add, I64(0))) as (then, otherwise):
