@@ -10,6 +10,7 @@ from minicodec.ops import (
     activations,
     conv1d as conv1d_op,
     conv2d as conv2d_op,
+    conv2d_leaky_relu as conv2d_leaky_relu_op,
     conv_transpose1d as conv_transpose1d_op,
     embedding as embedding_op,
     linear as linear_op,
@@ -116,6 +117,20 @@ def conv2d(
 ) -> Tensor:
     """x (B,T,F,Ci), w (Kt,Kf,Ci,Co) -> y (B,To,Fo,Co)."""
     return apply(conv2d_op.conv2d, x, w, stride=stride, dilation=dilation, padding=padding)
+
+
+def conv2d_leaky_relu(
+    x: Any,
+    w: Any,
+    b: Any,
+    slope: float = 0.2,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), b (Co) -> y (B,To,Fo,Co): leaky_relu(conv2d(x, w) + b)."""
+    attrs = {"slope": slope, "stride": stride, "dilation": dilation, "padding": padding}
+    return apply(conv2d_leaky_relu_op.conv2d_leaky_relu, x, w, b, **attrs)
 
 
 def embedding(table: Any, indices: Any) -> Tensor:

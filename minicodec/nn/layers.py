@@ -186,6 +186,7 @@ class Conv2d(_Convolution):
     """Convolution over time and frequency: x (B,T,F,Ci) -> y (B,ceil(T/st),ceil(F/sf),Co).
 
     K = (Kt,Kf) odd, stride = (st,sf). Half a window of zeros stands on each side: (K-1)·dilation/2.
+    slope: of a LeakyReLU over the result, None for none.
     """
 
     def __init__(
@@ -197,15 +198,18 @@ class Conv2d(_Convolution):
         stride: tuple[int, int] = (1, 1),
         dilation: tuple[int, int] = (1, 1),
         norm: str = "none",
+        slope: float | None = None,
         rng: np.random.Generator,
     ):
         super().__init__((*K, Ci, Co), fan_in=K[0] * K[1] * Ci, norm_axis=3, norm=norm, causal=False, rng=rng)
-        self.stride, self.dilation = stride, dilation
+        self.stride, self.dilation, self.slope = stride, dilation, slope
         self.padding = ((K[0] - 1) * dilation[0] // 2, (K[1] - 1) * dilation[1] // 2)
 
     def __call__(self, x: Tensor) -> Tensor:
         w = self.effective_weight()
-        return F.conv2d(x, w, stride=self.stride, dilation=self.dilation, padding=self.padding) + self.bias
+        if self.slope is None:
+            return F.conv2d(x, w, stride=self.stride, dilation=self.dilation, padding=self.padding) + self.bias
+        return F.conv2d_leaky_relu(x, w, self.bias, self.slope, self.stride, self.dilation, self.padding)
 
 
 class LSTM(Module):

@@ -92,11 +92,12 @@ def empty_line(T, F, C, margin, left, pitch, slack):
     return line, inside
 
 
-def correlate(line, w, stride, tap_step, shape):
+def correlate(line, w, stride, tap_step, shape, bias=None, **finish):
     """Windows of Kf positions on the line, `stride` apart, times w (Kt,Kf,Ci,Co) -> y (*shape,Co), shape (T,windows).
 
     Few channels would leave most of a vector idle. So n windows become a row, wider by (n - 1)·stride positions, and w
-    a band matrix with a copy for each of them, shifted: one row times all copies makes n neighbouring outputs.
+    a band matrix with a copy for each of them, shifted: one row times all copies makes n neighbouring outputs. So does
+    the bias (Co), if there is one, become n copies. `finish`: what else `multiply` does to its outputs.
     """
     Kt, Kf, Ci, Co = w.shape
     n = max(1, LANES // Co)
@@ -105,7 +106,9 @@ def correlate(line, w, stride, tap_step, shape):
         band[:, i * stride : i * stride + Kf, :, i] = w
     windows = shape[0] * shape[1]
     y = np.empty((1, -(-windows // n), n * Co), np.float32)
-    multiply(line, band.reshape(Kt, -1, n * Co), y, batch_step=0, row_step=n * stride * Ci, tap_step=tap_step)
+    steps = {"batch_step": 0, "row_step": n * stride * Ci, "tap_step": tap_step}
+    bias = None if bias is None else np.tile(bias, n)
+    multiply(line, band.reshape(Kt, -1, n * Co), y, **steps, bias=bias, **finish)
     return y.reshape(-1, Co)[:windows].reshape(*shape, Co)
 
 
@@ -113,6 +116,11 @@ def conv2d_forward_numba(x, w, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0)
     """x (B,T,F,Ci), w (Kt,Kf,Ci,Co) -> y (B,To,Fo,Co)."""
     if not fits_a_line(w, stride, dilation, padding):
         return conv2d_forward(x, w, stride=stride, dilation=dilation, padding=padding)
+    return item_by_item(x, w, stride, dilation, padding), (x, w)
+
+
+def item_by_item(x, w, stride, dilation, padding, **finish):
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co) -> y (B,To,Fo,Co), if they fit a line; `finish` as for `correlate`."""
     (B, T, F, Ci), (Kt, Kf, _, Co) = x.shape, w.shape
     (pt, pf), sf, dt = padding, stride[1], dilation[0]
     To, Fo = output_length(T + 2 * pt, Kt, 1, dt), output_length(F + 2 * pf, Kf, sf, 1)
@@ -123,8 +131,8 @@ def conv2d_forward_numba(x, w, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0)
     y = np.empty((B, To, Fo, Co), np.float32)
     for x_b, y_b in zip(x, y, strict=True):
         inside[...] = x_b
-        y_b[...] = correlate(line, w, sf, dt * windows * sf * Ci, (To, windows))[:, :Fo]
-    return y, (x, w)
+        y_b[...] = correlate(line, w, sf, dt * windows * sf * Ci, (To, windows), **finish)[:, :Fo]
+    return y
 
 
 def conv2d_backward_numba(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0), needs=(True, True)):

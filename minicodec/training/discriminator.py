@@ -41,19 +41,19 @@ class STFTDiscriminator(Module):
 
     def __init__(self, n_fft: int, filters: int, *, rng: np.random.Generator):
         self.n_fft = n_fft
-        C = filters
-        self.convs: list[Module] = [Conv2d(2, C, (3, 9), rng=rng)]
+        C, norm = filters, "weight_norm"
+        self.convs: list[Module] = [Conv2d(2, C, (3, 9), slope=SLOPE, rng=rng)]
         for d in DILATIONS:
-            self.convs.append(Conv2d(C, C, (3, 9), stride=(1, 2), dilation=(d, 1), norm="weight_norm", rng=rng))
-        self.convs.append(Conv2d(C, C, (3, 3), norm="weight_norm", rng=rng))
-        self.conv_post = Conv2d(C, 1, (3, 3), norm="weight_norm", rng=rng)
+            self.convs.append(Conv2d(C, C, (3, 9), stride=(1, 2), dilation=(d, 1), norm=norm, slope=SLOPE, rng=rng))
+        self.convs.append(Conv2d(C, C, (3, 3), norm=norm, slope=SLOPE, rng=rng))
+        self.conv_post = Conv2d(C, 1, (3, 3), norm=norm, rng=rng)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Signals x (B,T) -> logits (B,To,F',1), feature maps (B,To,F',C) with falling F'."""
         y = F.stft(x, n_fft=self.n_fft, hop=self.n_fft // 4, normalized=True)
         features = []
         for conv in self.convs:
-            y = F.leaky_relu(conv(y), slope=SLOPE)
+            y = conv(y)
             features.append(y)
         return self.conv_post(y), features
 

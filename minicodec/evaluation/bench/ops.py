@@ -19,8 +19,8 @@ from minicodec.backend import OPS
 from minicodec.evaluation.bench.machine import timed
 
 FAMILIES = (
-    *("activations", "arithmetic", "conv1d", "conv2d", "conv_transpose1d", "embedding", "linear", "lstm"),
-    *("nearest_codeword", "norm", "padding", "softmax_cross_entropy", "stft", "weight_norm"),
+    *("activations", "arithmetic", "conv1d", "conv2d", "conv2d_leaky_relu", "conv_transpose1d", "embedding", "linear"),
+    *("lstm", "nearest_codeword", "norm", "padding", "softmax_cross_entropy", "stft", "weight_norm"),
 )
 for family in FAMILIES:
     import_module(f"minicodec.ops.{family}")
@@ -30,6 +30,7 @@ for family in FAMILIES:
 PRODUCTS: dict[str, Callable[[Any, Any], float]] = {
     "conv1d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv2d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
+    "conv2d_leaky_relu": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv_transpose1d": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
     "linear": lambda shapes, y: 2 * np.prod(y) * shapes[1][0],
     "lstm": lambda shapes, y: 2 * np.prod(shapes[0][:2]) * (np.prod(shapes[1]) + np.prod(shapes[2])),
@@ -115,6 +116,7 @@ def other_rows(batch: int) -> Iterator[Row]:
     yield Row("stft_magnitude", ((batch, 24000),), {"n_fft": 1024, "hop": 256})
     conv2d = {"stride": (1, 2), "padding": (1, 4)}
     yield Row("conv2d", ((batch, 90, 257, 32), (3, 9, 32, 32)), conv2d)
+    yield Row("conv2d_leaky_relu", ((batch, 90, 257, 32), (3, 9, 32, 32), (32,)), conv2d)
 
 
 def rows(quick: bool) -> list[Row]:

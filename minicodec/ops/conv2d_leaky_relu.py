@@ -1,0 +1,57 @@
+"""A layer of the discriminator in one op: conv2d, bias, LeakyReLU [Defossez22, §3.4].
+
+    y = leaky_relu(z),   z = conv2d(x, w) + b
+
+As three ops, they leave three arrays in the graph until the backward has passed. But a LeakyReLU keeps the sign of z
+(slope >= 0), and its derivative, 1 or slope, depends on nothing else: y is enough to go back. Feature maps are what
+fills the memory of a discriminator's step, so this takes a third off it.
+"""
+
+from minicodec.backend import Op
+from minicodec.ops.activations import leaky_relu_backward, leaky_relu_backward_numba, leaky_relu_forward
+from minicodec.ops.arithmetic import column_sums
+from minicodec.ops.conv2d import conv2d_backward, conv2d_backward_numba, conv2d_forward, fits_a_line, item_by_item
+
+
+def conv2d_leaky_relu_forward(x, w, b, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), b (Co) -> y (B,To,Fo,Co)."""
+    z, saved = conv2d_forward(x, w, stride=stride, dilation=dilation, padding=padding)
+    y, _ = leaky_relu_forward(z + b, slope=slope)
+    return y, (saved, y)
+
+
+def conv2d_leaky_relu_backward(dy, saved, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
+    """dy (B,To,Fo,Co) -> dx (B,T,F,Ci), dw (Kt,Kf,Ci,Co), db (Co)."""
+    saved, y = saved
+    (dz,) = leaky_relu_backward(dy, y, slope=slope)
+    dx, dw = conv2d_backward(dz, saved, stride=stride, dilation=dilation, padding=padding)
+    return dx, dw, dz.sum(axis=(0, 1, 2))
+
+
+conv2d_leaky_relu = Op("conv2d_leaky_relu", conv2d_leaky_relu_forward, conv2d_leaky_relu_backward)
+
+
+# Numba: the product itself adds b and applies LeakyReLU, while its sums are in the cache (`multiply` in ops/engine.py):
+# two passes over memory less. The way back is that of the parts.
+
+
+def conv2d_leaky_relu_forward_numba(x, w, b, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), b (Co) -> y (B,To,Fo,Co)."""
+    attrs = {"stride": stride, "dilation": dilation, "padding": padding}
+    if not fits_a_line(w, **attrs):
+        return conv2d_leaky_relu_forward(x, w, b, slope=slope, **attrs)
+    y = item_by_item(x, w, **attrs, bias=b, activation="leaky_relu", slope=slope)
+    return y, ((x, w), y)
+
+
+def conv2d_leaky_relu_backward_numba(
+    dy, saved, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0), needs=(True, True, True)
+):
+    """dy (B,To,Fo,Co) -> dx (B,T,F,Ci), dw (Kt,Kf,Ci,Co), db (Co)."""
+    saved, y = saved
+    (dz,) = leaky_relu_backward_numba(dy, y, slope=slope)
+    dx, dw = conv2d_backward_numba(dz, saved, stride=stride, dilation=dilation, padding=padding, needs=needs[:2])
+    return dx, dw, column_sums(dz.reshape(-1, dz.shape[-1])) if needs[2] else None
+
+
+conv2d_leaky_relu.add("numba", conv2d_leaky_relu_forward_numba, conv2d_leaky_relu_backward_numba)
