@@ -22,11 +22,13 @@ LAYERS = [
     {"codec"},
     {"training"},
     {"evaluation"},
-    {"cli", "course"},
+    {"course"},
+    {"cli"},
     {"__main__"},
 ]
 ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
+ALLOWED |= {"IPython"}  # in notebooks
 
 
 def layer(name):

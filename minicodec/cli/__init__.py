@@ -25,6 +25,8 @@ COMMANDS = {
     "info": "describe an .ecdc file, an audio file or a model",
     "bench": "measure the speed of the operators on this machine",
     "data": "list and download public datasets",
+    "chapters": "open the chapters in JupyterLab, in a folder of your own",
+    "grade": "points for the exercises in students' notebooks",
 }
 
 EXAMPLE = """\

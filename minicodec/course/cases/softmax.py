@@ -1,4 +1,6 @@
-from tests.cases import Case, indices, normal
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case, indices, normal
 
 CASES = {
     "softmax": [Case([(2, 3, 5)]), Case([(4,)])],

@@ -15,6 +15,7 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
 def normal(rng, shape):
+    """Standard normal."""
     return rng.normal(size=shape)
 
 
@@ -35,6 +36,8 @@ def indices(n):
 
 @dataclass
 class Case:
+    """One way to call an op."""
+
     shapes: list[tuple[int, ...]]
     attrs: dict[str, Any] = field(default_factory=dict)
     draws: list[Draw] | Draw = normal

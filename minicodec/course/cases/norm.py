@@ -1,4 +1,6 @@
-from tests.cases import Case, normal, positive
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case, normal, positive
 
 CASES = {
     "weight_norm": [

@@ -1,4 +1,6 @@
-from tests.cases import Case
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case
 
 TRANSFORMS = [
     Case([(1, 8)], {"n_fft": 8, "hop": 2}),  # one frame

@@ -1,4 +1,6 @@
-from tests.cases import Case, away_from_zero, positive
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case, away_from_zero, positive
 
 ACTIVATIONS = [Case([(2, 3, 5)], draws=away_from_zero), Case([(7,)], draws=away_from_zero, seed=1)]
 

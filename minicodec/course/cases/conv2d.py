@@ -1,4 +1,6 @@
-from tests.cases import Case
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case
 
 CASES = {
     "conv2d": [

@@ -1,7 +1,10 @@
-from tests.cases import Case
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case
 
 
 def shapes(B, T, Ci, H):
+    """Of x, w_ih, w_hh, b, h0, c0."""
     return [(B, T, Ci), (Ci, 4 * H), (H, 4 * H), (4 * H,), (B, H), (B, H)]
 
 

@@ -1,6 +1,8 @@
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
 import numpy as np
 
-from tests.cases import Case
+from minicodec.course.cases import Case
 
 
 def whole(rng, shape):

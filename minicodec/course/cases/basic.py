@@ -1,4 +1,6 @@
-from tests.cases import Case, normal, positive
+"""Cases of these ops; see minicodec/course/cases/__init__.py."""
+
+from minicodec.course.cases import Case, normal, positive
 
 CASES = {
     "add": [Case([(2, 3), (2, 3)]), Case([(2, 3, 4), (4,)]), Case([(3, 1), (2, 1, 5)]), Case([(2, 3), ()])],
