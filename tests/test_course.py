@@ -144,7 +144,8 @@ def test_answers_are_kept_for_the_next_chapter_and_judged_again(workplace, capsy
     (workplace / "my_codec").mkdir()
     head = "from minicodec.course import exercise, library\n"
     (workplace / "my_codec/toeplitz.py").write_text(head + answer)
-    (workplace / "my_codec/conv1d_forward.py").write_text(f"{head}@exercise\ndef conv1d_forward(x, w, **a):\n    return x\n")
+    wrong_answer = "@exercise\ndef conv1d_forward(x, w, **attrs):\n    return x\n"
+    (workplace / "my_codec/conv1d_forward.py").write_text(head + wrong_answer)
     assert student.yours() == ["toeplitz"]
     assert "conv1d_forward: wrong" in capsys.readouterr().out
 

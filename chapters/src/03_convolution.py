@@ -141,8 +141,8 @@ plt.show()
 #    dw_{k,i,o} \;=\; \sum_b \sum_t \; x_{b,\,ts+kd,\,i}\; dy_{b,t,o} $$
 #
 # Read the first one as a journey. On the way out, frame $ts+kd$ met $w_k$ and went into $y_t$. On the way home, $dy_t$
-# meets $w_k^\mathsf{T}$ and goes to frame $ts + kd$, *the same frame*. Windows overlap, so several pieces of mail arrive
-# at one frame, and they **add**. Where the stride exceeds the window, some frames were never looked at: they get 0.
+# meets $w_k^\mathsf{T}$ and goes to frame $ts + kd$, *the same frame*. Windows overlap, so several pieces of mail
+# arrive at one frame, and they **add**. If the stride exceeds the window, some frames were never looked at: they get 0.
 #
 # The second one: $w_k$ was used at every time and in every item of the batch. It collects from all of them.
 
@@ -235,9 +235,10 @@ plt.show()
 # ## What the paper says
 #
 # EnCodec's encoder begins with a convolution of K = 7, goes on with residual blocks of convolutions with K = 3, and
-# ends, after an LSTM, with one of K = 7 again [Defossez22, §3.1]: nearly all of its arithmetic is this operator. How a convolution is differentiated the paper does not say: that is taken to be known. Now it is.
+# ends, after an LSTM, with one of K = 7 again [Defossez22, §3.1]: nearly all of its arithmetic is this operator. How a
+# convolution is differentiated the paper does not say: that is taken to be known. Now it is.
 #
 # ## What to read next
 #
 # `minicodec/ops/conv1d.py`: below the definition stands the fast pair, which sees the overlapping windows as the rows
-# of one matrix. Then chapter 4: what stride does to a signal, how to undo it, and how to keep the future out of the past.
+# of one matrix. Then chapter 4: what stride does to a signal, how to undo it, and how the future stays out of the past.

@@ -144,7 +144,7 @@ def _pump(stream: Iterable[str], lines: "queue.Queue[str]") -> None:
 
 
 def chosen(chapters: Sequence[int], variants: Sequence[str]) -> list[Exercise]:
-    """The exercises of these chapters (none: all), or the variants named that replace them. InputError: there is none."""
+    """The exercises of these chapters (none: all), or the variants that replace them. InputError: there is none."""
     table = all_exercises()
     for name in variants:
         if name not in table or table[name].variant_of is None:
