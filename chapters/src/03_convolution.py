@@ -57,12 +57,8 @@ plt.show()
 #
 # $$ y_{b,t,o} \;=\; \sum_{k=0}^{K-1} \sum_{i} \; x_{b,\,ts + kd,\, i} \; w_{k,i,o} $$
 #
-# Channels come last, so for one tap $k$ the sum over $i$ is a matrix product, and the whole definition is K of them:
-
-# %%
-source(library_forward)
-
-# %% [markdown]
+# Channels come last, so for one tap $k$ the sum over $i$ is a matrix product, and the whole definition is K of them.
+#
 # (What mathematicians call convolution flips the kernel; this is *correlation*. The field says convolution anyway, and
 # for a kernel that is learned the difference is only a matter of the order in which it is stored.)
 #
@@ -91,6 +87,8 @@ def conv1d_forward(x, w, *, stride=1, dilation=1):
 check(conv1d_forward)
 
 # %% [markdown]
+# When yours is right, compare it with the library's: `source(library_forward)` shows it.
+#
 # ## A convolution is a matrix
 #
 # Hold $w$ fixed, and $y$ is *linear* in $x$: there is a matrix $A$ with $y = xA$. It is a strange one. Most of it is
@@ -145,11 +143,7 @@ plt.show()
 # arrive at one frame, and they **add**. If the stride exceeds the window, some frames were never looked at: they get 0.
 #
 # The second one: $w_k$ was used at every time and in every item of the batch. It collects from all of them.
-
-# %%
-source(library_backward)
-
-# %% [markdown]
+#
 # Is that true? `dx` must be `dy @ A.T`, and the adjoint's identity must hold for any pair of arrays.
 
 # %%
@@ -175,6 +169,8 @@ def conv1d_backward(dy, saved, *, stride=1, dilation=1):
 check(conv1d_backward)
 
 # %% [markdown]
+# Then compare: `source(library_backward)`. Yours may well be shorter.
+#
 # ## See a gradient arrive
 #
 # Put a single 1 into $dy$, at frame 20, and look at where it comes home. With kernel size 5 and stride 2, the window of
