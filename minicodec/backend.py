@@ -74,6 +74,11 @@ def use(backend: str) -> Iterator[None]:
         _active.pop()
 
 
+def active() -> str:
+    """The backend that `use` has chosen: for what comes in several implementations without being an op."""
+    return _active[-1]
+
+
 def xp(*arrays: Any) -> ModuleType:
     """The module that made the arrays: cupy if any of them lives on the GPU, else numpy."""
     return np if cupy is None else cupy.get_array_module(*arrays)

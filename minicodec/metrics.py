@@ -1,12 +1,15 @@
 """How far is a decoded signal from the original? Measures on plain arrays; and the mel filters they are made with.
 
-Three measures, since none of them is enough:
+Four measures, since none of them is enough:
 
     si_sdr              of the waveform: sees phase. Good at high bitrates; a codec that re-invents fine structure,
                         as adversarially trained ones do, can sound good and score low
     mel_distance        of the spectral envelope, about as finely as the ear resolves frequency; blind to phase, and
                         so nearly the same for models that sound very different
     stft_distance       of the magnitudes in all bins, at three resolutions
+    log_spectral_distance   of their levels, frame by frame: one bad moment is not averaged away over frequency
+
+And `entropy`: how evenly the entries of a codebook are used.
 """
 
 import numpy as np
@@ -16,6 +19,7 @@ from minicodec.ops.stft import hann, spectrum
 MEL_FLOOR = 1e-5  # added before the logarithm: 100 dB below 1
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)  # samples [Defossez22, §3.4]
 STFT_WINDOWS = (512, 1024, 2048)  # samples [Yamamoto20]
+LSD_WINDOW = 2048  # samples
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
@@ -54,14 +58,38 @@ def stft_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
 
         spectral convergence  ‖|S| - |E|‖ / ‖|S|‖    +    mean |ln |S| - ln |E||
 
-    The first is ruled by the loud bins, the second by all alike.
+    The first is ruled by the loud bins, the second by all alike. A silent reference gives NaN.
     """
+    if not np.any(reference):
+        return float("nan")
     distances = []
     for window in STFT_WINDOWS:
         S, E = _magnitudes(reference, window), _magnitudes(estimate, window)
         convergence = np.linalg.norm(S - E) / np.linalg.norm(S)
         distances.append(convergence + np.abs(np.log(MEL_FLOOR + S) - np.log(MEL_FLOOR + E)).mean())
     return float(np.mean(distances))
+
+
+def log_spectral_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Log-spectral distance of two signals in dB, (...,T) each, T >= 2048 [Gray76].
+
+        mean over frames of  sqrt( mean over bins of (20 log10 |S| - 20 log10 |E|)² )
+
+    The root mean square over the bins of a frame: a few bins far off count for more than many that are slightly off.
+    """
+    S, E = (20 * np.log10(MEL_FLOOR + _magnitudes(x, LSD_WINDOW)) for x in (reference, estimate))
+    return float(np.sqrt(((S - E) ** 2).mean(axis=-1)).mean())
+
+
+def entropy(counts: np.ndarray) -> np.ndarray:
+    """How often each of N entries was chosen, counts (...,N) -> entropy of the choices in bits, (...).
+
+    log2 N if all are equally frequent, 0 if there is only one. 2^entropy is their perplexity: among so many equally
+    frequent entries the choice would be as hard to guess. Counts of 0 throughout give NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        p = counts / counts.sum(axis=-1, keepdims=True)
+    return -(p * np.log2(np.where(p > 0, p, 1))).sum(axis=-1)
 
 
 def _magnitudes(x: np.ndarray, window: int) -> np.ndarray:

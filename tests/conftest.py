@@ -17,7 +17,8 @@ def rng():
 
 def pytest_configure(config):
     """In CI no comparison may be skipped: there, a missing peer is an error."""
-    missing = [name for name in ("torch", "encodec", "transformers") if importlib.util.find_spec(name) is None]
+    peers = ("torch", "encodec", "transformers", "visqol", "pesq", "pystoi")
+    missing = [name for name in peers if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("MINICODEC_ALL_PEERS"):
         raise pytest.UsageError(f"peers are missing: {', '.join(missing)}")
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from numba import njit
 
-from minicodec.ops import engine
+from minicodec.ops import engine, engine_loops
 from minicodec.ops.conv1d import conv1d_forward_numba
 from minicodec.ops.conv_transpose1d import conv_transpose1d_forward_numba
-from minicodec.ops.engine import COLUMNS, DEPTH, ROWS, multiply, multiply_transposed
+from minicodec.ops.engine import COLUMNS, ROWS, multiply, multiply_transposed
+from minicodec.ops.engine_loops import DEPTH
 from minicodec.ops.linear import linear_forward_numba
-from minicodec.ops.microkernel import choose_tile, make_tile
+from minicodec.ops.microkernel import address, choose_tile, make_tile
 
 
 def assert_close(got, expected, tolerance=2e-6):
@@ -35,18 +36,20 @@ def windows(x, batches, rows, taps, P, batch_step, row_step, tap_step):
 # The tile by itself.
 
 
-@pytest.mark.parametrize("tile", [(6, 2, 8), (8, 2, 16), (6, 2, 4), (8, 2, 4), (1, 1, 8), (3, 4, 2)])
+@pytest.mark.parametrize("tile", [(6, 2, 8), (8, 2, 16), (6, 2, 4), (8, 2, 4), (1, 1, 8), (3, 4, 2, 2)])
 def test_a_tile_of_any_vector_length(tile, rng):
     """Whatever the host's registers hold, every tile is legal and right: strides of A, of B, of C, and adding."""
-    rows, vectors, lanes = tile
-    kernel, columns, count = make_tile(*tile), vectors * lanes, 37
+    rows, vectors, lanes, panels = (*tile, 1)[:4]
+    kernel, columns, count = make_tile(*tile), panels * vectors * lanes, 37
 
     @njit
     def run(a, a_row, a_step, b, c, add):
-        kernel(a.ctypes.data, a_row, a_step, b.ctypes.data, b.shape[1], len(b), c.ctypes.data, c.shape[1], add)
+        b_row, count = b.shape[2], b.shape[1]
+        kernel(address(a), a_row, a_step, address(b), b_row, count * b_row, count, address(c), c.shape[1], add)
 
-    a, b, before = normal(rng, rows, count), normal(rng, count, columns + 3), normal(rng, rows + 1, columns + 5)
-    product = a.astype(np.float64) @ b[:, :columns]
+    a, b = normal(rng, rows, count), normal(rng, panels, count, vectors * lanes + 3)
+    before = normal(rng, rows + 1, columns + 5)
+    product = np.concatenate([a.astype(np.float64) @ panel[:, : vectors * lanes] for panel in b], axis=1)
     for add in (0, 1):
         for layout, a_row, a_step in [(a, count, 1), (np.ascontiguousarray(a.T), 1, rows)]:
             c = before.copy()
@@ -176,10 +179,10 @@ def test_multiply_transposed_refuses_what_would_leave_its_arrays():
 
 def test_a_block_is_read_in_place_only_if_it_ends_inside():
     """10 rows of 16 numbers, 20 apart, from number 5 on, end at number 5 + 9·20 + 16 = 201."""
-    in_place = engine._in_place.py_func
+    in_place = engine_loops._in_place.py_func
     assert in_place(201, 5, 20, 10, 16)
     assert not in_place(200, 5, 20, 10, 16)
-    assert not in_place(10**6, 5, engine.NEAR + 1, 10, 16)
+    assert not in_place(10**6, 5, engine_loops.NEAR + 1, 10, 16)
 
 
 def test_arrays_that_may_only_be_read(rng):

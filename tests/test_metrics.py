@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy import signal
 
-from minicodec.metrics import MEL_WINDOWS, mel_bins, mel_distance, mel_filterbank, si_sdr, stft_distance
+from minicodec.metrics import (
+    MEL_WINDOWS,
+    entropy,
+    log_spectral_distance,
+    mel_bins,
+    mel_distance,
+    mel_filterbank,
+    si_sdr,
+    stft_distance,
+)
 
 RATES = (8_000, 16_000, 24_000, 44_100, 48_000)
 
@@ -42,6 +52,37 @@ def test_stft_distance_of_half_the_level(rng):
     x = 1e3 * rng.normal(size=(1, 8000))
     assert stft_distance(x, -x) == 0
     assert stft_distance(x, x / 2) == pytest.approx(0.5 + np.log(2), abs=1e-4)
+
+
+def test_stft_distance_from_silence(rng):
+    x = rng.normal(size=(1, 4096))
+    assert np.isnan(stft_distance(0 * x, x))
+    assert np.isnan(stft_distance(0 * x, 0 * x))
+
+
+def test_log_spectral_distance_is_the_formula(rng):
+    """With scipy's spectra: Hann windows of 2048, three quarters overlapping, scaled to 1 for white noise."""
+    x, y = rng.normal(size=(2, 9000)), rng.normal(size=(2, 9000))
+    y[0, :3000] = 0
+    levels = []
+    for wav in (x, y):
+        _, _, S = signal.stft(wav, window="hann", nperseg=2048, noverlap=1536, boundary=None, padded=False)
+        S = np.abs(S) * np.sqrt(2048 / 1.5)  # scipy divides by Σ h = 1024, not by sqrt(Σ h²) = sqrt(768)
+        levels.append(20 * np.log10(S + 1e-5))
+    frames = [np.sqrt(np.mean(d**2)) for d in np.moveaxis(levels[0] - levels[1], 1, 2).reshape(-1, 1025)]
+    assert log_spectral_distance(x, y) == pytest.approx(np.mean(frames), rel=1e-9)
+
+
+def test_log_spectral_distance_counts_decibels(rng):
+    x = 1e3 * rng.normal(size=(1, 8000))
+    assert log_spectral_distance(x, -x) == 0
+    assert log_spectral_distance(x, x / 10) == pytest.approx(20, abs=1e-3)
+
+
+def test_entropy_of_known_choices():
+    """A sure thing; a fair coin; a die of four; 1/2, 1/4, 1/4; no choice was made."""
+    counts = np.array([[0, 9, 0, 0], [5, 5, 0, 0], [3, 3, 3, 3], [2, 1, 1, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(entropy(counts), [0, 1, 2, 1.5, np.nan], atol=1e-12)
 
 
 @pytest.mark.parametrize("sample_rate", RATES)

@@ -4,13 +4,13 @@ import numba
 import numpy as np
 import pytest
 
-from minicodec.ops import activations
+from minicodec.ops import activations, softmax_cross_entropy
 
 
 def run(op, backend, arrays, dy):
     forward, backward = op.pairs[backend]
     y, saved = forward(*arrays)
-    return [y, *backward(dy, saved)]
+    return [y, *(dx for dx in backward(dy, saved) if dx is not None)]
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,22 @@ def run(op, backend, arrays, dy):
         pytest.param(activations.elu, (90_001,), id="elu"),
         pytest.param(activations.leaky_relu, (3, 30_001), id="leaky_relu"),
         pytest.param(activations.gelu, (90_001,), id="gelu"),
+        pytest.param(softmax_cross_entropy.softmax, (71, 1001), id="softmax"),
     ],
 )
 def test_large_arrays(op, shape, rng):
-    arrays = [rng.normal(size=shape).astype(np.float32)]
-    dy = rng.normal(size=shape).astype(np.float32)
-    exact = run(op, "numpy", [a.astype(np.float64) for a in arrays], dy.astype(np.float64))
+    equal_on_threads(op, [rng.normal(size=shape).astype(np.float32)], rng.normal(size=shape).astype(np.float32))
+
+
+def test_many_classes(rng):
+    logits, targets = rng.normal(size=(71, 1001)).astype(np.float32), rng.integers(0, 1001, 71)
+    equal_on_threads(softmax_cross_entropy.softmax_cross_entropy, [logits, targets], np.ones(71, np.float32))
+
+
+def equal_on_threads(op, arrays, dy):
+    exact = run(
+        op, "numpy", [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays], dy.astype(np.float64)
+    )
     results = {}
     before = numba.get_num_threads()
     for threads in (1, 2):

@@ -11,7 +11,7 @@ import minicodec
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
-from minicodec.codec.stream import Chain
+from minicodec.codec.stages import Chain
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, no_grad
 

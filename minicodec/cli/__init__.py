@@ -21,8 +21,11 @@ COMMANDS = {
     "decode": "turn an .ecdc file back into audio",
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
+    "train-lm": "train a language model of a codec's codes, which makes files smaller",
     "convert": "turn weights of the released EnCodec into a .safetensors file",
     "info": "describe an .ecdc file, an audio file or a model",
+    "listen": "a blind listening test in the browser",
+    "evaluate": "compare models with Opus and MP3 at equal bytes: tables, curves, a page to listen to",
     "bench": "measure the speed of the operators on this machine",
     "data": "list and download public datasets",
     "chapters": "open the chapters in JupyterLab, in a folder of your own",
@@ -81,7 +84,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if argv and argv[0] == name:
-            module = import_module(f"minicodec.cli.{name}")
+            module = import_module(f"minicodec.cli.{name.replace('-', '_')}")
             module.configure(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)

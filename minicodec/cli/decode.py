@@ -11,8 +11,8 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.cli.progress import watched
-from minicodec.codec import range_coded
 from minicodec.codec.bitstream import JSON_LIMIT, PREFIX, Header, check_size, read_header
+from minicodec.codec.entropy import encodec_files
 from minicodec.codec.parts import unpack_parts
 from minicodec.errors import InputError
 from minicodec.files import check_target
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     coded = None
     if header.lm and args.lm is not None:
         lm = minicodec.load_language_model(args.lm, codec)
-        _, coded = range_coded.unpack(args.input.read_bytes(), codec.config.layout, lm, str(args.input))
+        _, coded = encodec_files.unpack(args.input.read_bytes(), codec.config.layout, lm, str(args.input))
     else:
         check_size(header, args.input.stat().st_size - start, codec.config.layout, str(args.input))
     seconds = header.audio_length / codec.sample_rate

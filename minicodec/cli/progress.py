@@ -11,12 +11,12 @@ import numpy as np
 EVERY = 10.0  # seconds between plain lines
 
 
-def watched(blocks: Iterable[np.ndarray], sample_rate: int, seconds: float) -> Iterator[np.ndarray]:
+def watched(blocks: Iterable[np.ndarray], sample_rate: float, seconds: float) -> Iterator[np.ndarray]:
     """The blocks (C,n), shown as they go by, of about `seconds` of audio."""
     return _with_bar(blocks, sample_rate, seconds) if sys.stderr.isatty() else _with_lines(blocks, sample_rate, seconds)
 
 
-def _with_bar(blocks: Iterable[np.ndarray], sample_rate: int, seconds: float) -> Iterator[np.ndarray]:
+def _with_bar(blocks: Iterable[np.ndarray], sample_rate: float, seconds: float) -> Iterator[np.ndarray]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -31,7 +31,7 @@ def _with_bar(blocks: Iterable[np.ndarray], sample_rate: int, seconds: float) ->
             yield block
 
 
-def _with_lines(blocks: Iterable[np.ndarray], sample_rate: int, seconds: float) -> Iterator[np.ndarray]:
+def _with_lines(blocks: Iterable[np.ndarray], sample_rate: float, seconds: float) -> Iterator[np.ndarray]:
     began = printed = time.perf_counter()
     done = 0.0
     for block in blocks:

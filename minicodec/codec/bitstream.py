@@ -20,6 +20,7 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from minicodec.errors import InputError
 
 MAGIC = b"ECDC"
 VERSION = 0
+CODED_VERSION = 1  # entropy-coded by us: entropy/container.py
 PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
 SCALE = struct.Struct("!f")
 JSON_LIMIT = 1 << 16  # bytes; real headers have about 60
@@ -165,13 +167,35 @@ def pack_header(header: Header) -> bytes:
 
 def read_header(data: bytes, name: str) -> tuple[Header, int]:
     """The header, and how many bytes it takes. `data` is the file, or its first PREFIX.size + JSON_LIMIT bytes."""
+    fields, stop = read_fields(data, VERSION, {"m": str, "al": int, "nc": int, "lm": bool}, name)
+    try:
+        return Header(fields["m"], fields["al"], fields["nc"], fields["lm"]), stop
+    except ValueError as error:
+        raise InputError(f"{name}: has a damaged header ({error})") from error
+
+
+def read_version(data: bytes, name: str) -> int:
+    """The version of the format that the file begins with. InputError: it is none."""
     if data[: len(MAGIC)] != MAGIC:
         raise InputError(f"{name}: is not an .ecdc file (it does not begin with {MAGIC.decode()})")
     if len(data) < PREFIX.size:
         raise InputError(f"{name}: ends within its header")
-    _, version, size = PREFIX.unpack_from(data)
-    if version != VERSION:
-        raise InputError(f"{name}: has version {version} of the .ecdc format; only version {VERSION} is known")
+    _, version, _ = PREFIX.unpack_from(data)
+    if version not in (VERSION, CODED_VERSION):
+        raise InputError(f"{name}: has version {version} of the .ecdc format; only 0 and 1 are known")
+    return int(version)
+
+
+def read_fields(data: bytes, version: int, kinds: dict[str, type], name: str) -> tuple[dict[str, Any], int]:
+    """The JSON at the beginning of `data`, with a value of its kind for each key of `kinds`; and where it ends.
+
+    Further keys are ignored. InputError: another version, anything wrong with the JSON, whose every value could be
+    anything.
+    """
+    found = read_version(data, name)
+    if found != version:
+        raise InputError(f"{name}: has version {found} of the .ecdc format, not {version}")
+    _, _, size = PREFIX.unpack_from(data)
     if size > JSON_LIMIT:
         raise InputError(f"{name}: claims a header of {size} bytes; more than {JSON_LIMIT} cannot be right")
     stop = PREFIX.size + size
@@ -179,9 +203,16 @@ def read_header(data: bytes, name: str) -> tuple[Header, int]:
         raise InputError(f"{name}: ends within its header")
     try:
         fields = json.loads(data[PREFIX.size : stop].decode(), object_pairs_hook=_without_duplicates)
+        if not isinstance(fields, dict):
+            raise ValueError("no JSON object")
+        for key, kind in kinds.items():
+            if key not in fields:
+                raise ValueError(f"no {key!r}")
+            if type(fields[key]) is not kind:  # not isinstance: True is an int
+                raise ValueError(f"{key!r} is no {kind.__name__}")
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a key twice; brackets ten thousand deep
         raise InputError(f"{name}: has a damaged header ({' '.join(str(error).split())})") from error
-    return _header(fields, name), stop
+    return fields, stop
 
 
 def check_size(header: Header, payload: int, layout: Layout, name: str) -> None:
@@ -224,21 +255,6 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(fields) != len(pairs):
         raise ValueError("a key stands there twice")
     return fields
-
-
-def _header(fields: object, name: str) -> Header:
-    """The Header in the parsed JSON, whose every value could be anything. Further keys are ignored."""
-    try:
-        if not isinstance(fields, dict):
-            raise ValueError("no JSON object")
-        for key, kind in {"m": str, "al": int, "nc": int, "lm": bool}.items():
-            if key not in fields:
-                raise ValueError(f"no {key!r}")
-            if type(fields[key]) is not kind:  # not isinstance: True is an int
-                raise ValueError(f"{key!r} is no {kind.__name__}")
-        return Header(fields["m"], fields["al"], fields["nc"], fields["lm"])
-    except ValueError as error:
-        raise InputError(f"{name}: has a damaged header ({error})") from error
 
 
 def _short(number: int) -> str:

@@ -1,23 +1,33 @@
 """The language model of codes: a causal Transformer that predicts the next frame's codes [Defossez22, §3.3].
 
     codes of the frames so far          Q embeddings, one for each codebook, added up: a vector of D numbers a frame
-    + position                          cosines and sines of 100 speeds
-    5 layers                            attention to the last 3.5 s, then two linear maps, each with a skip and a norm
+    + position                          cosines and sines of D/2 speeds
+    layers                              attention to the last 3.5 s, then two linear maps, each with a skip and a norm
     Q linear maps                       logits of the next frame's codes: all codebooks at once, independently
 
 An entropy coder spends -log2 p bits on a code of probability p, so good predictions make small files. The reader needs
-the same probabilities as the writer; `range_coded.py` says what that means.
+the same probabilities as the writer; `entropy/` says what that means.
 
 The past can be kept: the keys and values of the frames before are all that a later frame needs of them. The published
-model lets attention also see one vector of zeros, as if it were a frame before the first.
+models let attention also see one vector of zeros, as if it were a frame before the first (`zero_past`); ours begin with
+nothing but START.
 """
 
+import hashlib
+import json
 import math
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from minicodec import functional as F
+from minicodec.errors import InputError
+from minicodec.files import write_atomically
 from minicodec.nn.layers import Embedding, LayerNorm, Linear
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor, no_grad
@@ -25,6 +35,36 @@ from minicodec.tensor import Tensor, no_grad
 START = 0  # what stands for the codes before the first frame; code c is number c + 1
 SECONDS = 3.5  # of the past that attention sees
 SLOWEST = 10_000  # period, over 2π frames, of the slowest cosine of the positions
+METADATA_KEY = "minicodec_lm"  # of the configuration in a safetensors file
+RUN_LM = "lm.safetensors"  # in a training run's folder, beside the codec it belongs to
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """The sizes of a language model. The defaults are those of the published ones.
+
+    Q, N       codebooks, and the entries of each
+    context    frames of the past that attention sees, the newest not counted
+    D, layers, heads, hidden     width of a frame's vector; number of layers; attention heads; width between the linear
+               maps of a layer
+    zero_past  may attention also see a vector of zeros before the first frame?
+    """
+
+    Q: int
+    N: int
+    context: int
+    D: int = 200
+    layers: int = 5
+    heads: int = 8
+    hidden: int = 800
+    zero_past: bool = True
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, size in asdict(self).items() if name != "zero_past" and size < 1]
+        wrong += ["heads"] * (not wrong and self.D % self.heads > 0) + ["D"] * (self.D % 2)
+        if wrong:
+            sizes = ", ".join(f"{name} = {getattr(self, name)}" for name in wrong)
+            raise ValueError(f"{sizes} cannot be used: D is a multiple of heads and of 2, the others 1 or more")
 
 
 class Past(NamedTuple):
@@ -35,49 +75,103 @@ class Past(NamedTuple):
 
 
 class LanguageModel(Module):
-    """Q codebooks of N entries; attention reaches back `context` frames.
+    """A model of the sizes `config`, for the codes of the codec with the name `codec` (see `Codec.name`)."""
 
-    The widths are those of the published models, D = 200 with 8 heads.
-    """
-
-    def __init__(self, Q: int, N: int, context: int, *, rng: np.random.Generator):
-        D, layers, self.heads, self.context = 200, 5, 8, context
-        self.embeddings = [Embedding(N + 1, D, rng=rng) for _ in range(Q)]
+    def __init__(self, config: LanguageModelConfig, *, codec: str = "", rng: np.random.Generator):
+        self.config, self.codec = config, codec
+        D, N = config.D, config.N
+        self.embeddings = [Embedding(N + 1, D, rng=rng) for _ in range(config.Q)]
         self.norm_in = LayerNorm(D)
-        self.layers = [TransformerLayer(D, self.heads, 4 * D, rng=rng) for _ in range(layers)]
-        self.outputs = [Linear(D, N, rng=rng) for _ in range(Q)]
+        self.layers = [TransformerLayer(D, config.heads, config.hidden, rng=rng) for _ in range(config.layers)]
+        self.outputs = [Linear(D, N, rng=rng) for _ in range(config.Q)]
 
     def start(self, B: int) -> Past:
-        """The past of B sequences before their first frame: one vector of zeros."""
-        zeros = Tensor(np.zeros((B, 1, len(self.norm_in.bias)), np.float32))
-        return Past([layer.project(zeros)[1:] for layer in self.layers], 0)
+        """The past of B sequences before their first frame: nothing, or one vector of zeros."""
+        D, heads = self.config.D, self.config.heads
+        if self.config.zero_past:
+            zeros = Tensor(np.zeros((B, 1, D), np.float32))
+            return Past([layer.project(zeros)[1:] for layer in self.layers], 0)
+        nothing = Tensor(np.zeros((B, heads, 0, D // heads), np.float32))
+        return Past([(nothing, nothing) for _ in self.layers], 0)
 
     def __call__(self, codes: np.ndarray, past: Past) -> tuple[Tensor, Past]:
         """The frames before those to predict, codes (B,Q,T) as numbers 0 … N -> logits (B,T,Q,N), and the past then.
 
         Q may be less than all codebooks: a lower bitrate. To predict the first frame, the number before it is START.
         """
+        x, past = self.features(codes, past)
+        logits = [output(x).reshape(*x.shape[:2], 1, self.config.N) for output in self.outputs[: codes.shape[1]]]
+        return F.concatenate(logits, axis=2), past
+
+    def features(self, codes: np.ndarray, past: Past) -> tuple[Tensor, Past]:
+        """The same, but for the last linear maps: codes (B,Q,T) -> x (B,T,D), and the past then."""
         _, Q, T = codes.shape
+        context = self.config.context
         x = self.embeddings[0](codes[:, 0])
         for q in range(1, Q):
             x = x + self.embeddings[q](codes[:, q])
         x = self.norm_in(x) + positions(past.frames, T, x.shape[-1])
         P = past.layers[0][0].shape[2]
         delay = (P + np.arange(T))[:, None] - np.arange(P + T)
-        mask = np.where((delay >= 0) & (delay <= self.context), 0, -np.inf).astype(np.float32)
+        mask = np.where((delay >= 0) & (delay <= context), 0, -np.inf).astype(np.float32)
         kept = []
         for layer, (keys, values) in zip(self.layers, past.layers, strict=True):
             x, keys, values = layer(x, keys, values, mask)
-            kept.append((keys[:, :, -self.context :], values[:, :, -self.context :]))
-        B, D = x.shape[0], self.outputs[0].weight.shape[1]
-        logits = [output(x).reshape(B, T, 1, D) for output in self.outputs[:Q]]
-        return F.concatenate(logits, axis=2), Past(kept, past.frames + T)
+            kept.append((keys[:, :, -context:], values[:, :, -context:]))
+        return x, Past(kept, past.frames + T)
 
     def probabilities(self, codes: np.ndarray, past: Past) -> tuple[np.ndarray, Past]:
         """The same, as probabilities (B,T,Q,N), for coding."""
         with no_grad():
             logits, past = self(codes, past)
             return F.softmax(logits).data, past
+
+    @property
+    def digest(self) -> str:
+        """A hash of sizes and weights, 64 hexadecimal digits: models with the same one predict the same."""
+        digest = hashlib.sha256(json.dumps(asdict(self.config)).encode())
+        for _, array in sorted(self.state_dict().items()):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """A name with the first digits of that hash, such as lm-1f6a03c2."""
+        return f"lm-{self.digest[:8]}"
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write weights, sizes and the codec's name to one .safetensors file."""
+        metadata = {METADATA_KEY: json.dumps({"codec": self.codec, "config": asdict(self.config)})}
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.state_dict().items()}
+        with write_atomically(path, overwrite=overwrite) as temporary:
+            save_file(arrays, temporary, metadata)
+
+
+def load(path: str | PathLike[str]) -> LanguageModel:
+    """The model that `LanguageModel.save` wrote. InputError, naming the file, if it is no such file."""
+    path = Path(path)
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: is no language model: its sizes are missing from its metadata")
+    try:
+        about = json.loads(metadata[METADATA_KEY])
+        config = LanguageModelConfig(**about["config"])
+        weights = config.D * (config.Q * config.N + config.layers * config.hidden)
+        if weights > sum(array.size for array in arrays.values()):  # asked before they are allocated
+            raise ValueError(f"it is too small for {weights} weights")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("not all of its weights are finite numbers")
+        lm = LanguageModel(config, codec=str(about["codec"]), rng=np.random.default_rng(0))
+        lm.load_state_dict(arrays)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{path}: holds no usable language model: {error}") from None
+    lm.eval()
+    return lm
 
 
 class TransformerLayer(Module):

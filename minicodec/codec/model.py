@@ -7,9 +7,10 @@ Waveforms here are (C,T) float32 in [-1,1], as soundfile's users have them; insi
 """
 
 import hashlib
+import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from safetensors.numpy import save_file
 from minicodec.codec import bitstream, config as configuration
 from minicodec.codec.bitstream import Chunk, Header
 from minicodec.codec.config import CodecConfig
+from minicodec.codec.entropy.container import read_header as read_coded_header
+from minicodec.codec.entropy.files import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
+from minicodec.codec.language_model import LanguageModel
 from minicodec.codec.parts import BLOCK_FRAMES, cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
@@ -188,18 +192,47 @@ class Codec(Module):
 
     # Bytes
 
-    def compress(self, wav: np.ndarray, kbps: float | None = None) -> bytes:
-        """Waveform (C,T) -> the bytes of an .ecdc file. ValueError as `encode`."""
+    def compress(self, wav: np.ndarray, kbps: float | None = None, lm: LanguageModel | str | None = None) -> bytes:
+        """Waveform (C,T) -> the bytes of an .ecdc file. ValueError as `encode`.
+
+        lm: a language model of this codec's codes, or "adaptive", makes it smaller, and takes time (codec/entropy).
+        """
         chunks = self.encode(wav, kbps)
+        if lm is not None:
+            writer = CodedWriter(predictor_for(lm, self, len(chunks[0].codes)), self.config.layout)
+            payload = b"".join(writer.pack(chunks))
+            return writer.header(self.name, wav.shape[1]) + payload
         header = Header(model=self.name, audio_length=wav.shape[1], codebooks=len(chunks[0].codes))
         return bitstream.pack(header, chunks, self.config.layout)
 
-    def decompress(self, packet: bytes, source: str = "packet") -> np.ndarray:
-        """The bytes of an .ecdc file -> waveform (C,T). InputError, beginning with `source`, if they cannot be one."""
+    def decompress(
+        self,
+        packet: bytes,
+        source: str = "packet",
+        lm: LanguageModel | None = None,
+        start: float = 0.0,
+        damaged: Callable[[str], None] = refuse,
+    ) -> np.ndarray:
+        """The bytes of an .ecdc file -> waveform (C,T). InputError, beginning with `source`, if they cannot be one.
+
+        lm        the language model, for files that were made with one
+        start     seconds to leave out at the beginning: entropy-coded files are decoded from there on
+        damaged   called with one line for each damaged chunk of an entropy-coded file, which then is silence
+        """
+        first = round(start * self.sample_rate)
+        if bitstream.read_version(packet, source) == bitstream.CODED_VERSION:
+            file = io.BytesIO(packet)
+            coded, size = read_coded_header(file, source)
+            self._check_made_here(coded.header, source)
+            reader = CodedReader(file, coded, size, self, predictor_of(coded, lm, self, source), source)
+            return np.concatenate(list(reader.blocks(first, damaged)), axis=1)
         header, chunks = bitstream.unpack(packet, self.config.layout, source)
+        self._check_made_here(header, source)
+        return self.decode(chunks, header.audio_length)[:, first:]
+
+    def _check_made_here(self, header: Header, source: str) -> None:
         if header.model != self.name:
             raise InputError(f"{source}: was made by the model {header.model}, this one is {self.name}")
-        return self.decode(chunks, header.audio_length)
 
     # Files
 

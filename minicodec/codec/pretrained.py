@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minicodec.codec import bitstream, range_coded
+from minicodec.codec import bitstream
 from minicodec.codec.config import PRESETS, preset
 from minicodec.codec.convert import ENCODEC, LANGUAGE_MODEL, take_over
-from minicodec.codec.language_model import SECONDS, LanguageModel
+from minicodec.codec.entropy import encodec_files
+from minicodec.codec.language_model import SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec, load_safetensors
 from minicodec.codec.torch_file import read_torch_file
 from minicodec.codec.transformers_folder import CONFIG, load_transformers
@@ -64,7 +65,8 @@ def load_torch_file(path: Path) -> Codec:
 def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageModel:
     """The released language model of a codec's codes, from its .th file. InputError, naming the file, if it is not."""
     quantizer, context = codec.config.quantizer, int(SECONDS * codec.frame_rate)
-    lm = LanguageModel(quantizer.levels, quantizer.entries, context, rng=np.random.default_rng(0))
+    sizes = LanguageModelConfig(quantizer.levels, quantizer.entries, context)
+    lm = LanguageModel(sizes, codec=codec.name, rng=np.random.default_rng(0))
     state = read_torch_file(path)
     try:
         take_over(lm, state, LANGUAGE_MODEL)
@@ -80,7 +82,7 @@ def decompress(
     """The bytes of an .ecdc file -> (waveform (C,T) float32, sample rate).
 
     A file of the released EnCodec that is entropy-coded needs its language model, `lm`, and may all the same not be
-    readable on this machine: see range_coded.py.
+    readable on this machine: see entropy/encodec_files.py.
 
     InputError, beginning with `source`, for bytes that are no such file, and without a codec: the name in the file is
     somebody else's word, and not to be opened as a path.
@@ -92,5 +94,5 @@ def decompress(
         return codec.decompress(packet, source), codec.sample_rate
     if header.model != codec.name:
         raise InputError(f"{source}: was made by the model {header.model}, this one is {codec.name}")
-    header, chunks = range_coded.unpack(packet, codec.config.layout, lm, source)
+    header, chunks = encodec_files.unpack(packet, codec.config.layout, lm, source)
     return codec.decode(chunks, header.audio_length), codec.sample_rate

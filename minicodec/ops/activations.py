@@ -165,7 +165,8 @@ def clamp_min_backward(dy, saved, *, floor):
 clamp_min = Op("clamp_min", clamp_min_forward, clamp_min_backward)
 
 
-# Numba: one pass over flat arrays, cut into parts. Each entry is computed alone, so threads change no bit.
+# Numba: one pass over flat arrays, cut into parts. Each entry is computed alone, so threads change no bit. A part is a
+# slice, whose loop starts at 0: only then can Numba leave out its check for negative indices, and LLVM use vectors.
 
 SMALL = 65536  # entries, some 50 µs of work: below, waking another thread costs more than it saves
 
@@ -173,8 +174,11 @@ SMALL = 65536  # entries, some 50 µs of work: below, waking another thread cost
 @njit(cache=True, nogil=True)
 def elu_part(part, parts, x, y):
     """Part `part` of `parts` of x -> y."""
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
-        y[i] = x[i] if x[i] > ZERO else expm1_32(x[i])
+    first, last = x.size * part // parts, x.size * (part + 1) // parts
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
+        below = expm1_32(x[i])  # computed in any case: a branch would keep the loop from using vectors
+        y[i] = x[i] if x[i] > ZERO else below
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -187,7 +191,9 @@ def elu_threaded(parts, x, y):
 @njit(cache=True, nogil=True)
 def elu_grad_part(part, parts, y, dy, dx):
     """y, dy -> dx."""
-    for i in range(y.size * part // parts, y.size * (part + 1) // parts):
+    first, last = y.size * part // parts, y.size * (part + 1) // parts
+    y, dy, dx = y[first:last], dy[first:last], dx[first:last]
+    for i in range(y.size):
         dx[i] = dy[i] * (ONE if y[i] > ZERO else y[i] + ONE)
 
 
@@ -201,7 +207,9 @@ def elu_grad_threaded(parts, y, dy, dx):
 @njit(cache=True, nogil=True)
 def leaky_relu_part(part, parts, x, dy, slope, dx):
     """x, dy -> dx: dy where x > 0, else slope · dy. With x for dy, this is the forward."""
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
+    first, last = x.size * part // parts, x.size * (part + 1) // parts
+    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
+    for i in range(x.size):
         dx[i] = dy[i] * (ONE if x[i] > ZERO else slope)
 
 
@@ -215,7 +223,9 @@ def leaky_relu_threaded(parts, x, dy, slope, dx):
 @njit(cache=True, nogil=True)
 def gelu_part(part, parts, x, y):
     """x -> y."""
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
+    first, last = x.size * part // parts, x.size * (part + 1) // parts
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
         y[i] = x[i] * normal_cdf32(x[i])
 
 
@@ -229,7 +239,9 @@ def gelu_threaded(parts, x, y):
 @njit(cache=True, nogil=True)
 def gelu_grad_part(part, parts, x, dy, dx):
     """x, dy -> dx."""
-    for i in range(x.size * part // parts, x.size * (part + 1) // parts):
+    first, last = x.size * part // parts, x.size * (part + 1) // parts
+    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
+    for i in range(x.size):
         dx[i] = dy[i] * (normal_cdf32(x[i]) + x[i] * normal_density32(x[i]))
 
 

@@ -9,61 +9,94 @@ whose rows overlap: no copy ("im2col") spells them out. `multiply` computes it, 
 w, and the ops name steps and weights. A row is given as K runs of P numbers (taps), `tap_step` apart; without dilation
 they touch and are one run, otherwise they are added up tap by tap.
 
+Three rooms. The inner loop, and why it is written as it is: ops/microkernel.py. The loops around it, compiled, which
+take addresses and check nothing: ops/engine_loops.py. This file has the only ways in, which check everything.
+
 One fixed order. Every output is summed on its own, over blocks of DEPTH terms that begin at fixed places: p ascending
 inside a block, blocks ascending. (Blocks keep a panel of w in the cache, and sums of sums round less than one long
-sum.) Nothing in that order depends on how many rows there are, on where a row stands, or on the number of threads:
-an audio file convolved in chunks gives the same bits as convolved whole. BLAS promises no such thing.
+sum.) Nothing in that order depends on how many rows there are, on where a row stands, on the tile, or on the number of
+threads: an audio file convolved in chunks gives the same bits as convolved whole. BLAS promises no such thing. Between
+machines one thing can differ: those that multiply and add in one instruction round once (all of the last ten years),
+the others twice.
 
-Threads share out the outputs, never a sum. The compiled loops take addresses and check nothing; `multiply` and
-`multiply_transposed` are the only ways in, and they do. See ops/microkernel.py for the inner loop. float32 only.
+Threads share out the outputs, never a sum. float32 only.
 """
 
 import math
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import njit, prange
 
-from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, make_tile
+from minicodec.ops import engine_loops as loops
+from minicodec.ops.engine_loops import GROUP
+from minicodec.ops.microkernel import COLUMNS, ROWS
+from minicodec.ops.workers import share_out
 
-DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
-NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
 FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
-SMALL = 1_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
+SMALL = 5_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
 
-tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
-tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
-# For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
-inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+FINISH = {None: loops.NOTHING, "elu": loops.ELU, "leaky_relu": loops.LEAKY_RELU}
+FINISH_GRAD = {"elu": loops.ELU_GRAD, "leaky_relu": loops.LEAKY_RELU_GRAD}
+NO_NUMBERS = np.zeros(0, np.float32)
 
 
-def multiply(x, w, out, *, batch_step, row_step, tap_step=0):
+class Packed(NamedTuple):
+    """Weights (K,P,N) as the tiles read them; `pack` makes it, once for weights that stay as they are."""
+
+    panels: Any  # (N/COLUMNS,K,P,COLUMNS), zeros where the last panel exceeds N
+    shape: tuple[int, int, int]  # (K,P,N)
+
+
+def pack(w):
+    """w (K,P,*N), of any strides -> Packed, for `multiply`."""
+    (K, P), N = w.shape[:2], math.prod(w.shape[2:])
+    if w.shape[-1] % COLUMNS:
+        padded = np.zeros((K, P, -(-N // COLUMNS) * COLUMNS), np.float32)
+        padded[..., :N] = w.reshape(K, P, N)
+        w = padded
+    w = w.reshape(*w.shape[:-1], -1, COLUMNS)  # a view, whatever w's strides, so that all is copied only once
+    w = np.moveaxis(w, (0, 1), (-3, -2))
+    panels = np.empty(w.shape, np.float32)
+    for p in range(0, P, 32):  # some rows at a time: the cache cannot hold a line of each, 4 KiB or more apart
+        panels[..., p : p + 32, :] = w[..., p : p + 32, :]
+    return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
+
+
+def multiply(
+    x, w, out, *, batch_step, row_step, tap_step=0, add=False, bias=None, activation=None, derivative_at=None, slope=0.2
+):
     """x (*x), w (K,P,N), out (B,M,N): out[b,m] = Σ_k Σ_p x.flat[b·batch_step + m·row_step + k·tap_step + p] · w[k,p].
 
-    x and out are contiguous, w need not be, and its last axis may come as several. Returns out, all of it overwritten.
+    x and out are contiguous, w need not be, and its last axis may come as several; or w is Packed. Returns out, all of
+    it overwritten. What else is to happen to an output costs least here, while it is in the cache, in this order:
+
+        add             what out held is added
+        bias            (N), added
+        activation      "elu" or "leaky_relu" (with `slope`) is applied; or, with
+        derivative_at   y like out, y = activation(z): out is multiplied by the derivative of the activation at z
     """
     batches, rows, N = out.shape
+    packed = isinstance(w, Packed)
     taps, P = w.shape[:2]
-    _check("multiply", x, w, out, (taps, P, N), batch_step, row_step, tap_step)
+    _check("multiply", x, w.panels if packed else w, out, (taps, P, N), w.shape, batch_step, row_step, tap_step)
+    _check_finish(out, bias, activation, derivative_at)
     if tap_step == P:
         taps, P = 1, taps * P
-    panels = -(-N // COLUMNS)
-    if batches * rows <= FEW_ROWS and N % COLUMNS == 0 and w.flags.c_contiguous:
-        w_row, w_panel = N, COLUMNS
-    else:
-        w = _packed(w, N)
-        w_row, w_panel = COLUMNS, taps * P * COLUMNS
+    if not packed and (batches * rows > FEW_ROWS or N % COLUMNS or not w.flags.c_contiguous):
+        w, packed = pack(w), True
+    w, w_row, w_panel = (w.panels, COLUMNS, taps * P * COLUMNS) if packed else (w, N, COLUMNS)
     threads = _threads(batches * rows * w.size)
     strip = max(8, min(STRIP // row_step, -(-rows // threads)) // ROWS) * ROWS
-    tasks = batches * -(-rows // strip) * panels
-    sizes = (strip, rows, taps, P, panels)
-    x_steps, w_steps = (batch_step, row_step, tap_step), (w_row, w_panel)
-    args = (x.ctypes.data, w.ctypes.data, out.reshape(-1, N), sizes, x_steps, w_steps)
-    if threads == 1:
-        _multiply_tasks(0, tasks, *args)
-    else:
-        _multiply_parallel(threads, tasks, *args)
+    strips = -(-rows // strip)
+    args = (
+        *(_read_only(x), _read_only(w), out.reshape(-1)),
+        *((batch_step, row_step, tap_step), (w_row, w_panel), (rows, taps, P, N), (strips, strip, int(add))),
+        *(_read_only(bias), _read_only(derivative_at)),
+        *(FINISH[activation] if derivative_at is None else FINISH_GRAD[activation], np.float32(slope)),
+    )
+    share_out(threads, batches * strips * -(-N // (GROUP * COLUMNS)), loops.multiply_tasks, *args)
     return out
 
 
@@ -74,170 +107,51 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     """
     batches, rows, N = dy.shape
     dw = np.empty((taps, P, N), np.float32)
-    _check("multiply_transposed", x, dw, dy, dw.shape, batch_step, row_step, tap_step)
+    _check("multiply_transposed", x, dw, dy, dw.shape, dw.shape, batch_step, row_step, tap_step)
     if tap_step == P:
         taps, P = 1, taps * P
     panels, tiles = -(-P // COLUMNS), -(-N // ROWS)
     threads = _threads(batches * rows * P * N)
     for k in range(taps):
         sums = np.zeros((panels * tiles, ROWS, COLUMNS), np.float32)
-        args = (x.reshape(-1)[k * tap_step :], dy.reshape(-1), sums, (batches, rows, P, N), (batch_step, row_step))
-        if threads == 1:
-            _transposed_tasks(0, len(sums), *args)
-        else:
-            _transposed_parallel(threads, len(sums), *args)
+        args = (_read_only(x), _read_only(dy), sums, (k * tap_step, batch_step, row_step), (batches, rows, P))
+        share_out(threads, len(sums), loops.transposed_tasks, *args)
         columns = sums.reshape(panels, tiles, ROWS, COLUMNS).transpose(0, 3, 1, 2).reshape(-1, tiles * ROWS)
         dw.reshape(-1, P, N)[k] = columns[:P, :N]
     return dw
 
 
-def _check(name, x, w, y, w_shape, batch_step, row_step, tap_step):
-    """Everything the compiled loops rely on."""
+def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):
+    """Everything the compiled loops rely on; w_shape is that of w before it was packed."""
     if any(a.dtype != np.float32 for a in (x, w, y)):
         raise ValueError(f"{name}: float32 only, got {x.dtype}, {w.dtype}, {y.dtype}")
     if not (x.flags.c_contiguous and y.flags.c_contiguous):
         raise ValueError(f"{name}: x and the outputs must be contiguous")
-    if (*w.shape[:2], math.prod(w.shape[2:])) != w_shape or 0 in w.shape or 0 in y.shape:
-        raise ValueError(f"{name}: weights {w.shape} do not fit outputs {y.shape}")
+    if (*w_shape[:2], math.prod(w_shape[2:])) != w_expected or 0 in w_shape or 0 in y.shape:
+        raise ValueError(f"{name}: weights {w_shape} do not fit outputs {y.shape}")
     if min(batch_step, row_step, tap_step) < 0 or row_step == 0:
         raise ValueError(f"{name}: steps must be positive")
-    last = (y.shape[0] - 1) * batch_step + (y.shape[1] - 1) * row_step + (w.shape[0] - 1) * tap_step + w.shape[1] - 1
+    last = (y.shape[0] - 1) * batch_step + (y.shape[1] - 1) * row_step + (w_shape[0] - 1) * tap_step + w_shape[1] - 1
     if last >= x.size:
         raise ValueError(f"{name}: the last row ends at number {last} of x, which has {x.size}")
 
 
-def _packed(w, N):
-    """w (K,P,*N) -> panels of COLUMNS columns, (N/COLUMNS, K, P, COLUMNS), zeros where the last one exceeds N."""
-    if w.shape[-1] % COLUMNS:
-        padded = np.zeros((*w.shape[:2], -(-N // COLUMNS) * COLUMNS), np.float32)
-        padded[..., :N] = w.reshape(*w.shape[:2], N)
-        w = padded
-    panels = w.reshape(*w.shape[:-1], -1, COLUMNS)  # a view, whatever w's strides, so that all is copied only once
-    return np.ascontiguousarray(np.moveaxis(panels, (0, 1), (-3, -2)))
+def _check_finish(out, bias, activation, derivative_at):
+    """The same for what happens to finished outputs."""
+    if activation not in FINISH or (activation is None and derivative_at is not None):
+        raise ValueError(f"multiply: no activation {activation!r}")
+    for name, a, shape in [("bias", bias, out.shape[2:]), ("derivative_at", derivative_at, out.shape)]:
+        if a is not None and (a.shape != shape or a.dtype != np.float32 or not a.flags.c_contiguous):
+            raise ValueError(f"multiply: {name} must be contiguous float32 {shape}, it is {a.dtype} {a.shape}")
+
+
+def _read_only(a):
+    """A flat view that may not be written, whatever a is (None: empty): all calls run one compiled function."""
+    flat = (NO_NUMBERS if a is None else a).reshape(-1)
+    flat.flags.writeable = False
+    return flat
 
 
 def _threads(multiplications):
     """How many threads the work is worth (`numba.set_num_threads` sets the most)."""
     return numba.get_num_threads() if multiplications >= SMALL else 1
-
-
-# A task is one strip of rows times one panel of w; panels are the inner loop, so a strip of x stays in the cache.
-
-
-@njit(cache=True, nogil=True)
-def _multiply_tasks(first, last, x, w, out, sizes, x_steps, w_steps):
-    strip, rows, taps, P, panels = sizes
-    batch_step, row_step, tap_step = x_steps
-    w_row, w_panel = w_steps
-    strips = -(-rows // strip)
-    N = out.shape[1]
-    margin = np.empty((strip, COLUMNS), np.float32)  # where a panel that is wider than what is left of `out` goes
-    for task in range(first, last):
-        panel = task % panels
-        b, m_first = task // panels // strips, task // panels % strips * strip
-        m_last = min(m_first + strip, rows)
-        n = panel * COLUMNS
-        half = N - n <= LANES
-        fits = N - n >= COLUMNS or N - n == LANES
-        if fits:
-            c, c_row = out.ctypes.data + 4 * ((b * rows + m_first) * N + n), N
-        else:
-            c, c_row = margin.ctypes.data, COLUMNS
-        add = 0
-        for k in range(taps):
-            for p in range(0, P, DEPTH):
-                a = x + 4 * (b * batch_step + m_first * row_step + k * tap_step + p)
-                w_block = w + 4 * (panel * w_panel + (k * P + p) * w_row)
-                count = min(DEPTH, P - p)
-                _strip_times_panel(half, m_last - m_first, a, row_step, w_block, w_row, count, c, c_row, add)
-                add = 1
-        if not fits:
-            for m in range(m_first, m_last):
-                for i in range(n, N):
-                    out[b * rows + m, i] = margin[m - m_first, i - n]
-
-
-@inner
-def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
-    """As many whole tiles as fit, then row by row. Where half a panel is enough: half as wide, twice as tall."""
-    m = 0
-    if half:
-        while m + 2 * ROWS <= rows:
-            tall_tile(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
-            m += 2 * ROWS
-        while m < rows:
-            half_row(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
-            m += 1
-    else:
-        while m + ROWS <= rows:
-            tile(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
-            m += ROWS
-        while m < rows:
-            one_row(a + 4 * m * a_row, a_row, 1, b, b_row, count, c + 4 * m * c_row, c_row, add)
-            m += 1
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _multiply_parallel(threads, tasks, x, w, out, sizes, x_steps, w_steps):
-    for t in prange(threads):
-        _multiply_tasks(tasks * t // threads, tasks * (t + 1) // threads, x, w, out, sizes, x_steps, w_steps)
-
-
-# For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
-# A task is one tile. What a tile reads in excess of P and N gives sums that nobody looks at.
-
-
-@njit(cache=True, nogil=True)
-def _transposed_tasks(first, last, x, dy, sums, sizes, x_steps):
-    batches, rows, P, N = sizes
-    batch_step, row_step = x_steps
-    tiles = -(-N // ROWS)
-    dy_packed = np.zeros((tiles, DEPTH, ROWS), np.float32)
-    x_packed = np.zeros((DEPTH, COLUMNS), np.float32)
-    b_row = COLUMNS
-    b = x_packed.ctypes.data
-    for batch in range(batches):
-        for m in range(0, rows, DEPTH):
-            count = min(DEPTH, rows - m)
-            dy_first = (batch * rows + m) * N
-            dy_in_place = _in_place(dy.size, dy_first + (tiles - 1) * ROWS, N, count, ROWS)
-            if not dy_in_place:
-                for i in range(tiles):
-                    _pack(dy, dy_first + i * ROWS, N, count, min(ROWS, N - i * ROWS), dy_packed[i])
-            before = -1
-            for task in range(first, last):
-                panel, i = task // tiles, task % tiles
-                if panel != before:
-                    before, p = panel, panel * COLUMNS
-                    start = batch * batch_step + m * row_step + p
-                    if _in_place(x.size, start, row_step, count, COLUMNS):
-                        b, b_row = x.ctypes.data + 4 * start, row_step
-                    else:
-                        _pack(x, start, row_step, count, min(COLUMNS, P - p), x_packed)
-                        b, b_row = x_packed.ctypes.data, COLUMNS
-                if dy_in_place:
-                    a, a_step = dy.ctypes.data + 4 * (dy_first + i * ROWS), N
-                else:
-                    a, a_step = dy_packed[i].ctypes.data, ROWS
-                tile(a, 1, a_step, b, b_row, count, sums[task].ctypes.data, COLUMNS, 1)
-
-
-@inner
-def _in_place(size, start, step, count, width):
-    """May a tile read this block where it lies? Not beyond the end, nor in steps so long that they thrash the cache."""
-    return step <= NEAR and start + (count - 1) * step + width <= size
-
-
-@inner
-def _pack(source, start, step, count, width, target):
-    """target[t, i] = source[start + t·step + i] for t < count, i < width."""
-    for t in range(count):
-        line = source[start + t * step : start + t * step + width]
-        for i in range(width):
-            target[t, i] = line[i]
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _transposed_parallel(threads, tasks, x, dy, sums, sizes, x_steps):
-    for t in prange(threads):
-        _transposed_tasks(tasks * t // threads, tasks * (t + 1) // threads, x, dy, sums, sizes, x_steps)

@@ -16,17 +16,16 @@ y[:, -1], and gradients that arrive at either are plain slices of dy. A stream i
 the next chunk as h0 and c0.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numba
 import numpy as np
 from numba import njit
 
 from minicodec.backend import Op, xp
-from minicodec.ops.engine import multiply, multiply_transposed
-from minicodec.ops.fastmath import ONE, ZERO, sigmoid32, tanh32
-
-BLOCK = 512  # columns of w at a time, see _add_product
+from minicodec.ops.engine import multiply, multiply_transposed, pack
+from minicodec.ops.engine_loops import inner
+from minicodec.ops.fastmath import ONE, sigmoid32, tanh32
+from minicodec.ops.microkernel import COLUMNS, LANES, VECTORS, address, make_tile
+from minicodec.ops.workers import share_out
 
 
 def sigmoid(z):
@@ -93,22 +92,42 @@ def lstm_backward(dy, saved):
 lstm = Op("lstm", lstm_forward, lstm_backward)
 
 
-# Numba. The products with all frames at once go to the engine; what must go frame by frame is below. A row of the
-# batch is computed by itself, every sum over j ascending: the bits depend neither on the other rows, nor on the
-# number of threads, nor on where a stream was cut. Threads share out the batch, so a batch of one uses one. (Arrays are
-# copied number by number: the first assignment of array to array costs Numba's compiler three seconds.)
+# Numba. The products with all frames at once go to the engine; what must go frame by frame is below. The recurrent
+# weights are read anew in every frame, so how they lie in memory decides: in panels, each a run of numbers that a tile
+# of the micro-kernel reads from front to back, for one, two or four rows of the batch at once. Every output is the sum
+# over p ascending: its bits depend neither on the other rows, nor on the number of threads, nor on where a stream was
+# cut. Threads share out the batch, so a batch of one uses one.
+
+GROUP = 4 * COLUMNS  # columns that a tile of one row covers; those of two and of four rows cover a half and a quarter
+LONG = 8  # frames for which packing the weights pays
+one_row, two_rows = make_tile(1, VECTORS, LANES, 4), make_tile(2, VECTORS, LANES, 2)
+four_rows = make_tile(4, VECTORS, LANES)
 
 
 def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
     """x (B,T,Ci), w_ih (Ci,4H), w_hh (H,4H), b (4H), h0 (B,H), c0 (B,H) -> y (B,T,2H), [h_t | c_t]."""
     x, w_ih, w_hh, b, h0, c0 = (np.ascontiguousarray(a) for a in (x, w_ih, w_hh, b, h0, c0))
-    B, T, Ci = x.shape
-    H = len(w_hh)
-    gates = multiply(x, w_ih[None], np.empty((1, B * T, 4 * H), np.float32), batch_step=0, row_step=Ci)
-    gates = gates.reshape(B, T, 4 * H)
-    y = np.empty((B, T, 2 * H), np.float32)
-    _share_out(B, lambda rows: _forward_rows(w_hh, b, h0[rows], c0[rows], gates[rows], y[rows]))
+    gates, y = run(x, w_ih[None], as_panels(w_hh, x.shape[1]), b, h0, c0)
     return y, (x, w_ih, w_hh, h0, c0, gates, y)
+
+
+def run(x, w_ih, w_hh, b, h0, c0):
+    """The forward on weights that a stream can pack once, w_ih by `pack`, w_hh by `as_panels`; all else contiguous.
+
+    -> gates (B,T,4H), y (B,T,2H).
+    """
+    (B, T, Ci), H = x.shape, h0.shape[1]
+    gates = np.empty((1, B * T, 4 * H), np.float32)
+    gates = multiply(x, w_ih, gates, batch_step=0, row_step=Ci, bias=b).reshape(B, T, 4 * H)
+    y = np.empty((B, T, 2 * H), np.float32)
+
+    def rows(first, last):
+        some = slice(first, last)
+        z, one = padded(gates[some, 0]), np.empty(4 * H, np.float32)
+        _forward_rows(*w_hh, padded(h0[some]), z, c0[some].copy(), one, gates[some], y[some])
+
+    share_out(min(B, numba.get_num_threads()), B, rows)
+    return gates, y
 
 
 def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
@@ -117,74 +136,109 @@ def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
     B, T, Ci = x.shape
     H = len(w_hh)
     dz, dh, dc = np.empty_like(gates), np.zeros_like(h0), np.zeros_like(c0)
-    w_transposed, dy = np.ascontiguousarray(w_hh.T), np.ascontiguousarray(dy)
-    _share_out(
-        B,
-        lambda rows: _backward_rows(
-            w_transposed, c0[rows], gates[rows], y[rows], dy[rows], dz[rows], dh[rows], dc[rows]
-        ),
-    )
+    dy = np.ascontiguousarray(dy)
+    panels, steps = as_panels(w_hh.T, T)
 
-    rows = dz.reshape(1, B * T, 4 * H)
+    def rows(first, last):
+        some = slice(first, last)
+        dh_t, dz_t, one = padded(dh[some]), padded(gates[some, 0]), np.empty(4 * H, np.float32)
+        frames = c0[some], gates[some], y[some], dy[some], dz[some]
+        _backward_rows(panels, steps, *frames, dh_t, dz_t, dc[some], one)
+        dh[some] = dh_t[: last - first, :H]
+
+    share_out(min(B, numba.get_num_threads()), B, rows)
+
+    flat = dz.reshape(1, B * T, 4 * H)
     dx = dw_ih = dw_hh = None
     if needs[0]:
         dx = np.empty((1, B * T, Ci), np.float32)
         dx = multiply(dz, w_ih.T[None], dx, batch_step=0, row_step=4 * H).reshape(x.shape)
     if needs[1]:
-        dw_ih = multiply_transposed(x, rows, taps=1, P=Ci, batch_step=0, row_step=Ci)[0]
+        dw_ih = multiply_transposed(x, flat, taps=1, P=Ci, batch_step=0, row_step=Ci)[0]
     if needs[2]:
         h_before = np.concatenate([h0[:, None], y[:, :-1, :H]], axis=1)
-        dw_hh = multiply_transposed(h_before, rows, taps=1, P=H, batch_step=0, row_step=H)[0]
-    return dx, dw_ih, dw_hh, rows[0].sum(axis=0), dh, dc
+        dw_hh = multiply_transposed(h_before, flat, taps=1, P=H, batch_step=0, row_step=H)[0]
+    return dx, dw_ih, dw_hh, flat[0].sum(axis=0), dh, dc
 
 
-def _share_out(B, work):
-    """work(rows) for slices that make up all B rows, in as many threads as Numba may use.
-
-    Each runs through all frames on its own; Numba's `prange` would do the same and take seconds more to compile.
+def as_panels(w, T):
+    """w (P,N) -> it as one run of numbers, with zeros up to whole groups of columns; and the steps (from row to row,
+    from panel to panel). Packed, a panel of COLUMNS columns is a run of its own; for a few frames, w stays as it is.
     """
-    threads = min(B, numba.get_num_threads())
-    if threads == 1:
-        work(slice(0, B))
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, [slice(B * n // threads, B * (n + 1) // threads) for n in range(threads)]))
+    P, N = w.shape
+    if N % GROUP:
+        w = np.pad(w, ((0, 0), (0, -N % GROUP)))
+    if T < LONG and w.flags.c_contiguous:
+        return w.reshape(-1), (w.shape[1], COLUMNS)
+    return pack(w[None]).panels.reshape(-1), (COLUMNS, P * COLUMNS)
+
+
+def padded(a):
+    """a (B,N) -> a copy with zeros around it, (B',N'): a whole number of tiles, and of groups of columns."""
+    B, N = a.shape
+    copy = np.zeros((B if B < 3 else -(-B // 4) * 4, -(-N // GROUP) * GROUP), np.float32)
+    copy[:B, :N] = a
+    return copy
+
+
+@inner
+def _product(a, P, w, steps, out, from_the_right):
+    """a (B,P) times w (P,N) in panels -> out (B,N), both `padded`.
+
+    A layer's w is larger than the L2 cache: walking the panels to and fro finds what the last frame left there.
+    """
+    w_row, w_panel = steps
+    B, N = out.shape
+    a_row = a.shape[1]
+    groups = N // GROUP
+    for k in range(groups):
+        group = groups - 1 - k if from_the_right else k
+        b, c = address(w) + 4 * (4 * group * w_panel), address(out) + 4 * group * GROUP
+        if B == 1:
+            one_row(address(a), 0, 1, b, w_row, w_panel, P, c, 0, 0)
+        elif B == 2:
+            for j in range(0, 4, 2):
+                two_rows(address(a), a_row, 1, b + 4 * j * w_panel, w_row, w_panel, P, c + 4 * j * COLUMNS, N, 0)
+        else:
+            for j in range(4):
+                for m in range(0, B, 4):
+                    a_m, c_m = address(a) + 4 * m * a_row, c + 4 * (m * N + j * COLUMNS)
+                    four_rows(a_m, a_row, 1, b + 4 * j * w_panel, w_row, 0, P, c_m, N, 0)
 
 
 @njit(cache=True, nogil=True)
-def _forward_rows(w_hh, b, h0, c0, gates, y):
-    """gates (B,T,4H) comes as x w_ih and leaves as i, f, g, o; y (B,T,2H) is filled."""
-    B, T, _ = gates.shape
-    H = len(w_hh)
-    z = np.empty((B, 4 * H), np.float32)
-    h, c = h0.copy(), c0.copy()
-    one_row = np.empty(4 * H, np.float32)  # compilers vectorise a loop whose outputs do not overlap from row to row
-    i, f, g, o = one_row[:H], one_row[H : 2 * H], one_row[2 * H : 3 * H], one_row[3 * H :]
+def _forward_rows(w, steps, h, z, c, one, gates, y):
+    """gates (B,T,4H) comes as x w_ih + b and leaves as i, f, g, o; y (B,T,2H) is filled.
+
+    h (B,H) and z (B,4H), both `padded`, and c (B,H) are the state and room for the gates to come. So is one (4H):
+    compilers vectorise a loop whose outputs do not overlap from row to row.
+    """
+    (B, T, _), H = gates.shape, c.shape[1]
+    i, f, g, o = one[:H], one[H : 2 * H], one[2 * H : 3 * H], one[3 * H :]
     for t in range(T):
+        _product(h, H, w, steps, z, t % 2 == 1)
         for row in range(B):
             for n in range(4 * H):
-                z[row, n] = gates[row, t, n] + b[n]
-        _add_product(h, w_hh, z, t % 2 == 1)
-        for row in range(B):
+                z[row, n] += gates[row, t, n]
             for j in range(H):
                 i[j], f[j] = sigmoid32(z[row, j]), sigmoid32(z[row, H + j])
                 g[j], o[j] = tanh32(z[row, 2 * H + j]), sigmoid32(z[row, 3 * H + j])
                 c[row, j] = f[j] * c[row, j] + i[j] * g[j]
                 h[row, j] = o[j] * tanh32(c[row, j])
             for n in range(4 * H):
-                gates[row, t, n] = one_row[n]
+                gates[row, t, n] = one[n]
             for j in range(H):
                 y[row, t, j], y[row, t, H + j] = h[row, j], c[row, j]
 
 
 @njit(cache=True, nogil=True)
-def _backward_rows(w_transposed, c0, gates, y, dy, dz, dh, dc):
-    """dz (B,T,4H) is filled; dh, dc (B,H) come as zeros and leave as the gradients of h0 and c0."""
-    B, T, _ = gates.shape
-    H = c0.shape[1]
-    dz_t = np.empty((B, 4 * H), np.float32)
-    one_row = np.empty(4 * H, np.float32)
-    dz_i, dz_f, dz_g, dz_o = one_row[:H], one_row[H : 2 * H], one_row[2 * H : 3 * H], one_row[3 * H :]
+def _backward_rows(w, steps, c0, gates, y, dy, dz, dh, dz_t, dc, one):
+    """w holds w_hhᵀ. dz (B,T,4H) is filled; dh and dc (B,H) come as zeros and leave as the gradients of h0 and c0.
+
+    dh and dz_t (B,4H) are `padded`; dz_t and one (4H) are room to work in.
+    """
+    (B, T, _), H = gates.shape, c0.shape[1]
+    dz_i, dz_f, dz_g, dz_o = one[:H], one[H : 2 * H], one[2 * H : 3 * H], one[3 * H :]
     for t in range(T - 1, -1, -1):
         for row in range(B):
             c_before = y[row, t - 1, H:] if t > 0 else c0[row]
@@ -198,42 +252,10 @@ def _backward_rows(w_transposed, c0, gates, y, dy, dz, dh, dc):
                 dz_g[j] = dc_j * i * (ONE - g * g)
                 dz_o[j] = dh_j * s * o * (ONE - o)
                 dc[row, j] = dc_j * f
-                dh[row, j] = ZERO
             for n in range(4 * H):
-                dz_t[row, n] = one_row[n]
-                dz[row, t, n] = one_row[n]
-        _add_product(dz_t, w_transposed, dh, t % 2 == 1)
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_product(a, w, out, from_the_right):
-    """out (B,N) += a (B,P) w (P,N), each sum over p ascending ("contract" fuses a product and its addition, no more).
-
-    Eight rows of w at a time, so that each number of `out` is loaded and stored once per eight products; in blocks of
-    columns, so that these eight rows stay in the L1 cache for the next row of the batch. A layer's w is larger than
-    the L2 cache: walking the blocks to and fro finds what the last step left there.
-    """
-    B, P = a.shape
-    N = w.shape[1]
-    blocks = -(-N // BLOCK)
-    for k in range(blocks):
-        block = blocks - 1 - k if from_the_right else k
-        first, last = block * BLOCK, min((block + 1) * BLOCK, N)
-        whole = P // 8 * 8
-        for p in range(0, whole, 8):
-            w0, w1, w2, w3 = w[p, first:last], w[p + 1, first:last], w[p + 2, first:last], w[p + 3, first:last]
-            w4, w5, w6, w7 = w[p + 4, first:last], w[p + 5, first:last], w[p + 6, first:last], w[p + 7, first:last]
-            for row in range(B):
-                a0, a1, a2, a3 = a[row, p], a[row, p + 1], a[row, p + 2], a[row, p + 3]
-                a4, a5, a6, a7 = a[row, p + 4], a[row, p + 5], a[row, p + 6], a[row, p + 7]
-                s = out[row, first:last]
-                for n in range(last - first):
-                    low = s[n] + a0 * w0[n] + a1 * w1[n] + a2 * w2[n] + a3 * w3[n]
-                    s[n] = low + a4 * w4[n] + a5 * w5[n] + a6 * w6[n] + a7 * w7[n]
-        for p in range(whole, P):
-            for row in range(B):
-                for n in range(first, last):
-                    out[row, n] += a[row, p] * w[p, n]
+                dz_t[row, n] = one[n]
+                dz[row, t, n] = one[n]
+        _product(dz_t, 4 * H, w, steps, dh, t % 2 == 1)
 
 
 lstm.add("numba", lstm_forward_numba, lstm_backward_numba)

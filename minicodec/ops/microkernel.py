@@ -21,6 +21,8 @@ length is legal on any machine. Each number of the tile is summed by itself with
 on its place in the tile nor on R, V and L. This scheme is that of [Goto08], and of BLIS [VanZee15, §4].
 """
 
+from typing import Any
+
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -28,13 +30,13 @@ from numba.extending import intrinsic
 F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 
-def make_tile(rows, vectors, lanes):
-    """A function for Numba code that computes one tile, rows x (vectors·lanes), of C = A·B or C = C + A·B.
+def make_tile(rows, vectors, lanes, panels=1):
+    """A function for Numba code that computes one tile, rows x (panels·vectors·lanes), of C = A·B or C = C + A·B.
 
-    tile(a, a_row, a_step, b, b_row, count, c, c_row, add): a, b, c are addresses (nothing is checked here: callers go
-    through ops/engine.py), all else counts float32 numbers. A[i, p] lies at a + i·a_row + p·a_step, B[p, n] at
-    b + p·b_row + n, C[i, n] at c + i·c_row + n, and p runs from 0 to count - 1. If add is not 0, the finished sums are
-    added to what C held, otherwise they replace it.
+    tile(a, a_row, a_step, b, b_row, b_panel, count, c, c_row, add): a, b, c are addresses (nothing is checked here:
+    callers go through ops/engine.py), all else counts float32 numbers. A[i, p] lies at a + i·a_row + p·a_step, B[p, n]
+    of panel j at b + j·b_panel + p·b_row + n, C[i, n] at c + i·c_row + n (there, panels stand side by side), and p runs
+    from 0 to count - 1. If add is not 0, the finished sums are added to what C held, otherwise they replace it.
     """
     vector = ir.VectorType(F32, lanes)
 
@@ -43,27 +45,29 @@ def make_tile(rows, vectors, lanes):
         return builder.inttoptr(builder.add(address, builder.shl(offset, I64(2))), kind.as_pointer())
 
     def emit(context, builder, signature, args):
-        a, a_row, a_step, b, b_row, count, c, c_row, add = args
+        a, a_row, a_step, b, b_row, b_panel, count, c, c_row, add = args
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}f32"
         )
         zero = ir.Constant(vector, [0.0] * lanes)
-        sums = {(i, v): cgutils.alloca_once_value(builder, zero) for i in range(rows) for v in range(vectors)}
+        columns = range(panels * vectors)  # in vectors
+        sums = {(i, v): cgutils.alloca_once_value(builder, zero) for i in range(rows) for v in columns}
         for s in sums.values():  # the allocation is made once per function, the zeros are needed once per tile
             builder.store(zero, s)
 
         with cgutils.for_range(builder, count) as loop:
             a_p, b_p = builder.mul(loop.index, a_step), builder.mul(loop.index, b_row)
-            b_vectors = [
-                builder.load(at(builder, b, builder.add(b_p, I64(v * lanes)), vector), align=4) for v in range(vectors)
-            ]
+            b_vectors = []
+            for v in columns:
+                in_panel = builder.add(builder.mul(b_panel, I64(v // vectors)), I64(v % vectors * lanes))
+                b_vectors.append(builder.load(at(builder, b, builder.add(b_p, in_panel), vector), align=4))
             for i in range(rows):
                 number = builder.load(at(builder, a, builder.add(a_p, builder.mul(a_row, I64(i))), F32), align=4)
                 broadcast = builder.insert_element(ir.Constant(vector, ir.Undefined), number, I32(0))
                 broadcast = builder.shuffle_vector(
                     broadcast, broadcast, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
                 )
-                for v in range(vectors):
+                for v in columns:
                     s = sums[i, v]
                     builder.store(builder.call(multiply_add, [broadcast, b_vectors[v], builder.load(s)]), s)
 
@@ -80,10 +84,23 @@ def make_tile(rows, vectors, lanes):
         return context.get_dummy_value()
 
     @intrinsic
-    def tile(typing_context, a, a_row, a_step, b, b_row, count, c, c_row, add):
-        return types.void(*[types.intp] * 9), emit
+    def tile(typing_context, a, a_row, a_step, b, b_row, b_panel, count, c, c_row, add):
+        return types.void(*[types.intp] * 10), emit
 
     return tile
+
+
+def _address(typing_context, array):
+    """Where the first number of an array lies; `array.ctypes.data` is the same and takes far longer to compile."""
+
+    def emit(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, I64)
+
+    return types.intp(array), emit
+
+
+address: Any = intrinsic(_address)
 
 
 def choose_tile(features):

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 
 from minicodec.backend import Op
-from minicodec.ops.engine import one_row, tile
-from minicodec.ops.microkernel import COLUMNS, ROWS
+from minicodec.ops.engine_loops import one_row, tile
+from minicodec.ops.microkernel import COLUMNS, ROWS, address
 
 STRIP = 256  # rows of x that stay in the L2 cache while all codewords pass by
 MINUS_TWO, QUARTER, INFINITY = np.float32(-2), np.float32(0.25), np.float32(np.inf)
@@ -82,13 +82,13 @@ def _nearest(x, codebook, codes):
                     scores[m * COLUMNS + lane] = norms[k, lane]
             m = 0
             while m < rows:
-                a, b = x[first + m].ctypes.data, packed[k].ctypes.data
-                c = scores.ctypes.data + 4 * m * COLUMNS
+                a, b = address(x) + 4 * (first + m) * D, address(packed) + 4 * k * D * COLUMNS
+                c = address(scores) + 4 * m * COLUMNS
                 if m + ROWS <= rows:
-                    tile(a, D, 1, b, COLUMNS, D, c, COLUMNS, 1)
+                    tile(a, D, 1, b, COLUMNS, 0, D, c, COLUMNS, 1)
                     m += ROWS
                 else:
-                    one_row(a, D, 1, b, COLUMNS, D, c, COLUMNS, 1)
+                    one_row(a, D, 1, b, COLUMNS, 0, D, c, COLUMNS, 1)
                     m += 1
             for i in range(rows * COLUMNS):  # one plain loop, without a branch, compiles to vector instructions
                 closer = scores[i] < best[i]

@@ -204,7 +204,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     model = codec_config.from_dict(model, preset).to_dict()
     training = asdict(_training(training, preset))
     for setting in settings:
-        _apply(setting, model, training)
+        apply_setting(setting, model, training)
     what = f"--set {' '.join(settings)}"
     return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
 
@@ -217,12 +217,12 @@ def with_steps(run: RunConfig, steps: int) -> RunConfig:
 def _training(values: dict[str, Any], name: str) -> TrainingConfig:
     try:
         parts = {"loss": LossConfig, "adversary": AdversaryConfig, "augment": AugmentationConfig}
-        return _fill(TrainingConfig, values | {name: _fill(c, values.get(name, {})) for name, c in parts.items()})
+        return fill(TrainingConfig, values | {name: fill(c, values.get(name, {})) for name, c in parts.items()})
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from None
 
 
-def _fill(cls: Any, values: Mapping[str, Any]) -> Any:
+def fill(cls: Any, values: Mapping[str, Any]) -> Any:
     """A dataclass from a table; lists become tuples."""
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
@@ -230,7 +230,7 @@ def _fill(cls: Any, values: Mapping[str, Any]) -> Any:
     return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
-def _apply(setting: str, *trees: dict[str, Any]) -> None:
+def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
     """Change the one entry of the trees that "key=value" addresses. The value is TOML, or else a plain word."""
     key, equals, text = setting.partition("=")
     if not equals:

@@ -9,25 +9,18 @@ model.safetensors     averaged weights, which `minicodec.load` takes from the fo
                       quantizer has learned
 """
 
-import json
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from minicodec import audio
 from minicodec.codec.pretrained import RUN_MODEL
 from minicodec.errors import InputError
-from minicodec.files import write_atomically
 from minicodec.training import checkpoint, config as configuration, report, validation
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder, Prefetcher
+from minicodec.training.loop import Log, interruptible, last_good, restore
 from minicodec.training.memory import keep_freed_memory
 from minicodec.training.progress import Progress
 from minicodec.training.trainer import DivergedError, Trainer
@@ -47,7 +40,7 @@ class Run:
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
         self.checkpoints = folder / "checkpoints"
-        self._unlogged: dict[str, list[float]] = {}
+        self.log = Log(folder / "log.jsonl", config.training.log_every)
 
     def train(self) -> bool:
         """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
@@ -62,15 +55,15 @@ class Run:
         with (
             Progress(settings.steps, trainer.step, audio_seconds) as progress,
             Prefetcher(lambda step: self.batches.batch(step, settings.batch), trainer.step) as batches,
-            _interruptible() as interrupted,
+            interruptible() as interrupted,
         ):
             for x in batches:
                 try:
                     figures = trainer.update(x)
                 except DivergedError as error:
-                    raise InputError(f"{self.folder}: {error}; {self._last_good()}") from error
+                    raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
                 progress.update({name: figures[name] for name in ("l1", "mel", "commitment")})
-                self._log(figures, progress)
+                self.log.after_step(trainer.step, figures, progress.seconds_per_step)
                 self._give(self.watch.after_step(trainer.step, figures), progress)
                 last = trainer.step == settings.steps
                 if last or trainer.step % settings.validate_every == 0:
@@ -81,23 +74,10 @@ class Run:
                     return last
         raise AssertionError("batches do not end")
 
-    def _log(self, figures: dict[str, float], progress: Progress) -> None:
-        """Every so many steps, write the means of what came since the last line."""
-        for name, value in figures.items():  # not every figure comes in every step: the discriminator's does not
-            self._unlogged.setdefault(name, []).append(value)
-        if self.trainer.step % self.config.training.log_every == 0:
-            means = {name: fmean(values) for name, values in self._unlogged.items()}
-            self._write_line(means | {"steps_per_second": 1 / progress.seconds_per_step})
-            self._unlogged = {}
-
-    def _write_line(self, figures: dict[str, Any]) -> None:
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.trainer.step} | figures) + "\n")
-
     def _give(self, notices: list[str], progress: Progress) -> None:
         for notice in notices:
             progress.print(f"step {self.trainer.step}: notice: {notice}")
-            self._write_line({"notice": notice})
+            self.log.write(self.trainer.step, {"notice": notice})
 
     def _validate(self, progress: Progress) -> str:
         """Measure and log the averaged weights, write samples and curves; what to print about it."""
@@ -105,10 +85,10 @@ class Run:
         started = self.trainer.step >= self.config.training.adversary.start
         adversary = self.trainer.adversary if started else None
         figures, decoded = validation.validate(codec, self.clips, self.trainer.mel_loss, adversary)
-        self._write_line(figures)
+        self.log.write(self.trainer.step, figures)
         entries = codec.config.quantizer.entries
         self._give(self.watch.after_validation(self.trainer.step, figures, entries), progress)
-        report.curves(report.read_log(self.folder / "log.jsonl"), self.folder / "curves.png")
+        report.curves(report.read_log(self.log.path), self.folder / "curves.png")
         rate = list(figures["rates"])[-1]
         label = rate if rate == "unquantized" else f"{rate}kbps"
         samples = self.folder / "samples" / f"step-{self.trainer.step:08d}"
@@ -128,13 +108,6 @@ class Run:
         if trainer.codec.quantizer.ready == trainer.codec.quantizer.levels:
             trainer.averaged_codec().save(self.folder / RUN_MODEL, overwrite=True)
 
-    def _last_good(self) -> str:
-        saved = checkpoint.in_folder(self.checkpoints)
-        advice = "a lower lr often helps"
-        return (
-            f"the last good checkpoint is {saved[-1]}; {advice}" if saved else f"there is no checkpoint yet; {advice}"
-        )
-
 
 def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
     """A new run, from the newest checkpoint of the run `origin` on if there is one, with its own recipe.
@@ -150,7 +123,7 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
         saved = checkpoint.in_folder(origin / "checkpoints") if (origin / "checkpoints").is_dir() else []
         if not saved:
             raise InputError(f"{origin}: has no checkpoint to start from")
-        _restore(saved[-1], run.trainer.branch)
+        restore(saved[-1], run.trainer.branch)
     run.checkpoints.mkdir(parents=True)
     config.save(folder / "run.json")
     if origin is not None:
@@ -174,21 +147,9 @@ def resume(folder: Path, steps: int | None = None) -> Run:
     checkpoint.remove_unfinished(run.checkpoints)
     saved = checkpoint.in_folder(run.checkpoints)
     if saved:
-        _restore(saved[-1], run.trainer.restore)
-    log = folder / "log.jsonl"
-    if log.exists():
-        kept = [line for line in report.read_log(log) if line["step"] <= run.trainer.step]
-        with write_atomically(log, overwrite=True) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        restore(saved[-1], run.trainer.restore)
+    run.log.forget_after(run.trainer.step)
     return run
-
-
-def _restore(path: Path, take_over: Callable[[int, dict[str, dict[str, Any]]], None]) -> None:
-    step, state = checkpoint.load(path)
-    try:
-        take_over(step, state)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: does not fit the configuration: {error}") from error
 
 
 def _data(config: RunConfig) -> AudioFolder:
@@ -199,19 +160,3 @@ def _data(config: RunConfig) -> AudioFolder:
         seconds=config.training.seconds,
         seed=config.training.seed,
     )
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Within this block Ctrl-C sets the event instead of raising; a second Ctrl-C does what it always does."""
-    event = threading.Event()
-
-    def on_interrupt(*_: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import DEAD_SHARE
-from minicodec.metrics import MEL_WINDOWS, mel_distance, si_sdr, stft_distance
+from minicodec.metrics import MEL_WINDOWS, entropy, mel_distance, si_sdr, stft_distance
 from minicodec.tensor import Tensor, no_grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.losses import MelLoss
@@ -65,12 +65,10 @@ def codebook_figures(codec: Codec, codes: np.ndarray) -> dict[str, list[float]]:
     perplexity    of the choices in training, 2^entropy: N if all are equally frequent, 1 if there is only one
     """
     counts = codec.quantizer.counts[: len(codes)]
-    p = counts / counts.sum(axis=1, keepdims=True)
-    entropy = -(p * np.log2(np.where(p > 0, p, 1))).sum(axis=1)
     return {
         "used": [len(np.unique(level_codes)) / counts.shape[1] for level_codes in codes],
         "alive": (counts >= DEAD_SHARE * counts.mean(axis=1, keepdims=True)).mean(axis=1).tolist(),
-        "perplexity": (2**entropy).tolist(),
+        "perplexity": (2 ** entropy(counts)).tolist(),
     }
 
 

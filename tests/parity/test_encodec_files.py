@@ -15,10 +15,11 @@ from encodec.compress import MODELS  # noqa: E402
 import minicodec  # noqa: E402
 from minicodec import audio  # noqa: E402
 from minicodec.cli import main  # noqa: E402
-from minicodec.codec import bitstream, range_coded  # noqa: E402
+from minicodec.codec import bitstream  # noqa: E402
 from minicodec.codec.bitstream import Header  # noqa: E402
 from minicodec.codec.convert import ENCODEC, take_over  # noqa: E402
-from minicodec.codec.language_model import LanguageModel  # noqa: E402
+from minicodec.codec.entropy import encodec_files  # noqa: E402
+from minicodec.codec.language_model import LanguageModel, LanguageModelConfig  # noqa: E402
 from minicodec.errors import InputError  # noqa: E402
 from tests.parity.official import NAMES, arrays, clip, official  # noqa: E402
 
@@ -64,9 +65,9 @@ def test_cross_decoding(name, kbps, codecs, monkeypatch):
 def test_entropy_coded(codecs, tmp_path, monkeypatch, capsys):
     """With a language model, in Python and on the command line; without it, one line says that it is missing."""
     codec, name = codecs["encodec_24khz"], "encodec_24khz"
-    lm = LanguageModel(32, 1024, 262, rng=np.random.default_rng(0))
+    lm = LanguageModel(LanguageModelConfig(32, 1024, 262), rng=np.random.default_rng(0))
     chunks = codec.encode(clip(codec, "speech_en_1", 3300), 1.5)
-    packet = range_coded.pack(Header(name, 3300, 2, lm=True), chunks, lm)
+    packet = encodec_files.pack(Header(name, 3300, 2, lm=True), chunks, lm)
     expected = codec.decode(chunks, 3300)
     wav, rate = minicodec.decompress(packet, codec, lm=lm)
     assert rate == 24_000

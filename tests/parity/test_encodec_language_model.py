@@ -16,15 +16,15 @@ from encodec.modules.transformer import create_sin_embedding  # noqa: E402
 from encodec.quantization.ac import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf  # noqa: E402
 
 import minicodec  # noqa: E402
-from minicodec.codec import range_coded  # noqa: E402
 from minicodec.codec.bitstream import Header  # noqa: E402
-from minicodec.codec.language_model import positions  # noqa: E402
-from minicodec.codec.range_coder import (  # noqa: E402
+from minicodec.codec.entropy import encodec_files  # noqa: E402
+from minicodec.codec.entropy.encodec_coder import (  # noqa: E402
     CodingError,
     RangeDecoder,
     RangeEncoder,
     cumulative_counts,
 )
+from minicodec.codec.language_model import positions  # noqa: E402
 from minicodec.errors import InputError  # noqa: E402
 from tests.parity.test_encodec_bitstream import LAYOUTS, CodesOnly, random_chunks  # noqa: E402
 
@@ -205,14 +205,14 @@ def test_files_in_both_directions(pair, monkeypatch, rng):
     monkeypatch.setitem(MODELS, name, lambda: model)
     data = compress(model, torch.zeros(1, samples), use_lm=True)
     lm = TheirNumbers(theirs)
-    header, read = range_coded.unpack(data, LAYOUTS[name], lm, "x")
+    header, read = encodec_files.unpack(data, LAYOUTS[name], lm, "x")
     assert header == Header(name, samples, codebooks, lm=True)
     assert len(read) == len(chunks)
     for a, b in zip(read, chunks, strict=True):
         np.testing.assert_array_equal(a.codes, b.codes)
         assert a.scale == b.scale
 
-    assert range_coded.pack(header, chunks, lm) == data
+    assert encodec_files.pack(header, chunks, lm) == data
     model.chunks = []
     decompress(data)
     for a, b in zip(model.chunks, chunks, strict=True):
@@ -224,16 +224,16 @@ def test_files_of_our_own_numbers(pair, rng):
     name, ours, _, _ = pair
     header = Header(name, 1_601, 3, lm=True)
     chunks = random_chunks(name, header.audio_length, header.codebooks, rng)
-    data = range_coded.pack(header, chunks, ours)
-    again, read = range_coded.unpack(data, LAYOUTS[name], ours, "x")
+    data = encodec_files.pack(header, chunks, ours)
+    again, read = encodec_files.unpack(data, LAYOUTS[name], ours, "x")
     assert again == header
     np.testing.assert_array_equal(read[0].codes, chunks[0].codes)
     assert read[0].scale == chunks[0].scale
     for end in (len(data) - 1, len(data) - 5, len(data) - 10):
         with pytest.raises(InputError, match=r"^x: is (cut off|damaged)"):
-            range_coded.unpack(data[:end], LAYOUTS[name], ours, "x")
+            encodec_files.unpack(data[:end], LAYOUTS[name], ours, "x")
     with pytest.raises(InputError, match=r"^x: goes on after its end"):
-        range_coded.unpack(data + b"\0", LAYOUTS[name], ours, "x")
+        encodec_files.unpack(data + b"\0", LAYOUTS[name], ours, "x")
 
 
 def test_the_wrong_language_model(pair):

@@ -19,8 +19,8 @@ import numpy as np
 
 from minicodec.codec import bitstream
 from minicodec.codec.bitstream import SCALE, Chunk, Header, Layout
+from minicodec.codec.entropy.encodec_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
 from minicodec.codec.language_model import START, LanguageModel
-from minicodec.codec.range_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
 from minicodec.errors import InputError
 
 

@@ -1,26 +1,22 @@
 """How fast are the operators? Every op that costs something, at the sizes that occur: definition against fast pair.
 
 A row is an op on arrays of given shapes. Both pairs, the "numpy" definition and the "numba" one, are called by turns
-(so that a busy moment of the machine hurts both), and the median and the quartiles of the times are kept. For matrix
-products in disguise, the work is known: GF/s are 10⁹ multiplications and additions per second, and their share of what
-a large product of matrices (BLAS) reaches on the same threads a moment before tells how much is left to win.
+(so that a busy moment of the machine hurts both), and the median and the quartiles of the times are kept. Where the
+work is known it is counted in multiplications and additions; GF/s are 10⁹ of them per second. The bytes are those that
+have to move if every input is read once and every result is written once: work / bytes is the arithmetic intensity,
+which says whether the machine's peak or its memory is the limit [Williams09, "Roofline"].
 """
 
-import os
-import platform
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numba
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from minicodec.backend import OPS
+from minicodec.evaluation.bench.machine import timed
 
 FAMILIES = (
     *("activations", "arithmetic", "conv1d", "conv2d", "conv_transpose1d", "embedding", "linear", "lstm"),
@@ -29,8 +25,9 @@ FAMILIES = (
 for family in FAMILIES:
     import_module(f"minicodec.ops.{family}")
 
-# Multiplications and additions of a forward, from the shapes of its inputs and of its result.
-WORK: dict[str, Callable[[Any, Any], float]] = {
+# Multiplications and additions of a forward, from the shapes of its inputs and of its result. A backward is two more
+# such products, one for dx and one for dw.
+PRODUCTS: dict[str, Callable[[Any, Any], float]] = {
     "conv1d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv2d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv_transpose1d": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
@@ -38,6 +35,8 @@ WORK: dict[str, Callable[[Any, Any], float]] = {
     "lstm": lambda shapes, y: 2 * np.prod(shapes[0][:2]) * (np.prod(shapes[1]) + np.prod(shapes[2])),
     "nearest_codeword": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0],
 }
+# One operation for each number of the result, forward and backward, whatever it is and costs.
+ELEMENTWISE = ("add", "elu", "gelu", "leaky_relu")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds of one direction of one row on one backend; gflops and share (of the peak) where the work is known."""
+    """Seconds of one direction of one row on one backend; flop (work) where it is known, and bytes."""
 
     op: str
     size: str
@@ -75,8 +74,8 @@ class Result:
     median: float
     lower_quartile: float
     upper_quartile: float
-    gflops: float | None
-    share: float | None
+    flop: float | None
+    bytes: float
 
 
 def seanet_rows(filters: int, latent: int, batch: int, strides: tuple[int, ...] = (2, 4, 5, 8)) -> Iterator[Row]:
@@ -124,28 +123,20 @@ def rows(quick: bool) -> list[Row]:
     return some
 
 
-def peak(seconds: float) -> float:
-    """Multiplications and additions per second of BLAS in a product of two 1024 x 1024 matrices."""
-    a, b = np.random.default_rng(0).standard_normal((2, 1024, 1024), np.float32)
-    times = timed([lambda: a @ b], seconds)[0]
-    return 2 * 1024**3 / min(times)
+def work(row: Row, y: tuple[int, ...], direction: str) -> float | None:
+    """Multiplications and additions of a row whose result has the shape y; None where they are not what it is about."""
+    if row.op in PRODUCTS:
+        return float(PRODUCTS[row.op](row.shapes, y)) * (2 if direction == "backward" else 1)
+    return float(np.prod(y)) if row.op in ELEMENTWISE else None
 
 
-def timed(functions: list[Callable[[], Any]], seconds: float) -> list[list[float]]:
-    """Call the functions by turns for so many seconds each, at least 5 times; a first call, to compile, is extra."""
-    for function in functions:
-        function()
-    times: list[list[float]] = [[] for _ in functions]
-    end = time.perf_counter() + seconds * len(functions)
-    while time.perf_counter() < end or len(times[0]) < 5:
-        for function, some in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            some.append(time.perf_counter() - start)
-    return times
+def moved(arrays: list[np.ndarray], y: np.ndarray, direction: str) -> float:
+    """Bytes: the inputs and y; backward, the inputs and dy are read, and a gradient of each input is written."""
+    inputs = float(sum(a.nbytes for a in arrays))
+    return y.nbytes + (2 * inputs if direction == "backward" else inputs)
 
 
-def measure(row: Row, seconds: float, peak_flops: float) -> list[Result]:
+def measure(row: Row, seconds: float, least: int) -> list[Result]:
     """Forward and backward of a row on each CPU backend that has a pair for it."""
     op, arrays = OPS[row.op], row.arrays()
     backends = [name for name in ("numpy", "numba") if name in op.pairs]
@@ -157,61 +148,11 @@ def measure(row: Row, seconds: float, peak_flops: float) -> list[Result]:
         calls["forward"].append(partial(forward, *arrays, **row.attrs))
         if y.dtype.kind == "f":  # codes have no gradient
             calls["backward"].append(partial(backward, dy, saved, **row.attrs))
-    work = WORK[row.op](row.shapes, y.shape) if row.op in WORK else None
+            calls["backward"][-1]()  # so that none of the timed calls compiles
     results = []
     for direction, functions in calls.items():
-        for name, times in zip(backends, timed(functions, seconds) if functions else [], strict=False):
+        for name, times in zip(backends, timed(functions, seconds, least) if functions else [], strict=False):
             low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-            flops = None
-            if work is not None:  # a backward is two products, one for dx and one for dw
-                flops = float(work) * (2 if direction == "backward" else 1) / median
-            gflops, share = (None, None) if flops is None else (flops / 1e9, flops / peak_flops)
-            results.append(Result(row.op, str(row), direction, name, median, low, high, gflops, share))
+            flop, size = work(row, y.shape, direction), moved(arrays, y, direction)
+            results.append(Result(row.op, str(row), direction, name, median, low, high, flop, size))
     return results
-
-
-def machine(threads: int, peak_flops: float) -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "peak_gflops": peak_flops / 1e9,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-    }
-
-
-def run(some: list[Row], seconds: float, threads: int, console: Console) -> dict[str, Any]:
-    """Measure, print a table with a line for each row and direction, and return {"machine": ..., "results": [...]}.
-
-    BLAS, which the definitions and the peak run on, reads OPENBLAS_NUM_THREADS when NumPy is imported: set it before.
-    """
-    numba.set_num_threads(threads)
-    peak_flops = peak(seconds)
-    console.print(f"{threads} threads; a large product of matrices runs at {peak_flops / 1e9:.0f} GF/s")
-    table = Table(box=None, caption="ms: median ± half the distance of the quartiles; x: how many times as fast")
-    for heading in ("op", "size", "", "definition, ms", "fast, ms", "x", "GF/s", "of peak"):
-        table.add_column(heading, no_wrap=True, justify="left" if heading in ("op", "size", "") else "right")
-    results = []
-    for row in some:
-        measured = measure(row, seconds, peak_flops)
-        results += measured
-        for direction in ("forward", "backward"):
-            pair = [r for r in measured if r.direction == direction]
-            if pair:
-                table.add_row(*cells(pair))
-    console.print(table)
-    return {"machine": machine(threads, peak_flops), "results": [asdict(r) for r in results]}
-
-
-def cells(pair: list[Result]) -> list[str]:
-    """One line of the table, from the results of the definition and, if there is one, of the fast pair."""
-    times = [f"{r.median * 1e3:.2f} ± {(r.upper_quartile - r.lower_quartile) / 2 * 1e3:.2f}" for r in pair]
-    best = pair[-1]
-    return [
-        best.op, best.size, best.direction, times[0], times[1] if len(pair) > 1 else "",
-        f"{pair[0].median / best.median:.2f}" if len(pair) > 1 else "",
-        f"{best.gflops:.0f}" if best.gflops is not None else "", f"{best.share:.0%}" if best.share is not None else "",
-    ]  # fmt: skip

@@ -5,7 +5,7 @@ belongs to the symbol, as large a share of it as the symbol is probable; once it
 binary digit at the end. Digits at the front on which low and high agree are final, and leave as bits.
 
 Everything here is in integers, so the same cumulative counts give the same bits everywhere. The counts, though, come
-from floating-point probabilities: see `range_coded.py`.
+from floating-point probabilities: see `encodec_files.py`.
 """
 
 from bisect import bisect_left

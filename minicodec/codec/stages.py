@@ -1,0 +1,236 @@
+"""The causal networks, layer by layer, as functions of (input, state): what streams and whole files are coded with.
+
+    y, state = stage(x, state, last)        x (1,n,Ci), any n >= 0  ->  y (1,m,Co)
+
+A stage is a layer ready to run, without a memory of its own: all that the past means to the future is in `state`. The
+first state is `stage.start()`; `last` says that no more input comes.
+
+    ConvStage            the frames that windows to come will see: in front, the padding; then always the last ones
+    ConvTransposeStage   the same; seen from its output it is a convolution too
+    ResidualStage        that of its first convolution, and frames that wait for it on the shortcut
+    LSTMStage            h and c of every layer
+
+Made once, used for every frame: weight norm is computed and weights are packed as the engine reads them; the frames of
+the past and the new ones come to lie in one buffer, which stays; biases and ELU are part of the products, and so is
+the sum of a residual unit. States are tuples of arrays (and of such tuples) that nobody modifies.
+
+Every output is summed in the same order whatever the number of frames in a call (ops/engine.py), so any cut gives the
+same bits.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicodec import functional as F
+from minicodec.backend import active
+from minicodec.codec.seanet import ELU, ResidualUnit
+from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
+from minicodec.nn.module import Module
+from minicodec.ops.conv1d import output_length
+from minicodec.ops.engine import multiply, pack
+from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
+from minicodec.tensor import Tensor
+
+State = Any
+Result = tuple[np.ndarray, State]
+
+
+class Windows:
+    """Windows of frames times weights (K,Ci,Co), + bias (Co), then perhaps ELU. `add_to` (1,count,Co): + what it holds.
+
+    On the engine; on other backends (a student's), by the op.
+    """
+
+    def __init__(self, w: np.ndarray, bias: np.ndarray, stride: int = 1, dilation: int = 1):
+        self.w, self.bias, self.stride, self.dilation = w, bias, stride, dilation
+        self.packed = pack(w)
+
+    def __call__(
+        self, frames: np.ndarray, count: int, activation: str | None = None, add_to: np.ndarray | None = None
+    ) -> np.ndarray:
+        _, Ci, Co = self.w.shape
+        if count == 0:
+            return np.zeros((1, 0, Co), np.float32)
+        if active() != "numba":
+            y: np.ndarray = F.conv1d(frames, self.w, self.stride, self.dilation).data + self.bias
+            y = y if add_to is None else y + add_to
+            return F.elu(y).data if activation else y
+        y = np.empty((1, count, Co), np.float32) if add_to is None else add_to
+        steps = {"batch_step": 0, "row_step": self.stride * Ci, "tap_step": self.dilation * Ci}
+        add = add_to is not None
+        return multiply(frames, self.packed, y, **steps, add=add, bias=self.bias, activation=activation)
+
+
+class Joint:
+    """A buffer in which frames of the past and new ones come to lie one after the other."""
+
+    def __init__(self, C: int):
+        self.room = np.empty((1, 0, C), np.float32)
+
+    def __call__(self, before: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(1,m,C), (1,n,C) -> (1,m+n,C), valid until the next call."""
+        m, n = before.shape[1], x.shape[1]
+        if self.room.shape[1] < m + n:
+            self.room = np.empty((1, m + n, x.shape[2]), np.float32)
+        self.room[:, :m], self.room[:, m : m + n] = before, x
+        return self.room[:, : m + n]
+
+
+class ConvStage:
+    """Conv1d. State: (frames (1,n,Ci) that windows to come will see, is the mirror in front of them still to come?)."""
+
+    def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None):
+        self.layer, self.pad_mode, self.activation = layer, pad_mode or layer.pad_mode, activation
+        self.windows = Windows(layer.effective_weight().data, layer.bias.data, layer.stride, layer.dilation)
+        self.margin, _ = layer.padding(layer.stride)
+        self.joint = Joint(self.windows.w.shape[1])
+        if self.pad_mode == "reflect" and self.margin < layer.stride - 1:
+            raise ValueError(f"conv K={layer.K} stride {layer.stride}: forgets frames that the mirror at the end shows")
+
+    def start(self) -> State:
+        mirror = self.pad_mode == "reflect" and self.margin > 0
+        return np.zeros((1, 0 if mirror else self.margin, self.windows.w.shape[1]), np.float32), mirror
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        before, mirror = state
+        frames, stride = self.joint(before, x), self.layer.stride
+        if mirror and frames.shape[1] <= self.margin and not last:
+            return self.windows(frames, 0), (frames.copy(), True)
+        left = self.margin if mirror else 0
+        right = (self.margin - left - frames.shape[1]) % stride if last else 0  # so that the last window is full
+        frames = F.pad1d(Tensor(frames), left, right, self.pad_mode).data if left or right else frames
+        count = max(0, output_length(frames.shape[1], self.layer.K, stride, self.layer.dilation))
+        return self.windows(frames, count, self.activation), (frames[:, count * stride :].copy(), False)
+
+
+class ConvTransposeStage:
+    """ConvTranspose1d. State: the last J - 1 frames (1,J-1,Ci).
+
+    Output frames t·stride … (t+1)·stride - 1 have met the inputs t, t - 1, … t - J + 1, J = ceil(K / stride): together
+    they are one output of a convolution with K = J and stride·Co channels.
+    """
+
+    def __init__(self, layer: ConvTranspose1d):
+        w, stride = layer.effective_weight().data, layer.stride
+        K, Ci, Co = w.shape
+        J = -(-K // stride)
+        w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), w.dtype)])
+        newest_last = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2).reshape(J, Ci, stride * Co)
+        self.windows = Windows(newest_last, np.tile(layer.bias.data, stride))
+        self.Co, self.joint = Co, Joint(Ci)
+        self.activation: str | None = None
+
+    def start(self) -> State:
+        J, Ci, _ = self.windows.w.shape
+        return np.zeros((1, J - 1, Ci), np.float32)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        n = x.shape[1]
+        frames = self.joint(state, x)
+        return self.windows(frames, n, self.activation).reshape(1, -1, self.Co), frames[:, n:].copy()
+
+
+class LSTMStage:
+    """LSTM with its skip. State: (h (1,H), c (1,H)) of every layer."""
+
+    def __init__(self, lstm: LSTM):
+        self.H = lstm.H
+        self.weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
+        self.packed = [(pack(w_ih[None]), as_panels(w_hh, LONG), b) for w_ih, w_hh, b in self.weights]
+
+    def start(self) -> State:
+        zeros = np.zeros((1, self.H), np.float32)
+        return tuple((zeros, zeros) for _ in self.weights)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        if x.shape[1] == 0:
+            return x, state
+        h, after = x, []
+        for weights, packed, (h0, c0) in zip(self.weights, self.packed, state, strict=True):
+            if active() == "numba":
+                _, y = run_lstm(h, *packed, h0, c0)
+                h, c = np.ascontiguousarray(y[..., : self.H]), y[..., self.H :]
+            else:
+                h, c = (part.data for part in F.lstm(h, *weights, h0, c0))
+            after.append((h[:, -1].copy(), c[:, -1].copy()))
+        return h + x, tuple(after)
+
+
+class ELUStage:
+    """ELU, which has no past."""
+
+    def start(self) -> State:
+        return ()
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        return F.elu(x).data, ()
+
+
+class ResidualStage:
+    """ResidualUnit. State: (its first convolution's, frames (1,n,C) of the shortcut that wait for the block's).
+
+    The block's last product is added to the shortcut's where that lies.
+    """
+
+    def __init__(self, unit: ResidualUnit, pad_mode: str | None):
+        _, first, _, second = unit.block
+        assert isinstance(first, Conv1d)
+        assert isinstance(second, Conv1d)
+        self.first = ConvStage(first, pad_mode, "elu")
+        self.second = Windows(second.effective_weight().data, second.bias.data)
+        conv = unit.shortcut
+        self.shortcut = None if conv is None else Windows(conv.effective_weight().data, conv.bias.data)
+        self.activation: str | None = None
+
+    def start(self) -> State:
+        return self.first.start(), np.zeros((1, 0, self.second.w.shape[2]), np.float32)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        in_first, waiting = state
+        h, in_first = self.first(F.elu(x).data, in_first, last)
+        n = h.shape[1]
+        x = np.concatenate([waiting, x], axis=1) if waiting.shape[1] else x
+        y = x[:, :n].copy() if self.shortcut is None else self.shortcut(x, n)
+        return self.second(h, n, self.activation, add_to=y), (in_first, x[:, n:].copy())
+
+
+Stage = ConvStage | ConvTransposeStage | LSTMStage | ELUStage | ResidualStage
+
+
+class Chain:
+    """Layers one after the other. State: a tuple of theirs. ValueError: a layer that looks into the future."""
+
+    def __init__(self, layers: list[Module], pad_mode: str | None):
+        self.stages: list[Stage] = []
+        for layer in layers:
+            before = self.stages[-1] if self.stages else None
+            if isinstance(layer, ELU) and isinstance(before, ConvStage | ConvTransposeStage | ResidualStage):
+                before.activation = "elu"
+            else:
+                self.stages.append(_stage(layer, pad_mode))
+
+    def start(self) -> State:
+        return tuple(stage.start() for stage in self.stages)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        after = []
+        for stage, before in zip(self.stages, state, strict=True):
+            x, new = stage(x, before, last)
+            after.append(new)
+        return x, tuple(after)
+
+
+def _stage(layer: Module, pad_mode: str | None) -> Stage:
+    match layer:
+        case ELU():
+            return ELUStage()
+        case LSTM():
+            return LSTMStage(layer)
+        case ResidualUnit():
+            return ResidualStage(layer, pad_mode)
+        case Conv1d(causal=True):
+            return ConvStage(layer, pad_mode)
+        case ConvTranspose1d(causal=True):
+            return ConvTransposeStage(layer)
+    raise ValueError("a layer that looks into the future cannot stream")

@@ -1,0 +1,234 @@
+"""What is measured beyond single operators: the parts of a codec in use and in training.
+
+A case is a piece of work that minicodec and its peer can both do, on the same weights and the same inputs; `ours.py`
+and `peer_torch.py` prepare it, each in its own way. Both weights and inputs are random: speed does not depend on them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicodec.codec.model import Codec
+from minicodec.nn.layers import LSTM, Conv1d, Conv2d, ConvTranspose1d
+from minicodec.nn.module import Module
+from minicodec.training.adversarial import Adversary
+from minicodec.training.config import RunConfig, from_preset
+from minicodec.training.discriminator import STFTDiscriminator
+from minicodec.training.initial import initialise_codec
+
+KBPS = 6.0  # of all cases
+LEVELS = 8  # codebooks, which is what that rate has in the presets below
+PRESETS = ("encodec_24khz", "mini_24khz")
+FRAMES_LIVE = 16  # frames that a stream's result is compared on
+STEPS = 2  # of Adam that its result is compared after
+CODES = 10_000  # that the range coder codes
+LATER = "later"  # how names of results begin that depend on an update: Adam makes ±lr of gradients that are rounding
+
+TITLES = {
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "encoder_frame": "streaming encoder",
+    "decoder_frame": "streaming decoder",
+    "quantizer": "quantizer (RVQ)",
+    "lstm": "LSTM forward",
+    "lstm_step": "LSTM forward + backward",
+    "generator": "generator forward + backward",
+    "discriminator": "discriminator step",
+    "adversarial": "adversarial step",
+    "adam": "Adam, the codec's weights",
+    "range_coder": "range coder",
+}
+# What the peer does as well; and what torch.compile can compile (it gives up on streams, which keep a state).
+PEERED = (
+    *("encoder", "decoder", "encoder_frame", "decoder_frame", "quantizer", "lstm", "lstm_step", "generator"),
+    *("discriminator", "adversarial", "adam"),
+)
+COMPILED = ("encoder", "decoder", "generator", "discriminator", "adversarial")
+# How many times as fast as PyTorch each is meant to be.
+TARGETS = {
+    "encoder": 2.0, "decoder": 2.0, "encoder_frame": 4.0, "decoder_frame": 4.0, "lstm": 1.2, "lstm_step": 1.2,
+    "generator": 1.7, "discriminator": 1.3, "adversarial": 1.5,
+}  # fmt: skip
+
+Arrays = Mapping[str, Any]  # NumPy arrays by name
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of work (of TITLES) on `batch` signals of `seconds` each; 0 seconds where audio is not what is counted."""
+
+    kind: str
+    seconds: float = 0.0
+    batch: int = 1
+
+    def __str__(self) -> str:
+        """As in "discriminator step, 4 x 1 s"."""
+        sizes = {"encoder_frame": "one frame", "decoder_frame": "one frame", "adam": ""}
+        sizes["range_coder"] = f"{CODES} codes"
+        audio = f"{self.seconds:g} s" if self.batch == 1 else f"{self.batch} x {self.seconds:g} s"
+        size = sizes.get(self.kind, audio)
+        return f"{TITLES[self.kind]}, {size}" if size else TITLES[self.kind]
+
+    @property
+    def file(self) -> str:
+        """Name of the file with its results."""
+        return f"{self.kind}-{self.seconds:g}-{self.batch}.npz"
+
+    @property
+    def target(self) -> float | None:
+        """The ratio to reach against PyTorch; None where none is set."""
+        if self.kind in ("encoder", "decoder"):  # set for 10 s and for 60 s
+            return None if self.seconds < 10 else 2.0 if self.seconds < 60 else 3.0
+        return TARGETS.get(self.kind)
+
+
+class Prepared(NamedTuple):
+    """What a case is made of. `run` is timed; `result`, called once before, does the same work and shows the outcome.
+
+    Results are arrays by name, in minicodec's layout; integers are codes.
+    """
+
+    run: Callable[[], Any]
+    result: Callable[[], Arrays]
+
+
+def cases(quick: bool) -> list[Case]:
+    """All cases; if quick, on less audio. A new kind needs a line here, a title above, and a function in `ours.py`."""
+    seconds, batch = (0.25, 1) if quick else (1.0, 4)  # of a training step
+    return [
+        *(Case(kind, seconds) for kind in ("encoder", "decoder") for seconds in ((1,) if quick else (1, 10, 60))),
+        Case("encoder_frame"),
+        Case("decoder_frame"),
+        Case("quantizer", 1 if quick else 10),
+        Case("lstm", 1 if quick else 10),
+        Case("lstm_step", seconds, batch),
+        Case("generator", seconds, batch),
+        Case("discriminator", seconds, batch),
+        Case("adversarial", seconds, batch),
+        Case("adam"),
+        Case("range_coder"),
+    ]
+
+
+# Weights and inputs, the same in every process
+
+
+@cache
+def run_config(preset: str) -> RunConfig:
+    """The preset's model at one rate, and its recipe with the discriminator in every step."""
+    return from_preset(
+        preset,
+        "",
+        [
+            *(f"bandwidths=[{KBPS}]", f"quantizer.levels={LEVELS}", "warmup_steps=0", "unquantized=0.0"),
+            *("adversary.enabled=true", "adversary.start=0", "adversary.probability=1.0"),
+        ],
+    )
+
+
+@cache
+def initial_codec(preset: str) -> Codec:
+    """A codec whose weights keep signals alive, and whose codebooks fit what comes out of the encoder."""
+    codec = Codec(run_config(preset).model)
+    initialise_codec(codec)
+    fit_codebooks(codec)
+    return codec
+
+
+def fit_codebooks(codec: Codec) -> None:
+    """Random codewords of about the latents' size, smaller from level to level; all are in use, none is to be found."""
+    quantizer = codec.quantizer
+    quantizer.codebooks *= (0.1 * 0.8 ** np.arange(quantizer.levels, dtype=np.float32))[:, None, None]
+    quantizer.counts[...] = 1
+    quantizer.sums[...] = quantizer.codebooks
+    quantizer.updates[...] = 1
+
+
+@cache
+def initial_adversary(preset: str) -> Adversary:
+    """The discriminator that the recipe starts with."""
+    config = run_config(preset).training
+    return Adversary(config.adversary, seed=config.seed)
+
+
+def audio(case: Case, sample_rate: int, seed: int = 0) -> np.ndarray:
+    """Noise with an RMS of 0.1, (B,T,1) float32, T a multiple of 320."""
+    T = max(1, round(case.seconds * sample_rate / 320)) * 320
+    return normal((case.batch, T, 1), seed) * np.float32(0.1)
+
+
+def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Standard normal numbers, float32."""
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+# Work: multiplications and additions. Only products are counted: activations, norms and losses come for free.
+
+
+def work(case: Case, preset: str) -> float | None:
+    """Of one call; None where there are (nearly) no products."""
+    codec = initial_codec(preset)
+    T = audio(case, codec.sample_rate).shape[1]
+    B, frames, latent = case.batch, T // codec.config.seanet.hop, codec.config.seanet.latent
+    quantizer = 2.0 * B * frames * LEVELS * codec.config.quantizer.entries * latent
+    lstm = next(layer for layer in codec.encoder.layers if isinstance(layer, LSTM))
+    generator = B * (network_work(codec.encoder, T) + network_work(codec.decoder, frames))
+    match case.kind:
+        case "encoder" | "encoder_frame":
+            return network_work(codec.encoder, T) + quantizer
+        case "decoder" | "decoder_frame":
+            return network_work(codec.decoder, frames)
+        case "quantizer":
+            return quantizer
+        case "lstm":
+            return network_work(lstm, frames)
+        case "lstm_step":
+            return 3 * B * network_work(lstm, frames)
+        case "generator":  # a backward is two more products, for the gradients of inputs and of weights
+            return 3 * generator
+        case "discriminator":  # sees recordings and decodings
+            return 3 * 2 * B * discriminator_work(preset, T)
+        case "adversarial":  # the same; then it looks at both again, and two losses go back to its input
+            return 3 * generator + quantizer + (6 + 2 + 2) * B * discriminator_work(preset, T)
+    return None
+
+
+def network_work(network: Module, T: int) -> float:
+    """Of a forward of a SEANet network, or of one of its layers, on T frames."""
+    total = 0.0
+    for layer in _layers(network):
+        match layer:
+            case Conv1d():
+                T = -(-T // layer.stride)
+                total += 2.0 * T * np.prod(layer.effective_weight().shape)
+            case ConvTranspose1d():
+                total += 2.0 * T * np.prod(layer.effective_weight().shape)
+                T *= layer.stride
+            case LSTM():
+                total += 2.0 * T * sum(p.data.size for p in layer.parameters() if p.data.ndim == 2)
+    return total
+
+
+def _layers(network: Module) -> list[Module]:
+    """The layers that have weights, in order; those of a residual unit leave the number of frames as it is."""
+    if isinstance(network, Conv1d | ConvTranspose1d | LSTM):
+        return [network]
+    return [layer for _, part in network.parts() for layer in _layers(part)]
+
+
+def discriminator_work(preset: str, T: int) -> float:
+    """Of a forward of all scales on T samples."""
+    return sum(_scale_work(scale, T) for scale in initial_adversary(preset).discriminator.scales)
+
+
+def _scale_work(scale: STFTDiscriminator, T: int) -> float:
+    frames, bins = (T - scale.n_fft) // (scale.n_fft // 4) + 1, scale.n_fft // 2 + 1
+    total = 0.0
+    for conv in (*scale.convs, scale.conv_post):
+        assert isinstance(conv, Conv2d)
+        bins = -(-bins // conv.stride[1])
+        total += 2.0 * frames * bins * np.prod(conv.effective_weight().shape)
+    return total

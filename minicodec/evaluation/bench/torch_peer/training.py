@@ -1,0 +1,147 @@
+"""The rival's training step: what `minicodec.training.trainer` does, in PyTorch [Defossez22, §3].
+
+One thing is left out, to the rival's advantage: entries of the codebooks that nobody chooses are not revived.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minicodec.codec.model import Codec
+from minicodec.codec.quantizer import DECAY, EPSILON
+from minicodec.evaluation.bench.cases import LEVELS, fit_codebooks, initial_adversary, run_config
+from minicodec.evaluation.bench.torch_peer.networks import Chain, Discriminator, load, seanet
+from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank
+from minicodec.training.initial import initialise_codec
+
+
+def networks(codec: Codec) -> tuple[Chain, Chain]:
+    """Encoder and decoder with a codec's weights."""
+    encoder, decoder = seanet(codec.config.seanet)
+    load(encoder, codec.encoder.state_dict())
+    load(decoder, codec.decoder.state_dict())
+    return encoder, decoder
+
+
+def nearest(x: Tensor, codebook: Tensor) -> Tensor:
+    """x (n,D), codebook (N,D) -> codes (n)."""
+    return torch.addmm(codebook.pow(2).sum(1), x, codebook.T, alpha=-2).argmin(1)
+
+
+class Adversary:
+    """The discriminator, and its Adam."""
+
+    def __init__(self, preset: str):
+        config = run_config(preset).training.adversary
+        self.discriminator = Discriminator(config.windows, config.filters)
+        load(self.discriminator, initial_adversary(preset).discriminator.state_dict())
+        self.adam = torch.optim.Adam(self.discriminator.parameters(), config.lr, betas=config.betas, fused=True)
+
+    def learn(self, original: Tensor, decoded: Tensor) -> dict[str, float]:
+        """One update on recordings and decodings (B,1,T)."""
+        real, fake = self.discriminator(original)[0], self.discriminator(decoded.detach())[0]
+        pairs = list(zip(real, fake, strict=True))
+        loss = torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in pairs]).mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        right = [((r > 0).float().mean() + (f < 0).float().mean()) / 2 for r, f in pairs]
+        return {"discriminator": float(loss.detach()), "accuracy": float(torch.stack(right).mean())}
+
+    def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """What the generator is to minimise."""
+        with torch.no_grad():
+            real_maps = self.discriminator(original)[1]
+        logits, fake_maps = self.discriminator(decoded)
+        pairs = [p for maps in zip(real_maps, fake_maps, strict=True) for p in zip(*maps, strict=True)]
+        return {
+            "adversarial": torch.stack([F.relu(1 - f).mean() for f in logits]).mean(),
+            "feature": torch.stack([(f - r).abs().mean() / r.abs().mean() for r, f in pairs]).mean(),
+        }
+
+
+class Trainer:
+    """The whole step."""
+
+    def __init__(self, preset: str):
+        run = run_config(preset)
+        self.config, self.rate = run.training, run.model.sample_rate
+        codec = Codec(run.model, seed=self.config.seed)
+        initialise_codec(codec)
+        fit_codebooks(codec)
+        self.encoder, self.decoder = networks(codec)
+        quantizer = codec.quantizer
+        self.codebooks, self.counts, self.sums = (
+            torch.from_numpy(a.copy()) for a in (quantizer.codebooks, quantizer.counts, quantizer.sums)
+        )
+        every = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.weights = [p for p in every if p.requires_grad]
+        self.averages = [p.detach().clone() for p in self.weights]
+        self.adam = torch.optim.Adam(self.weights, self.config.lr, betas=self.config.betas, fused=True)
+        self.adversary = Adversary(preset)
+        windows = self.config.loss.mel_windows
+        filters = {w: mel_filterbank(self.rate, w, mel_bins(w, self.rate)) for w in windows}
+        self.mel_filters = {w: torch.tensor(f, dtype=torch.float32) for w, f in filters.items()}
+        self.hann = {w: torch.hann_window(w) for w in windows}
+        self.totals: dict[str, Tensor] = {}
+        self.count = 0.0
+
+    def mel(self, x: Tensor, window: int) -> Tensor:
+        """x (B,1,T) -> mel spectrogram (B,frames,bins)."""
+        hop, hann = window // 4, self.hann[window]
+        x = F.pad(x[:, 0], ((window - hop) // 2,) * 2)
+        magnitude = torch.stft(x, window, hop, window=hann, center=False, return_complex=True).abs()
+        return (magnitude / hann.pow(2).sum().sqrt()).transpose(1, 2) @ self.mel_filters[window]
+
+    def mel_loss(self, x: Tensor, decoded: Tensor) -> Tensor:
+        """Over all windows."""
+        total = torch.zeros(())
+        for window in self.mel_filters:
+            with torch.no_grad():
+                a = self.mel(x, window)
+            b = self.mel(decoded, window)
+            logs = torch.log10(a + MEL_FLOOR) - torch.log10(b + MEL_FLOOR)
+            total = total + (a - b).abs().mean() + logs.pow(2).mean()
+        return total
+
+    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B,D,T) -> the same with z's gradient, commitment loss; the codebooks learn."""
+        z = z.transpose(1, 2)
+        residual, commitment = z, torch.zeros(())
+        for codebook, counts, sums in zip(self.codebooks, self.counts, self.sums, strict=True):
+            x = residual.detach().reshape(-1, z.shape[2])
+            codes = nearest(x, codebook)
+            codewords = codebook[codes].reshape(z.shape)
+            counts.mul_(DECAY).add_(torch.bincount(codes, minlength=len(codebook)), alpha=1 - DECAY)
+            sums.mul_(DECAY).index_add_(0, codes, x, alpha=1 - DECAY)
+            total = counts.sum()
+            smoothed = (counts + EPSILON) / (total + len(counts) * EPSILON) * total
+            codebook.copy_(sums / smoothed[:, None])
+            commitment = commitment + (residual - codewords).pow(2).mean() / LEVELS
+            residual = residual - codewords
+        return (z - residual.detach()).transpose(1, 2), commitment
+
+    def update(self, x: Tensor) -> dict[str, float]:
+        """One step on crops (B,1,T) -> the losses and the gradient's norm."""
+        z, commitment = self.quantize(self.encoder(x))
+        decoded = self.decoder(z)
+        losses = {"l1": (decoded - x).abs().mean(), "mel": self.mel_loss(x, decoded)}
+        figures = self.adversary.learn(x, decoded)
+        losses |= self.adversary.losses(x, decoded)
+
+        combined = torch.zeros_like(decoded)
+        weights = {name: getattr(self.config.adversary, name) for name in losses}
+        decay = self.config.adversary.decay
+        self.count = self.count * decay + 1
+        for name, loss in losses.items():
+            (g,) = torch.autograd.grad(loss, [decoded], retain_graph=name != "feature")
+            self.totals[name] = self.totals.get(name, torch.zeros(())) * decay + g.norm(dim=(1, 2)).mean()
+            combined += weights[name] / sum(weights.values()) * g / (self.totals[name] / self.count + 1e-12)
+        self.adam.zero_grad()
+        torch.autograd.backward([decoded, commitment * self.config.loss.commitment], [combined, torch.ones(())])
+        norm = torch.stack([p.grad.norm() for p in self.weights if p.grad is not None]).norm()
+        self.adam.step()
+        torch._foreach_lerp_(self.averages, [p.detach() for p in self.weights], 1 - self.config.ema)
+
+        named = losses | {"commitment": commitment, "gradient": norm}
+        return figures | {name: float(value.detach()) for name, value in named.items()}

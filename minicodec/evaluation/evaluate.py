@@ -1,0 +1,164 @@
+"""Every system on every clip: code it, count the bytes, align, measure, and keep the sound for ears.
+
+    OUT/evaluation.json                                the settings; a run that goes on must have the same
+    OUT/clips/CLIP/reference.wav                       the original, as all systems got it
+    OUT/clips/CLIP/opus-6kbps.wav, lowpass-7kHz.wav …  what came back: as long, and in time with it
+    OUT/clips/CLIP/rows.json                           the clip's figures, written last: without it, it is not done
+
+A run may be killed at any moment. The next one finds which clips are done, and does the others.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicodec import audio
+from minicodec.codec import bitstream
+from minicodec.codec.model import Codec
+from minicodec.codec.pretrained import load
+from minicodec.errors import InputError
+from minicodec.evaluation.baselines import ANCHORS, BASELINES, Coded, lowpass
+from minicodec.evaluation.metrics import align, measure
+from minicodec.evaluation.settings import Clip, Condition, Settings
+from minicodec.files import write_atomically
+
+ROWS = "rows.json"
+Row = dict[str, Any]  # clip, category, system, kbps … and the metrics: a line of results.csv
+
+
+def read_rows(folder: Path, settings: Settings) -> list[Row]:
+    """The rows of all clips that are done, in the order of the settings."""
+    paths = [folder / "clips" / clip.name / ROWS for clip in settings.clips]
+    return [row for path in paths if path.is_file() for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def remaining(folder: Path, settings: Settings) -> list[Clip]:
+    """The clips that are not done yet."""
+    return [clip for clip in settings.clips if not (folder / "clips" / clip.name / ROWS).is_file()]
+
+
+def run(folder: Path, settings: Settings, clips: Sequence[Clip], jobs: int) -> Iterator[Clip]:
+    """Evaluate `clips`, at least one, in `jobs` processes; each is yielded when it is done, in any order.
+
+    InputError: a file that cannot be read, or a worker that somebody killed. What is done stays done.
+    """
+    with _single_threaded():
+        # Not forked: a fork of a process with threads (Numba's, the progress bar's) can hang.
+        pool = ProcessPoolExecutor(
+            min(jobs, len(clips)), multiprocessing.get_context("spawn"), _start_worker, (folder, settings)
+        )
+        futures = {pool.submit(_work, clip): clip for clip in clips}
+    try:
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
+    except BrokenProcessPool:
+        raise InputError(f"{folder}: a worker was killed, perhaps for its memory; go on with fewer --jobs") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def evaluate_clip(folder: Path, clip: Clip, settings: Settings, codecs: dict[str, Codec]) -> None:
+    """Write the sounds and the rows of one clip. InputError names a file that cannot be read."""
+    place = folder / "clips" / clip.name
+    if place.exists():  # what a killed run left
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    reference = read_excerpt(clip, settings)
+    audio.write(place / "reference.wav", reference, settings.sample_rate)
+    rows = []
+    for condition in settings.possible:
+        coded = _code(condition, reference, settings.sample_rate, codecs)
+        estimate, row = _judge(reference, coded, settings)
+        audio.write(place / condition.file, estimate, settings.sample_rate)
+        about = {"clip": clip.name, "category": clip.category, "seconds": reference.shape[1] / settings.sample_rate}
+        rows.append(about | {"system": condition.system, "kbps": condition.kbps} | row)
+    with write_atomically(place / ROWS) as temporary:
+        temporary.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def read_excerpt(clip: Clip, settings: Settings) -> np.ndarray:
+    """(C,T) at the settings' rate, at most `seconds` long, within -1 … 1."""
+    rate = audio.info(clip.path).sample_rate
+    wav, _ = audio.read(clip.path, start=clip.start, frames=int(np.ceil(settings.seconds * rate)))
+    wav = audio.resample(audio.remix(wav, settings.channels), rate, settings.sample_rate)
+    return np.clip(wav[:, : round(settings.seconds * settings.sample_rate)], -1, 1)
+
+
+def _code(condition: Condition, wav: np.ndarray, sample_rate: int, codecs: dict[str, Codec]) -> Coded:
+    if condition.kbps is None:
+        return Coded(lowpass(wav, sample_rate, ANCHORS[condition.system]), 0, 0)
+    if condition.system in BASELINES:
+        return BASELINES[condition.system](wav, sample_rate, condition.kbps)
+    codec = codecs[condition.system]
+    packet = codec.compress(wav, condition.kbps)
+    _, header = bitstream.read_header(packet, condition.system)
+    return Coded(codec.decompress(packet), len(packet) - header, len(packet))
+
+
+def _judge(reference: np.ndarray, coded: Coded, settings: Settings) -> tuple[np.ndarray, Row]:
+    """What came back, in time with the reference (silence where it is missing then), and its figures."""
+    decoded = np.clip(coded.wav, -1, 1)  # as a loudspeaker would
+    s, e, delay = align(reference, decoded, settings.sample_rate)
+    estimate = np.zeros_like(reference)
+    start = max(0, -delay)
+    estimate[:, start : start + e.shape[1]] = e
+    row: Row = {"payload_bytes": None, "file_bytes": None, "payload_kbps": None, "delay_samples": delay}
+    if coded.file_bytes:
+        kbps = coded.payload_bytes * 8 / 1000 / (reference.shape[1] / settings.sample_rate)
+        row |= {"payload_bytes": coded.payload_bytes, "file_bytes": coded.file_bytes, "payload_kbps": kbps}
+    return estimate, row | measure(s, e, settings.sample_rate, settings.metrics)
+
+
+# In the worker processes
+
+
+@contextlib.contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes that start here have one thread each for BLAS and Numba: clips run beside each other already."""
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_job: tuple[Path, Settings, dict[str, Codec]]  # of a worker, from its start on
+
+
+def _start_worker(folder: Path, settings: Settings) -> None:
+    global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then sends no more clips
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _job = folder, settings, {model.system: load(model.path) for model in settings.models}
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot tell its workers, who would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(clip: Clip) -> None:
+    folder, settings, codecs = _job
+    evaluate_clip(folder, clip, settings, codecs)

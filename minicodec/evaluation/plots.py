@@ -1,0 +1,108 @@
+"""The pictures of an evaluation: rate-distortion curves, as PNG files and for the page, and spectrograms."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
+from minicodec.evaluation.metrics import METRICS
+from minicodec.evaluation.statistics import Line
+from minicodec.files import write_atomically
+from minicodec.training.report import RANGE_DB, decibels
+
+# Told apart by all eyes [Okabe02], and by their shapes; none of them is lost on white or on black.
+STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))
+INK = "#123456"  # of text and axes in the page's curves, where it is replaced by the colour of the page's text
+BINS = 4  # of a spectrogram in one row of pixels, on the page
+
+
+def curves(lines: Sequence[Line], metric: str, path: Path) -> None:
+    """Draw a metric against the real payload, a panel for each category, to a PNG file."""
+    categories = list(dict.fromkeys(line.category for line in lines))
+    figure = Figure(figsize=(0.6 + 4.4 * len(categories), 3.9), layout="constrained")
+    panels = figure.subplots(1, len(categories), sharey=True, squeeze=False)[0]
+    for axes, category in zip(panels, categories, strict=True):
+        _curves(axes, [line for line in lines if line.category == category], metric)
+        axes.set_title(category)
+    panels[0].set_ylabel(axis_label(metric))
+    _legend(figure, panels[0], 6)
+    with write_atomically(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def curves_svg(lines: Sequence[Line], metric: str) -> str:
+    """The curves of one category as an <svg> element, in the colours of the page around it."""
+    parts = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    colours: dict[Any, Any] = dict.fromkeys(parts, INK)
+    # Text stays text: it is small, and set in the page's own font. Ids from a fixed salt make the page reproducible.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": metric + lines[0].category, **colours}):
+        figure = Figure(figsize=(4.6, 3.9), layout="constrained")
+        axes = figure.subplots()
+        _curves(axes, lines, metric)
+        axes.set_ylabel(axis_label(metric))
+        _legend(figure, axes, 2)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
+
+
+def axis_label(metric: str) -> str:
+    """The metric, its unit, and which end is good."""
+    about = METRICS[metric]
+    unit = f" ({about.unit})" if about.unit else ""
+    return f"{metric.replace('_', ' ')}{unit}, {'higher' if about.higher_is_better else 'lower'} is better"
+
+
+def spectrogram(wav: np.ndarray, top: float) -> bytes:
+    """wav (C,T) -> a WebP picture of its channels' mean: time to the right, linear frequency up, 80 dB below `top`."""
+    levels = decibels(wav.mean(axis=0))
+    bands = levels[:, :-1].reshape(len(levels), -1, BINS).max(axis=2)  # 512 of the 513 bins
+    file = io.BytesIO()
+    options: dict[str, Any] = {"quality": 60}
+    imsave(file, bands.T[::-1], vmin=top - RANGE_DB, vmax=top, cmap="magma", format="webp", pil_kwargs=options)
+    return file.getvalue()
+
+
+def _curves(axes: Axes, lines: Sequence[Line], metric: str) -> None:
+    """One curve for each system that has rates, a broken line for each anchor."""
+    systems = list(dict.fromkeys(line.condition.system for line in lines if line.condition.kbps is not None))
+    for number, system in enumerate(systems):
+        points = [line for line in lines if line.condition.system == system and line.figures[metric].count]
+        if not points:
+            continue
+        points.sort(key=lambda line: line.payload_kbps)
+        mean, low, high = (
+            np.array([getattr(p.figures[metric], part) for p in points]) for part in ("mean", "low", "high")
+        )
+        colour, marker = STYLES[number % len(STYLES)]
+        bars = np.nan_to_num([mean - low, high - mean])  # a single clip has no interval
+        x = [point.payload_kbps for point in points]
+        axes.errorbar(x, mean, bars, color=colour, marker=marker, markersize=5, lw=1.3, capsize=2, label=system)
+    visible = axes.get_ylim()
+    for line, style in zip((line for line in lines if line.condition.kbps is None), ("--", ":"), strict=False):
+        level = line.figures[metric].mean
+        axes.axhline(level, color="#888888", ls=style, lw=1, label=f"{line.condition.system}: {level:.3g}")
+    axes.set_ylim(visible)  # a low-pass can be so far away that the curves would be pressed together
+    axes.set_xscale("log")
+    ticks = [tick for tick in (0.75, 1.5, 3, 6, 12, 24, 48, 96) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("payload (kbit/s)")
+    axes.grid(alpha=0.25)
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Below the panels: curves first, then the anchors with their values, which may lie outside of the picture."""
+    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: "lowpass" in entry[1])
+    handles, labels = zip(*entries, strict=True)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)

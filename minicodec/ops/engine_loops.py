@@ -1,0 +1,201 @@
+"""The engine's compiled loops: which tile of which product is computed when. Nothing is checked: see ops/engine.py.
+
+A task of `multiply_tasks` is one strip of rows times one group of panels of w. Inside it, blocks of DEPTH terms come
+first, so that a block of a panel stays in the L1 cache while the strip's rows pass by, and the strip in the L2 cache
+while the panels do. What is left of a strip after its last whole tile goes row by row, each row with all panels of the
+group at once: one row and one panel would be two sums, each waiting four cycles for its last addition.
+"""
+
+import numpy as np
+from numba import njit
+
+from minicodec.ops.fastmath import ONE, ZERO, expm1_32
+from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, address, make_tile
+
+DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
+GROUP = 4  # panels that a single row meets at once
+NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
+
+# What happens to finished outputs: nothing, an activation, or a product with the derivative of one.
+NOTHING, ELU, LEAKY_RELU, ELU_GRAD, LEAKY_RELU_GRAD = range(5)
+
+tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
+wide_row = make_tile(1, VECTORS, LANES, GROUP)
+tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
+
+# For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
+inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+
+
+@njit(cache=True, nogil=True)
+def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope):
+    """Tasks first ... last - 1 of out = x·w. The tuples are
+
+    x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, N); strips (number, rows, add or not).
+    """
+    batch_step, row_step, tap_step = x_steps
+    w_row, w_panel = w_steps
+    rows, taps, P, N = shape
+    strips, strip, add_first = strips
+    panels = -(-N // COLUMNS)
+    groups = -(-panels // GROUP)
+    margin = np.empty(strip * COLUMNS if N % COLUMNS else 0, np.float32)  # for a panel wider than what is left of out
+    for task in range(first, last):
+        group, b, m = task % groups, task // groups // strips, task // groups % strips * strip
+        count = min(strip, rows - m)
+        a, m = address(x) + 4 * (b * batch_step + m * row_step), b * rows + m
+        panel, after = group * GROUP, min((group + 1) * GROUP, panels)
+        in_tiles = count // ROWS * ROWS if (panel + GROUP) * COLUMNS <= N else count
+        for j in range(panel, after):
+            n = j * COLUMNS
+            fits = N - n >= COLUMNS or N - n == LANES
+            if fits:
+                c, c_row = address(out) + 4 * (m * N + n), N
+            else:
+                c, c_row = address(margin), COLUMNS
+                if add_first:
+                    _copy(out, m * N + n, N, margin, 0, COLUMNS, count, N - n)
+            add = add_first
+            for k in range(taps):
+                for p in range(0, P, DEPTH):
+                    block = address(w) + 4 * (j * w_panel + (k * P + p) * w_row)
+                    a_block, terms = a + 4 * (k * tap_step + p), min(DEPTH, P - p)
+                    _strip_times_panel(N - n <= LANES, in_tiles, a_block, row_step, block, w_row, terms, c, c_row, add)
+                    add = 1
+            if not fits:
+                _copy(margin, 0, COLUMNS, out, m * N + n, N, count, N - n)
+        if in_tiles < count:
+            c = address(out) + 4 * (m * N + panel * COLUMNS)
+            add = add_first
+            for k in range(taps):
+                for p in range(0, P, DEPTH):
+                    block = address(w) + 4 * (panel * w_panel + (k * P + p) * w_row)
+                    a_block, terms = a + 4 * (k * tap_step + p), min(DEPTH, P - p)
+                    for i in range(in_tiles, count):
+                        a_i, c_i = a_block + 4 * i * row_step, c + 4 * i * N
+                        wide_row(a_i, 0, 1, block, w_row, w_panel, terms, c_i, 0, add)
+                    add = 1
+        if bias.size or finish != NOTHING:
+            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope)
+
+
+@inner
+def _copy(source, i, i_row, target, k, k_row, rows, columns):
+    """Rows of numbers to other places, number by number: a whole assignment costs Numba's compiler seconds."""
+    for row in range(rows):
+        for n in range(columns):
+            target[k + row * k_row + n] = source[i + row * i_row + n]
+
+
+@inner
+def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
+    """As many whole tiles as fit, then row by row. Where half a panel is enough: half as wide, twice as tall."""
+    m = 0
+    if half:
+        while m + 2 * ROWS <= rows:
+            tall_tile(a + 4 * m * a_row, a_row, 1, b, b_row, 0, count, c + 4 * m * c_row, c_row, add)
+            m += 2 * ROWS
+        while m < rows:
+            half_row(a + 4 * m * a_row, a_row, 1, b, b_row, 0, count, c + 4 * m * c_row, c_row, add)
+            m += 1
+    else:
+        while m + ROWS <= rows:
+            tile(a + 4 * m * a_row, a_row, 1, b, b_row, 0, count, c + 4 * m * c_row, c_row, add)
+            m += ROWS
+        while m < rows:
+            one_row(a + 4 * m * a_row, a_row, 1, b, b_row, 0, count, c + 4 * m * c_row, c_row, add)
+            m += 1
+
+
+@inner
+def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
+    """A block of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
+
+    Rows that are whole follow each other in memory: some 256 numbers of them at a time are one loop, because a loop
+    over few numbers has hardly begun when it ends. Branches would keep the loops from using vectors: e^z is computed
+    even where it is not needed.
+    """
+    width = n_last - n_first
+    rows = max(1, 256 // N) if width == N else 1
+    b = np.empty(rows * width, np.float32)
+    for n in range(b.size):
+        b[n] = bias[n_first + n % width] if bias.size else ZERO
+    for m in range(m_first, m_last, rows):
+        first = m * N + n_first
+        last = first + min(rows, m_last - m) * width
+        c = out[first:last]
+        if finish == NOTHING:
+            for n in range(c.size):
+                c[n] += b[n]
+        elif finish == ELU:
+            for n in range(c.size):
+                z = c[n] + b[n]
+                below = expm1_32(z)
+                c[n] = z if z > ZERO else below
+        elif finish == LEAKY_RELU:
+            for n in range(c.size):
+                z = c[n] + b[n]
+                c[n] = z * (ONE if z > ZERO else slope)
+        elif finish == ELU_GRAD:
+            y = at[first:last]
+            for n in range(c.size):
+                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else y[n] + ONE)
+        elif finish == LEAKY_RELU_GRAD:
+            y = at[first:last]
+            for n in range(c.size):
+                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else slope)
+
+
+# For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
+# A task is one tile. What a tile reads in excess of P and N gives sums that nobody looks at.
+
+
+@njit(cache=True, nogil=True)
+def transposed_tasks(first, last, x, dy, sums, x_steps, shape):
+    """Tasks first ... last - 1 of sums += dyᵀ·x; x_steps (start, batch, row), shape (batches, rows, P)."""
+    x_start, batch_step, row_step = x_steps
+    batches, rows, P = shape
+    N = dy.size // (batches * rows)
+    tiles = -(-N // ROWS)
+    dy_packed = np.zeros((tiles, DEPTH, ROWS), np.float32)
+    x_packed = np.zeros((DEPTH, COLUMNS), np.float32)
+    b, b_row = address(x_packed), COLUMNS
+    for batch in range(batches):
+        for m in range(0, rows, DEPTH):
+            count = min(DEPTH, rows - m)
+            dy_first = (batch * rows + m) * N
+            dy_in_place = _in_place(dy.size, dy_first + (tiles - 1) * ROWS, N, count, ROWS)
+            if not dy_in_place:
+                for i in range(tiles):
+                    _pack(dy, dy_first + i * ROWS, N, count, min(ROWS, N - i * ROWS), dy_packed[i])
+            before = -1
+            for task in range(first, last):
+                panel, i = task // tiles, task % tiles
+                if panel != before:
+                    before, p = panel, panel * COLUMNS
+                    start = x_start + batch * batch_step + m * row_step + p
+                    if _in_place(x.size, start, row_step, count, COLUMNS):
+                        b, b_row = address(x) + 4 * start, row_step
+                    else:
+                        _pack(x, start, row_step, count, min(COLUMNS, P - p), x_packed)
+                        b, b_row = address(x_packed), COLUMNS
+                if dy_in_place:
+                    a, a_step = address(dy) + 4 * (dy_first + i * ROWS), N
+                else:
+                    a, a_step = address(dy_packed) + 4 * i * DEPTH * ROWS, ROWS
+                tile(a, 1, a_step, b, b_row, 0, count, address(sums) + 4 * task * ROWS * COLUMNS, COLUMNS, 1)
+
+
+@inner
+def _in_place(size, start, step, count, width):
+    """May a tile read this block where it lies? Not beyond the end, nor in steps so long that they thrash the cache."""
+    return step <= NEAR and start + (count - 1) * step + width <= size
+
+
+@inner
+def _pack(source, start, step, count, width, target):
+    """target[t, i] = source[start + t·step + i] for t < count, i < width."""
+    for t in range(count):
+        line = source[start + t * step : start + t * step + width]
+        for i in range(width):
+            target[t, i] = line[i]

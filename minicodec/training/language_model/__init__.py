@@ -1,0 +1,1 @@
+"""Training the language model of a codec's codes [Defossez22, §3.3]."""

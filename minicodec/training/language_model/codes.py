@@ -1,0 +1,94 @@
+"""What a language model learns from: the codes of audio files, computed once, and random crops of them.
+
+Encoding costs more than an epoch of training, so the codes of each file are kept in a folder:
+
+    CACHE/<name of the codec>/<hash of the audio file>.npy        codes (Q,T) int16 at the codec's highest bitrate
+
+The codec's name holds a hash of its weights. So whatever changes, codec or audio, the name changes with it, and codes
+that do not belong together never meet. Lower bitrates are the first rows of the same array.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minicodec import audio
+from minicodec.codec.model import Codec
+from minicodec.errors import InputError
+from minicodec.files import write_atomically
+from minicodec.training.data import AudioFile
+
+NAME_DIGITS = 32  # hexadecimal digits of a file's hash
+
+
+def encoded(codec: Codec, files: Iterable[AudioFile], cache: Path) -> Iterator[np.ndarray]:
+    """The codes (Q,T) int16 of each file, from the cache or else computed and put there.
+
+    A codec that codes in chunks gives one chunk's codes after the other. InputError: a file that cannot be read.
+    """
+    folder = cache / codec.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        path = folder / f"{_hash(file.path)}.npy"
+        if path.exists():
+            yield _load(path, codec)
+            continue
+        remixed = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
+        wav = audio.resample_blocks(remixed, file.sample_rate, codec.sample_rate)
+        codes = np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav)], axis=1)
+        with write_atomically(path, overwrite=True) as temporary:
+            np.save(temporary, codes)
+        yield codes
+
+
+class CodeCrops:
+    """Random crops of sequences of codes (Q,T): as long as a chunk of an entropy-coded file, which starts anew too.
+
+    `batch(step, size)` is a pure function of the sequences, the seed and the step, as in training/data.py.
+    """
+
+    def __init__(self, sequences: Sequence[np.ndarray], frames: int, *, seed: int):
+        self.sequences, self.frames, self.seed = sequences, frames, seed
+        lengths = np.array([codes.shape[1] for codes in sequences])
+        self.p = lengths / lengths.sum()
+
+    def batch(self, step: int, size: int) -> np.ndarray:
+        """(size,Q,frames) int64; -1 where a sequence is shorter. A sequence is drawn in proportion to its length."""
+        rng = np.random.default_rng([self.seed, step])
+        batch = np.full((size, len(self.sequences[0]), self.frames), -1)
+        for row, i in zip(batch, rng.choice(len(self.sequences), size, p=self.p), strict=True):
+            codes = self.sequences[i]
+            start = rng.integers(max(0, codes.shape[1] - self.frames) + 1)
+            crop = codes[:, start : start + self.frames]
+            row[:, : crop.shape[1]] = crop
+        return batch
+
+
+def chunks(sequences: Iterable[np.ndarray], frames: int) -> np.ndarray:
+    """Sequences (Q,T), each cut into chunks from its beginning on as in a file -> (chunks,Q,frames), -1 at the ends."""
+    pieces = [codes[:, t : t + frames] for codes in sequences for t in range(0, codes.shape[1], frames)]
+    out = np.full((len(pieces), len(pieces[0]), frames), -1)
+    for row, piece in zip(out, pieces, strict=True):
+        row[:, : piece.shape[1]] = piece
+    return out
+
+
+def _hash(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:NAME_DIGITS]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _load(path: Path, codec: Codec) -> np.ndarray:
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as codes ({error}); remove it, and it is computed again") from error
+    N, Q = codec.config.quantizer.entries, codec.config.levels(max(codec.bandwidths))
+    if codes.ndim != 2 or len(codes) != Q or codes.dtype != np.int16 or codes.min() < 0 or codes.max() >= N:
+        raise InputError(f"{path}: holds no codes of {codec.name}; remove it, and they are computed again")
+    return codes

@@ -1,0 +1,36 @@
+"""The picture of a language model's training: bits per code, in training and on held-out files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from minicodec.files import write_atomically
+
+
+def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the log: above, what each bandwidth's codes cost, as a share of the uncompressed; below, each codebook's."""
+    training = [line for line in log if "loss" in line]
+    validation = [line["valid"] | {"step": line["step"]} for line in log if "valid" in line]
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    rates, codebooks = figure.subplots(2, 1, sharex=True)
+    steps = [line["step"] for line in validation]
+    for i, kbps in enumerate(name for name in validation[-1] if name != "step"):
+        full = validation[-1][kbps]["uncompressed"]
+        seen = [line for line in training if f"bits.{kbps}" in line]
+        shares = [line[f"bits.{kbps}"] / full for line in seen]
+        rates.plot([line["step"] for line in seen], shares, color=f"C{i}", lw=0.5, alpha=0.6)
+        held_out = [line[kbps]["bits"] / full for line in validation]
+        rates.plot(steps, held_out, ".-", color=f"C{i}", label=f"{kbps} kbps, {full} bits")
+    highest = kbps
+    for q in range(len(validation[-1][highest]["codebooks"])):
+        bits = [line[highest]["codebooks"][q] for line in validation]
+        codebooks.plot(steps, bits, ".-", label=f"codebook {q + 1}")
+    rates.set(title="bits per frame (thin: training; dots: held-out files)", ylabel="share of the uncompressed")
+    codebooks.set(title=f"held-out files at {highest} kbps", ylabel="bits per code", xlabel="step")
+    for axes in (rates, codebooks):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", ncols=2)
+    with write_atomically(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=110)

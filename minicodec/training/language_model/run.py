@@ -1,0 +1,156 @@
+"""A language model's training: a folder that holds all of it, and the loop that fills it.
+
+The folder is that of the codec's own training, unless another one is named:
+
+lm.safetensors        the weights with the best validation so far, for `encode --lm`
+lm/run.json           the codec, the data, the sizes and the recipe
+lm/log.jsonl          a line for every few steps, and one for each validation
+lm/curves.png         the same as a picture
+lm/checkpoints/       the newest few states, to go on from [training/checkpoint.py]
+lm/codes/             what the codec made of the audio [codes.py]
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicodec.codec import pretrained
+from minicodec.codec.language_model import RUN_LM
+from minicodec.codec.model import Codec
+from minicodec.errors import InputError
+from minicodec.training import checkpoint
+from minicodec.training.data import AudioFolder
+from minicodec.training.language_model import config as configuration
+from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
+from minicodec.training.language_model.config import LanguageModelRun
+from minicodec.training.language_model.curves import curves
+from minicodec.training.language_model.trainer import LanguageModelTrainer
+from minicodec.training.loop import Log, interruptible, last_good, restore
+from minicodec.training.memory import keep_freed_memory
+from minicodec.training.progress import Progress
+from minicodec.training.report import read_log
+from minicodec.training.trainer import DivergedError
+
+Watched = Callable[[Iterable[np.ndarray], float, float], Iterable[np.ndarray]]
+
+
+class LanguageModelTrainingRun:
+    """The training in a folder. Made by `start` or `resume`; `prepare`, and then `train` to the last step."""
+
+    def __init__(self, folder: Path, config: LanguageModelRun, codec: Codec):
+        self.folder, self.config, self.codec = folder, config, codec
+        self.data = AudioFolder(config.data, sample_rate=codec.sample_rate, channels=codec.channels)
+        self.trainer = LanguageModelTrainer(config, codec)
+        self.checkpoints = folder / "lm" / "checkpoints"
+        self.log = Log(folder / "lm" / "log.jsonl", config.training.log_every)
+
+    def prepare(self, watched: Watched) -> None:
+        """Encode the audio, or find its codes; `watched(codes, frames per second, seconds in all)` may show how far."""
+        sets = []
+        for files in (self.data.train, self.data.valid):
+            codes = encoded(self.codec, files, self.folder / "lm" / "codes")
+            sets.append(list(watched(codes, self.codec.frame_rate, sum(file.seconds for file in files))))
+        frames = max(1, round(self.config.training.seconds * self.codec.frame_rate))
+        self.crops = CodeCrops(sets[0], frames, seed=self.config.training.seed)
+        held_out = chunks(sets[1], frames)
+        count = min(self.config.training.valid_chunks, len(held_out))
+        self.valid = held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
+
+    def train(self) -> bool:
+        """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
+
+        InputError: the training diverged, and which checkpoint is the last good one.
+        """
+        settings, trainer = self.config.training, self.trainer
+        if trainer.step >= settings.steps:
+            return True
+        keep_freed_memory()
+        with (
+            Progress(settings.steps, trainer.step, settings.batch * settings.seconds) as progress,
+            interruptible() as interrupted,
+        ):
+            while True:
+                try:
+                    figures = trainer.update(self.crops.batch(trainer.step, settings.batch))
+                except DivergedError as error:
+                    raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
+                progress.update({"bits per code": figures["loss"]})
+                self.log.after_step(trainer.step, figures, progress.seconds_per_step)
+                last = trainer.step == settings.steps
+                if last or trainer.step % settings.validate_every == 0:
+                    progress.print(f"step {trainer.step}: {self._validate()}")
+                if last or interrupted.is_set() or trainer.step % settings.checkpoint_every == 0:
+                    checkpoint.save(self.checkpoints, trainer.step, trainer.state(), settings.keep)
+                if last or interrupted.is_set():
+                    return last
+
+    def _validate(self) -> str:
+        """Measure and log the weights, keep them if they are the best, draw curves; what to print about it."""
+        trainer = self.trainer
+        figures = trainer.validate(self.valid)
+        self.log.write(trainer.step, {"valid": figures})
+        curves(read_log(self.log.path), self.folder / "lm" / "curves.png")
+        # The mean over bandwidths, all counted alike, as in training.
+        loss = float(np.mean([rate["bits"] / rate["uncompressed"] for rate in figures.values()]))
+        if loss < trainer.best:
+            trainer.best = loss
+            trainer.lm.save(self.folder / RUN_LM, overwrite=True)
+        return summary(figures)
+
+
+def summary(figures: dict[str, dict[str, Any]]) -> str:
+    """One line for the terminal: bits per frame of the held-out files against uncompressed ones."""
+    return "; ".join(
+        f"{kbps} kbps: {rate['bits']:.1f} of {rate['uncompressed']} bits per frame" for kbps, rate in figures.items()
+    )
+
+
+def start(model: Path, data: Path, folder: Path | None, settings: Sequence[str]) -> LanguageModelTrainingRun:
+    """A new training for the codec `model`, in its own folder if no other is named.
+
+    InputError: the folder has a language model already, there is no audio to train on, or no such codec or setting.
+    """
+    codec = pretrained.load(model)
+    if folder is None and not model.is_dir():
+        raise InputError(f"{model}: is a file, not a run's folder: say with --out where the language model shall stand")
+    folder = model if folder is None else folder
+    if (folder / "lm" / "run.json").exists():
+        raise InputError(f"{folder}: has a language model in training; go on with --resume {folder}, or choose --out")
+    if (folder / RUN_LM).exists():
+        raise InputError(f"{folder / RUN_LM}: exists already and is not overwritten; choose --out")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: exists and is not a folder")
+    # Absolute paths, so that the run can be resumed from any folder.
+    config = configuration.for_codec(str(model.resolve()), codec, str(data.resolve()), settings)
+    run = LanguageModelTrainingRun(folder, config, codec)
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    config.save(folder / "lm" / "run.json")
+    return run
+
+
+def resume(folder: Path, steps: int | None = None) -> LanguageModelTrainingRun:
+    """The training in a folder, as it was at its newest checkpoint; optionally to end at another step.
+
+    Another step changes the course of the learning rate from here on. InputError: no training, damaged, or its codec
+    has changed.
+    """
+    if not (folder / "lm" / "run.json").is_file():
+        raise InputError(f"{folder}: has no training of a language model (there is no lm/run.json)")
+    config = configuration.load(folder / "lm" / "run.json")
+    if steps is not None:
+        config = replace(config, training=replace(config.training, steps=steps))
+        config.save(folder / "lm" / "run.json")
+    codec = pretrained.load(config.codec)
+    if codec.name != config.codec_name:
+        raise InputError(f"{config.codec}: is {codec.name} now; this language model was begun for {config.codec_name}")
+    run = LanguageModelTrainingRun(folder, config, codec)
+    run.checkpoints.mkdir(exist_ok=True)
+    checkpoint.remove_unfinished(run.checkpoints)
+    saved = checkpoint.in_folder(run.checkpoints)
+    if saved:
+        restore(saved[-1], run.trainer.restore)
+    run.log.forget_after(run.trainer.step)
+    return run

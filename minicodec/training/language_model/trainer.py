@@ -1,0 +1,117 @@
+"""Training a language model of codes: what happens in one step, and the state it changes.
+
+    codes    = batch(step)                            crops (B,Q,T), of as many codebooks as a bandwidth drawn at random
+    logits   = lm(START, codes but the last)          every frame is predicted from those before it, all at once
+    loss     = mean -log2 p(codes)                    bits per code: what an ideal entropy coder would spend on them
+    weights  = AdamW(weights, gradient, shortened to a norm of `clip`)
+
+Attention lets all frames of a crop be predicted in one pass, because the mask hides from each what comes after it. A
+crop begins with START and an empty past, as a chunk of a file does.
+
+All that is random in step n comes from generators seeded by (seed, n). A trainer at step n is therefore determined by
+its arrays, which `state` lists and a checkpoint holds.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicodec import functional as F
+from minicodec.codec.language_model import START, LanguageModel
+from minicodec.codec.model import Codec
+from minicodec.nn.optim import Adam
+from minicodec.tensor import Tensor, grad, no_grad
+from minicodec.training.language_model.config import LanguageModelRun
+from minicodec.training.language_model.initial import initialise
+from minicodec.training.trainer import DivergedError
+
+BANDWIDTH = 1  # a stream of random numbers, not 0 [training/trainer.py]
+VALIDATION_BATCH = 8  # chunks at a time
+
+
+class LanguageModelTrainer:
+    """A language model in training. `step` counts the updates made; `best` is the lowest validation loss so far."""
+
+    def __init__(self, run: LanguageModelRun, codec: Codec):
+        self.config, self.codec = run.training, codec.config
+        rng = np.random.default_rng(self.config.seed)
+        self.lm = LanguageModel(run.model, codec=run.codec_name, rng=rng)
+        initialise(self.lm, codec.quantizer, rng)
+        self.optimizer = Adam(
+            dict(self.lm.named_parameters()), betas=self.config.betas, weight_decay=self.config.weight_decay
+        )
+        self.step, self.best = 0, math.inf
+
+    @np.errstate(over="ignore", invalid="ignore")  # no warnings: DivergedError says it, once
+    def update(self, codes: np.ndarray) -> dict[str, float]:
+        """One step on codes (B,Q,T), -1 where there are none -> the figures of the log.
+
+        "loss" is bits per code, "bits.6" bits per frame at 6 kbps. DivergedError: the loss or its gradient is no
+        finite number; then no weight has changed.
+        """
+        rng = np.random.default_rng([self.config.seed, self.step, BANDWIDTH])
+        kbps = rng.choice(self.codec.bandwidths)
+        levels = self.codec.levels(kbps)
+        loss = sum(code_bits(self.lm, codes[:, :levels]), Tensor(0.0)) / levels
+        parameters = self.lm.parameters()
+        gradients = grad(loss, parameters)
+        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+        if not math.isfinite(float(loss)) or not math.isfinite(norm):
+            raise DivergedError(f"step {self.step + 1}: loss {float(loss):.4g} bits, gradient {norm:.4g}")
+        shorten = np.float32(min(1, self.config.clip / max(norm, 1e-12)))
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g * shorten if g.any() else None  # of a codebook that took no part: Adam shall not count the step
+        self.optimizer.lr = self.learning_rate()
+        self.optimizer.step()
+        self.step += 1
+        bits = {"loss": float(loss), f"bits.{kbps:g}": float(loss) * levels}
+        return bits | {"gradient": norm, "lr": self.optimizer.lr}
+
+    def learning_rate(self) -> float:
+        """Of the next step: a rising line, then half a cosine down to 0."""
+        config = self.config
+        if self.step < config.warmup_steps:
+            return config.lr * (self.step + 1) / config.warmup_steps
+        done = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        return config.lr * (1 + math.cos(math.pi * done)) / 2
+
+    def validate(self, chunks: np.ndarray) -> dict[str, dict[str, Any]]:
+        """chunks (n,Q,T) -> for each bandwidth {"bits": per frame, "uncompressed": likewise, "codebooks": of each}."""
+        figures = {}
+        for kbps in self.codec.bandwidths:
+            levels = self.codec.levels(kbps)
+            sums, frames = np.zeros(levels), 0
+            for i in range(0, len(chunks), VALIDATION_BATCH):
+                part = chunks[i : i + VALIDATION_BATCH, :levels]
+                count = int((part[:, 0] >= 0).sum())
+                with no_grad():
+                    sums += [float(bits) * count for bits in code_bits(self.lm, part)]
+                frames += count
+            codebooks = (sums / frames).tolist()
+            bits = {"bits": sum(codebooks), "uncompressed": levels * self.codec.bits, "codebooks": codebooks}
+            figures[f"{kbps:g}"] = bits
+        return figures
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """All arrays that determine what follows, by group, for a checkpoint."""
+        best = {"loss": np.array(self.best)}
+        return {"model": self.lm.state_dict(), "optimizer": self.optimizer.state_dict(), "best": best}
+
+    def restore(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take over what `state` gave at a step. ValueError: it belongs to another model."""
+        self.lm.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.best = step, float(state["best"]["loss"])
+
+
+def code_bits(lm: LanguageModel, codes: np.ndarray) -> list[Tensor]:
+    """codes (B,Q,T), -1 where there are none -> Q means: the bits that a code of this codebook costs."""
+    B, Q, _ = codes.shape
+    start = np.full((B, Q, 1), START)
+    x, _ = lm.features(np.concatenate([start, codes[:, :, :-1] + 1], axis=2), lm.start(B))
+    there = codes[:, 0] >= 0
+    weights = (there / (there.sum() * math.log(2))).astype(np.float32)
+    targets = np.maximum(codes, 0)
+    return [(F.cross_entropy(lm.outputs[q](x), targets[:, q]) * weights).sum() for q in range(Q)]

@@ -1,0 +1,174 @@
+"""How `minicodec bench` puts rounds together and shows them, on children that are played. No duration is asserted."""
+
+import numpy as np
+import pytest
+
+from minicodec.errors import InputError
+from minicodec.evaluation.bench import pictures, report as reports, run
+from minicodec.evaluation.bench.cases import Case
+
+# Seconds of every call in round 1, 2, 3. With 1 thread minicodec is ahead, with 2 it is not.
+SECONDS = {
+    ("minicodec", 1): (1.0, 1.0, 2.0), ("torch", 1): (3.0, 2.0, 8.0), ("torch.compile", 1): (1.5, 1.5, 3.0),
+    ("minicodec", 2): (1.0, 1.0, 1.0), ("torch", 2): (0.5, 0.9, 0.8), ("torch.compile", 2): (2.0, 2.0, 2.0),
+}  # fmt: skip
+CASES = (Case("encoder", 10), Case("range_coder"))
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Children that answer at once; the list of the orders they were sent. `spoilt`: who computes something else."""
+    orders, spoilt = [], set()
+
+    def send(order):
+        turn = sum(o.what == order.what and o.threads == order.threads and o.names == order.names for o in orders)
+        orders.append(order)
+        if order.what == "ceilings":
+            yield {"sgemm": 100e9 * order.threads, "bandwidth": 20e9}
+        elif order.what == "ops":
+            common = {"op": "conv1d", "size": "1x9x2 3x2x4", "lower_quartile": 1e-3, "upper_quartile": 3e-3}
+            for direction in ("forward", "backward"):
+                for backend, median in (("numpy", 4e-3), ("numba", 2e-3)):
+                    r = {"direction": direction, "backend": backend, "median": median, "flop": 1e8, "bytes": 1e6}
+                    yield {"results": [common | r]}
+        elif order.what in failing:
+            raise run.ChildError(f"bench: {order.what}, {order.threads} threads: no C++ compiler")
+        else:
+            for name in order.names:
+                case = Case(*name)
+                if order.results:
+                    np.savez(f"{order.results}/{case.file}", y=np.ones(3) + (order.what in spoilt))
+                seconds = SECONDS[order.what, order.threads][turn]
+                yield {"case": str(case), "times": [seconds] * 3, "memory": 5_000_000 if order.results else None}
+
+    failing = set()
+    monkeypatch.setattr(run, "send", send)
+    send.orders, send.spoilt, send.failing = orders, spoilt, failing
+    return send
+
+
+def settings(quick=False, peer="torch"):
+    return run.Settings("mini_24khz", quick, (1, 2), 3, peer, ("conv1d",), CASES)
+
+
+def test_ratios_are_medians_of_rounds(played):
+    report = run.run(settings(), lambda line: None)
+    found = {(r["against"], r["threads"]): r for r in report["ratios"]}
+    assert set(found) == {(rival, n) for rival in ("torch", "torch.compile") for n in (1, 2)}
+    for key, ratio, lowest, highest, met in [
+        (("torch", 1), 3.0, 2.0, 4.0, True),
+        (("torch", 2), 0.8, 0.5, 0.9, False),
+        (("torch.compile", 1), 1.5, 1.5, 1.5, None),  # targets are set against eager PyTorch
+        (("torch.compile", 2), 2.0, 2.0, 2.0, None),
+    ]:
+        r = found[key]
+        assert (r["ratio"], r["lowest"], r["highest"], r["met"]) == (ratio, lowest, highest, met)
+        assert (r["case"], r["target"]) == ("encoder, 10 s", 2.0)
+
+
+def test_rivals_take_turns_and_the_first_one_changes(played):
+    run.run(settings(), lambda line: None)
+    turns = [o.what for o in played.orders if o.names == (("encoder", 10, 1),) and o.threads == 1]
+    three = ["minicodec", "torch", "torch.compile"]
+    assert turns == [*three, *reversed(three), *three]
+    alone = [o.what for o in played.orders if o.names == (("range_coder", 0.0, 1),) and o.threads == 1]
+    assert alone == ["minicodec"] * 3
+
+
+def test_a_quick_run_has_one_child_for_all_cases_and_compiles_nothing(played):
+    report = run.run(settings(quick=True), lambda line: None)
+    sent = [(o.what, o.names) for o in played.orders if o.threads == 2 and o.what not in ("ceilings", "ops")]
+    ours, theirs = ("minicodec", (("encoder", 10, 1), ("range_coder", 0.0, 1))), ("torch", (("encoder", 10, 1),))
+    assert sent == [ours, theirs, theirs, ours, ours, theirs]
+    assert {(c["case"], c["implementation"]) for c in report["cases"]} == {
+        ("encoder, 10 s", "minicodec"), ("encoder, 10 s", "torch"), ("range coder, 10000 codes", "minicodec")
+    }  # fmt: skip
+
+
+def test_figures_of_a_case(played):
+    report = run.run(settings(), lambda line: None)
+    c = next(c for c in report["cases"] if (c["implementation"], c["threads"], c["kind"]) == ("torch", 1, "encoder"))
+    assert c["rounds"] == [3.0, 2.0, 8.0]
+    assert (c["lower_quartile"], c["median"], c["upper_quartile"]) == (2.0, 3.0, 8.0)
+    flop = run.work(CASES[0], "mini_24khz")
+    assert (c["gflops"], c["share"], c["memory"]) == (flop / 3 / 1e9, flop / 3 / 100e9, 5_000_000)
+    r = report["ops"][0]
+    assert (r["threads"], r["gflops"], r["share"]) == (1, 25.0, 0.25)
+
+
+def test_a_wrong_peer_has_no_figures(played):
+    played.spoilt.add("torch")
+    with pytest.raises(InputError, match="encoder, 10 s: torch differs from minicodec in y"):
+        run.run(settings(), lambda line: None)
+
+
+def test_where_torch_compile_fails_the_table_says_so(played):
+    played.failing.add("torch.compile")
+    report = run.run(settings(), lambda line: None)
+    assert {r["against"] for r in report["ratios"]} == {"torch"}
+    assert sum(o.what == "torch.compile" for o in played.orders) == 2, "once for each number of threads, not each round"
+    text = reports.markdown(report)
+    assert "bench: torch.compile, 2 threads: no C++ compiler" in text
+    headings, rows = reports.case_rows(report)
+    assert rows[0][headings.index("torch.compile, ms")] == "fails"
+    played.failing.add("torch")
+    played.orders.clear()
+    with pytest.raises(run.ChildError, match="no C"):
+        run.run(settings(), lambda line: None)
+
+
+def test_the_table_tells_the_truth(played):
+    report = run.run(settings(), lambda line: None)
+    headings, rows = reports.case_rows(report)
+    cells = [dict(zip(headings, row, strict=True)) for row in rows]
+    assert [(c["case"], c["threads"]) for c in cells] == [
+        ("encoder, 10 s", "1"), ("encoder, 10 s", "2"), ("range coder, 10000 codes", "1"),
+        ("range coder, 10000 codes", "2"),
+    ]  # fmt: skip
+    assert cells[0]["ms"] == "1000 ± 500"
+    assert (cells[0]["x torch"], cells[0]["target"]) == ("3.00 (2.00…4.00)", "2 met")
+    assert (cells[1]["x torch"], cells[1]["target"]) == ("0.80 (0.50…0.90) SLOWER", "2 MISSED")
+    assert (cells[2]["x torch"], cells[2]["target"], cells[2]["GF/s"]) == ("", "", "")
+    assert (cells[0]["MB"], cells[0]["MB (torch)"]) == ("5", "5")
+    _, rows = reports.op_rows(report)
+    assert rows[0] == [
+        "conv1d", "1x9x2 3x2x4", "forward", "1", "4.00 ± 1.00", "2.00 ± 1.00", "2.00", "50.0", "50%", "0.5"
+    ]  # fmt: skip
+    text = reports.markdown(report)
+    assert "1 thread: sgemm 100 GF/s, memory 20 GB/s; 2 threads: sgemm 200 GF/s" in text
+    assert all(text.count(f"| {name} |") >= 2 for name in ("encoder, 10 s", "range coder, 10000 codes", "conv1d"))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that pictures saves."""
+    figures = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def test_picture_of_the_ratios(played, drawn):
+    pictures.cases_picture(run.run(settings(), lambda line: None), None)
+    one, two = drawn[0].axes
+    assert [bar.get_width() for bar in one.patches] == [3.0, 1.5]
+    assert [bar.get_width() for bar in two.patches] == [0.8, 2.0]
+    assert [t.get_text() for t in one.get_yticklabels()] == ["encoder, 10 s"]
+    assert {t.get_text() for t in one.get_legend().get_texts()} == {"against torch", "against torch.compile", "target"}
+
+
+def test_picture_without_a_peer(played, drawn):
+    report = run.run(settings(peer=None), lambda line: None)
+    pictures.cases_picture(report, None)
+    shares = {c["threads"]: c["share"] for c in report["cases"] if c["share"] is not None}
+    assert [[bar.get_width() for bar in axes.patches] for axes in drawn[0].axes] == [[shares[1]], [shares[2]]]
+
+
+def test_roofline(played, drawn):
+    """100 operations for each byte at 50 GF/s; the roof rises with 20 GB/s up to 100 GF/s for one thread."""
+    pictures.roofline(run.run(settings(), lambda line: None), None)
+    one, _ = drawn[0].axes
+    *points, roof = one.lines
+    assert [(p.get_xdata()[0], p.get_ydata()[0]) for p in points] == [(100, 50), (100, 50)]
+    x, y = roof.get_xdata(), roof.get_ydata()
+    np.testing.assert_allclose(y, np.minimum(100, 20 * x))
+    assert {t.get_text() for t in one.texts} == {"sgemm 100 GF/s", "memory 20 GB/s"}
