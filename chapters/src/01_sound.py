@@ -19,7 +19,7 @@ from minicodec.evaluation.baselines import opus
 from minicodec.files import data_folder
 from minicodec.metrics import si_sdr
 
-yours()
+yours();
 
 # %% [markdown]
 # ## The idea: pressure, measured often

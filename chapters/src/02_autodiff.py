@@ -19,7 +19,7 @@ from minicodec.course.show import source
 from minicodec.gradcheck import check as gradcheck, numeric_grad
 from minicodec.tensor import Tensor, apply, grad, topological_order
 
-yours()
+yours();
 
 # %% [markdown]
 # ## The idea: who is to blame?

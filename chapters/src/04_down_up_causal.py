@@ -23,7 +23,7 @@ from minicodec.ops.conv1d import conv1d_backward as conv_backward, conv1d_forwar
 from minicodec.ops.conv_transpose1d import conv_transpose1d_forward as library_up
 from minicodec.tensor import Tensor, grad
 
-yours()
+yours();
 rng = np.random.default_rng(0)
 
 # %% [markdown]
