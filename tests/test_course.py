@@ -48,9 +48,7 @@ def test_a_stub_is_not_written_and_the_library_stands_in(one, workplace):
     names = {"exercise": student.exercise, "np": np, "numpy": np}
     exec(one.stub(), names)
     assert judge(one, inspect.unwrap(names[one.name])).status == "unwritten"
-    trial = next(one.trials(np.random.default_rng(0), False))
-    got, expected = names[one.name](*trial.args, **trial.kwargs), one.solution(*trial.args, **trial.kwargs)
-    assert type(got) is type(expected)
+    assert judge(one, names[one.name]).status == "right"  # by the library's answers
 
 
 # What the judge says, of wrong answers that no exercise lists.
