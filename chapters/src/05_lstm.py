@@ -86,8 +86,10 @@ assert curves["plain, small weights"][60] < 1e-6 * curves["plain, small weights"
 assert curves["LSTM, forget bias 4"][60] > 0.01 * curves["LSTM, forget bias 4"][0]
 
 # %% [markdown]
-# The solid line on top falls by a factor of about $\sigma(4) = 0.98$ per frame: after 60 frames there is still a third. The
-# dashed ones lose everything.
+# The LSTM with open gates loses a factor of about $\sigma(4) = 0.98$ per frame: after 60 frames there is still a third. The
+# plain network with small weights has lost everything after 40. With large weights its gradient does not fade, but it has
+# become chaotic: every sequence gives another one, and learning from it is learning from noise. And an LSTM whose gates are
+# half shut forgets as fast as the plain network. So it is the open gate that helps; let us see why.
 #
 # ## The cell
 #
