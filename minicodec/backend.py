@@ -18,10 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from minicodec import jit
+
 try:
     import cupy
 except ImportError:  # no GPU extra installed: every array is a NumPy array
     cupy = None
+
+jit.prepare()
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 

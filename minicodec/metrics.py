@@ -7,7 +7,7 @@ Four measures, since none of them is enough:
     mel_distance        of the spectral envelope, about as finely as the ear resolves frequency; blind to phase, and
                         so nearly the same for models that sound very different
     stft_distance       of the magnitudes in all bins, at three resolutions
-    log_spectral_distance   of their levels, frame by frame: one bad moment is not averaged away over frequency
+    log_spectral_distance   of the levels of all bins, in decibels: soft bins count like loud ones
 
 And `entropy`: how evenly the entries of a codebook are used.
 """

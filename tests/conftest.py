@@ -5,6 +5,7 @@ import os
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "2" if variable == "NUMBA_NUM_THREADS" else "1")
+os.environ.setdefault("MINICODEC_QUIET", "1")  # whether something must be compiled differs from run to run
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

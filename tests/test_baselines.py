@@ -15,8 +15,8 @@ from minicodec.files import data_folder
 
 @pytest.fixture(scope="module")
 def speech():
-    """4 s at 24 kHz."""
-    return audio.read(data_folder() / "speech_en_4.flac", start=12_000, frames=96_000)[0]
+    """2 s at 24 kHz."""
+    return audio.read(data_folder() / "speech_en_4.flac", start=12_000, frames=48_000)[0]
 
 
 def encoded(wav, sample_rate, level, **form):
@@ -48,7 +48,7 @@ def test_opus_payload_is_the_file_without_pages_and_headers(speech):
     """Counted from outside: 27 bytes a page and one for each of its segments, the two headers, and the rest."""
     data = encoded(speech, 24_000, 0.97, format="OGG", subtype="OPUS")
     packets = ogg_packets(data)
-    assert len(packets) - 2 == 201  # 4 s in frames of 20 ms, and one for the encoder's look-ahead
+    assert len(packets) - 2 == 101  # 2 s in frames of 20 ms, and one for the encoder's look-ahead
     assert data[28:36] == b"OpusHead"
     starts = [i for i in range(len(data)) if data.startswith(b"OggS\0", i)]
     overhead = sum(27 + data[i + 26] for i in starts)
@@ -89,12 +89,12 @@ def test_mp3_tags_do_not_count(speech):
 
 @pytest.mark.parametrize(
     ("codec", "kbps", "channels", "near"),
-    [(opus, 8, 1, 0.02), (opus, 24, 2, 0.02), (mp3, 8, 1, 0.03), (mp3, 12, 1, 0.06), (mp3, 21, 2, 0.06)],
+    [(opus, 8, 1, 0.02), (opus, 24, 2, 0.02), (mp3, 8, 1, 0.04), (mp3, 12, 1, 0.06), (mp3, 21, 2, 0.06)],
 )
 def test_the_payload_comes_near_to_the_rate(speech, codec, kbps, channels, near):
     wav = audio.remix(speech, channels)
     coded = codec(wav, 24_000, kbps)
-    assert coded.payload_bytes * 8 / 1000 / 4 == pytest.approx(kbps, rel=near)
+    assert coded.payload_bytes * 8 / 1000 / 2 == pytest.approx(kbps, rel=near)
     assert coded.payload_bytes < coded.file_bytes or codec is mp3
     assert coded.wav.shape == wav.shape
     assert coded.wav.dtype == np.float32
@@ -104,18 +104,18 @@ def test_the_search_beats_the_encoders_own_idea_of_a_rate(speech):
     """The average rate of MP3 overshoots by a tenth when it is asked for 12."""
     level = (160 - 12) / 152
     naive = encoded(speech, 24_000, level, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="AVERAGE")
-    wanted = 12_000 / 8 * 4
+    wanted = 12_000 / 8 * 2
     assert mp3_payload(naive) > 1.08 * wanted
     assert abs(mp3(speech, 24_000, 12).payload_bytes - wanted) < 0.06 * wanted
 
 
 def test_resampled_as_each_needs(speech):
     """44.1 kHz is no rate of Opus, nor of MP3 at 12 kbit/s: out comes 44.1 kHz all the same, as long and in time."""
-    wav = audio.resample(speech[:, :48_000], 24_000, 44_100)
+    wav = audio.resample(speech[:, :24_000], 24_000, 44_100)
     for codec, kbps in ((opus, 12), (mp3, 12), (mp3, 40)):
         coded = codec(wav, 44_100, kbps)
         assert coded.wav.shape == wav.shape
-        assert coded.payload_bytes * 8 / 1000 / 2 == pytest.approx(kbps, rel=0.08)
+        assert coded.payload_bytes * 8 / 1000 == pytest.approx(kbps, rel=0.08)
         assert delay(wav, coded.wav) in range(-3, 4) or delay(wav, coded.wav) in range(1900, 2100)
 
 

@@ -13,6 +13,7 @@ SECONDS = {
     ("minicodec", 2): (1.0, 1.0, 1.0), ("torch", 2): (0.5, 0.9, 0.8), ("torch.compile", 2): (2.0, 2.0, 2.0),
 }  # fmt: skip
 CASES = (Case("encoder", 10), Case("range_coder"))
+CODER = "range coder, there and back, 10000 codes"
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_quick_run_has_one_child_for_all_cases_and_compiles_nothing(played):
     ours, theirs = ("minicodec", (("encoder", 10, 1), ("range_coder", 0.0, 1))), ("torch", (("encoder", 10, 1),))
     assert sent == [ours, theirs, theirs, ours, ours, theirs]
     assert {(c["case"], c["implementation"]) for c in report["cases"]} == {
-        ("encoder, 10 s", "minicodec"), ("encoder, 10 s", "torch"), ("range coder, 10000 codes", "minicodec")
+        ("encoder, 10 s", "minicodec"), ("encoder, 10 s", "torch"), (CODER, "minicodec")
     }  # fmt: skip
 
 
@@ -111,6 +112,13 @@ def test_where_torch_compile_fails_the_table_says_so(played):
     assert "bench: torch.compile, 2 threads: no C++ compiler" in text
     headings, rows = reports.case_rows(report)
     assert rows[0][headings.index("torch.compile, ms")] == "fails"
+
+    played.failing.clear()
+    played.spoilt.add("torch.compile")
+    played.orders.clear()
+    report = run.run(settings(), lambda line: None)
+    assert "encoder, 10 s: torch.compile differs from minicodec in y" in reports.markdown(report)
+
     played.failing.add("torch")
     played.orders.clear()
     with pytest.raises(run.ChildError, match="no C"):
@@ -122,8 +130,7 @@ def test_the_table_tells_the_truth(played):
     headings, rows = reports.case_rows(report)
     cells = [dict(zip(headings, row, strict=True)) for row in rows]
     assert [(c["case"], c["threads"]) for c in cells] == [
-        ("encoder, 10 s", "1"), ("encoder, 10 s", "2"), ("range coder, 10000 codes", "1"),
-        ("range coder, 10000 codes", "2"),
+        ("encoder, 10 s", "1"), ("encoder, 10 s", "2"), (CODER, "1"), (CODER, "2")
     ]  # fmt: skip
     assert cells[0]["ms"] == "1000 ± 500"
     assert (cells[0]["x torch"], cells[0]["target"]) == ("3.00 (2.00…4.00)", "2 met")
@@ -134,9 +141,13 @@ def test_the_table_tells_the_truth(played):
     assert rows[0] == [
         "conv1d", "1x9x2 3x2x4", "forward", "1", "4.00 ± 1.00", "2.00 ± 1.00", "2.00", "50.0", "50%", "0.5"
     ]  # fmt: skip
+    report["machine"]["load"] = 0.4
+    assert "BUSY" not in reports.markdown(report)
+    report["machine"]["load"] = 3.21
+    assert "BUSY before this began (load average 3.2)" in reports.markdown(report)
     text = reports.markdown(report)
     assert "1 thread: sgemm 100 GF/s, memory 20 GB/s; 2 threads: sgemm 200 GF/s" in text
-    assert all(text.count(f"| {name} |") >= 2 for name in ("encoder, 10 s", "range coder, 10000 codes", "conv1d"))
+    assert all(text.count(f"| {name} |") >= 2 for name in ("encoder, 10 s", CODER, "conv1d"))
 
 
 @pytest.fixture

@@ -72,31 +72,46 @@ def test_the_tile_fits_the_registers():
         assert rows * vectors + vectors + 1 <= registers
 
 
+PRODUCTS = """
+import numpy as np, sys
+from minicodec.ops import engine
+rng = np.random.default_rng(0)
+results = []
+for M, P, N in [(1, 5, 3), (29, 300, 50), (70, 7, 8), (17, 20, 64), (3, 600, 270)]:
+    x, w, dy = (rng.normal(size=s).astype(np.float32) for s in [(M, P), (1, P, N), (1, M, N)])
+    steps = dict(batch_step=0, row_step=P)
+    y = engine.multiply(x, w, np.empty((1, M, N), np.float32), **steps)
+    dw = engine.multiply_transposed(x, dy, taps=1, P=P, **steps)
+    np.testing.assert_allclose(y[0], x.astype(float) @ w[0], rtol=0, atol=2e-4)
+    np.testing.assert_allclose(dw[0], x.astype(float).T @ dy[0], rtol=0, atol=2e-4)
+    elu = engine.multiply(x, w, np.empty((1, M, N), np.float32), **steps, bias=dy[0, 0], activation="elu")
+    np.testing.assert_array_equal(np.sign(elu), np.sign(y + dy[0, 0]))
+    results += [y, dw, elu]
+print(engine.COLUMNS, b"".join(a.tobytes() for a in results).hex())
+"""
 OTHER_TILE = """
+import minicodec.ops
 from llvmlite import binding
 true_features = binding.get_host_cpu_features
 binding.get_host_cpu_features = lambda: {features}
 from minicodec.ops import microkernel
 binding.get_host_cpu_features = true_features  # for Numba: only the tile is another, not the instructions
-import numpy as np
-from minicodec.ops import engine
-assert engine.COLUMNS == {columns}
-rng = np.random.default_rng(0)
-for M, P, N in [(1, 5, 3), (29, 300, 50), (70, 7, 8), (17, 20, 64)]:
-    x, w, dy = (rng.normal(size=s).astype(np.float32) for s in [(M, P), (1, P, N), (1, M, N)])
-    y = engine.multiply(x, w, np.empty((1, M, N), np.float32), batch_step=0, row_step=P)
-    np.testing.assert_allclose(y[0], x.astype(float) @ w[0], rtol=0, atol=1e-4)
-    dw = engine.multiply_transposed(x, dy, taps=1, P=P, batch_step=0, row_step=P)
-    np.testing.assert_allclose(dw[0], x.astype(float).T @ dy[0], rtol=0, atol=1e-4)
 """
 
 
-@pytest.mark.parametrize(("features", "columns"), [({"avx512f": True}, 32), ({}, 8)], ids=["avx512", "sse"])
-def test_the_engine_on_other_tiles(features, columns, tmp_path):
+TILES = {"avx512": ({"avx512f": True}, 32), "avx": ({"avx": True}, 16), "sse": ({}, 8)}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, columns) in TILES.items() if columns != COLUMNS])
+def test_other_tiles_give_the_same_bits(name, tmp_path, capsys):
     """A process whose engine believes in another CPU; a cache of its own, since compiled code depends on the tile."""
-    code = OTHER_TILE.format(features=features, columns=columns)
+    features, columns = TILES[name]
+    exec(PRODUCTS, {})
+    _, bits = capsys.readouterr().out.split()
+    command = [sys.executable, "-c", OTHER_TILE.format(features=features) + PRODUCTS]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    process = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert process.stdout.split() == [str(columns), bits]
 
 
 # The products, against their sums written out.

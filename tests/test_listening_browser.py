@@ -180,6 +180,22 @@ def test_a_server_that_was_away_gets_the_ratings_when_it_is_back(browser, server
     context.close()
 
 
+def test_a_server_that_knows_the_session_no_more_says_so(browser, server):
+    """It was started anew before the first rating was in the file: there is nothing that could go on."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server.url)
+    begin(page)
+    turn(page, "Begin the test", "Clip 1 of 3")
+    server.test._sessions.clear()
+    page.keyboard.press("1")
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("alert").filter(has_text="no such session or sound. Reload the page").wait_for()
+    page.reload()
+    page.get_by_role("button", name="Start with practice").wait_for()
+    context.close()
+
+
 def test_keys_play_pause_and_repeat_a_part(page):
     begin(page)
     play = page.locator("#play")

@@ -66,6 +66,8 @@ def test_only_this_machine_unless_asked_for_more(folder, tmp_path, monkeypatch, 
         (["--screens", "4"], "--screens 4: there are 3 clips"),
         (["--screens", "0"], "--screens 0: there are 3 clips"),
         (["--clips", "x"], "there is no clip x"),
+        (["--analyse", "--systems", "opus*"], "listen --analyse: takes all ratings"),
+        (["--analyse", "--export-webmushra", "x"], "not allowed with argument --analyse"),
         (["--results", "FOLDER"], "cannot be read (Is a directory)"),
     ],
 )

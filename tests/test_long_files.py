@@ -174,9 +174,9 @@ def test_audio_that_fails_half_way_leaves_nothing(tmp_path):
 
 def test_blocks_are_trimmed_and_rescaled():
     wav = noise(100, 2)
-    blocks = list(trimmed(pieces(wav, [30]), 65))
-    assert [block.shape[1] for block in blocks] == [30, 30, 5, 0]
-    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), wav[:, :65])
+    blocks = list(trimmed(pieces(wav, [30]), 40, 65))
+    assert [block.shape[1] for block in blocks] == [0, 20, 5, 0]
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), wav[:, 40:65])
     for factor, divisor in [(5, np.abs(5 * wav).max()), (0.2, 1)]:
         blocks = list(rescaled(pieces(np.float32(factor) * wav, [30]), 2))
         np.testing.assert_array_equal(np.concatenate(blocks, axis=1), np.float32(factor) * wav / divisor)

@@ -30,3 +30,23 @@ def test_page_faults():
         faults[how] = int(result.stdout)
     assert faults["keep"] < 50
     assert faults["default"] > 200
+
+
+PEAK = """
+import numpy as np
+from minicodec.training.memory import peak_memory
+before = peak_memory()
+big = np.ones(2**27, np.int8)
+peak = peak_memory()
+del big
+print(before, peak, peak_memory())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
+def test_peak_memory_is_in_bytes_and_stays():
+    result = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    before, peak, after = map(int, result.stdout.split())
+    assert before > 2**24  # an interpreter with NumPy
+    assert 2**27 <= peak - before < 1.2 * 2**27
+    assert after >= 0.99 * peak  # the system counts in batches of pages

@@ -18,7 +18,7 @@ PERFECT = {
     "stft_distance": (0, "the spectra are the same"),
     "log_spectral_distance": (0, "the spectra are the same"),
     "stoi": (1, "it is a mean of correlations"),
-    "pesq": (4.644, "where its curve ends, since listeners do not all give the highest mark"),
+    "pesq": (4.644, "where its curve ends, since listeners do not all give the highest score"),
     "visqol": (4.732, "the same"),
 }
 
@@ -122,13 +122,13 @@ def test_a_silent_estimate():
         "log_spectral_distance": (51.14, "as for mel, but bins between partials lie lower"),
         "stoi": (0, "nothing can be understood"),
         "pesq": (nan, "brings both to the same level, which silence does not have"),
-        "visqol": (1, "the worst mark"),
+        "visqol": (1, "the worst score"),
     }
     check(wav, 0 * wav, case)
 
 
 def test_a_silent_reference():
-    """What must only not be heard has no quality: no ratio, no share, no mark. A distance there is."""
+    """What must only not be heard has no quality: no ratio, no share, no score. A distance there is."""
     wav = voice()
     values = measure(0 * wav, wav, RATE)
     undefined = {"si_sdr", "stft_distance", "stoi", "pesq", "visqol"}

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from minicodec.ops import activations, softmax_cross_entropy
+from minicodec.ops import activations, arithmetic, softmax_cross_entropy
 
 
 def run(op, backend, arrays, dy):
@@ -29,6 +29,11 @@ def test_large_arrays(op, shape, rng):
 def test_many_classes(rng):
     logits, targets = rng.normal(size=(71, 1001)).astype(np.float32), rng.integers(0, 1001, 71)
     equal_on_threads(softmax_cross_entropy.softmax_cross_entropy, [logits, targets], np.ones(71, np.float32))
+
+
+def test_a_bias(rng):
+    rows, bias = rng.normal(size=(3, 10_001, 5)).astype(np.float32), rng.normal(size=5).astype(np.float32)
+    equal_on_threads(arithmetic.add, [rows, bias], rng.normal(size=rows.shape).astype(np.float32))
 
 
 def equal_on_threads(op, arrays, dy):

@@ -26,7 +26,7 @@ COMMANDS = {
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
     "evaluate": "compare models with Opus and MP3 at equal bytes: tables, curves, a page to listen to",
-    "bench": "measure the speed of the operators on this machine",
+    "bench": "measure the speed of everything on this machine, alone or beside PyTorch",
     "data": "list and download public datasets",
     "chapters": "open the chapters in JupyterLab, in a folder of your own",
     "grade": "points for the exercises in students' notebooks",

@@ -10,7 +10,7 @@ from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 FILES = ("bench.json", "bench.md", "bench.png", "roofline.png")
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 5, 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what", nargs="*", metavar="WHAT", help="ops, cases, or names of some, e.g. conv1d encoder (default: all)"
     )
-    parser.add_argument("--quick", action="store_true", help="less audio, fewer sizes and rounds: about a minute")
+    parser.add_argument("--quick", action="store_true", help="less of everything, on the smaller preset: in a minute")
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 and as many as there are cores")
     parser.add_argument("--peer", choices=("torch",), help="measure PyTorch on the same work, and torch.compile")
-    parser.add_argument("--preset", default="encodec_24khz", help="the codec: encodec_24khz (default) or mini_24khz")
+    parser.add_argument("--preset", help="encodec_24khz (default) or mini_24khz (default with --quick)")
     parser.add_argument("--rounds", type=int, help=f"turns of each rival (default: {ROUNDS}; quick: {QUICK_ROUNDS})")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"write {', '.join(FILES)} there")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite them")
@@ -46,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
     from minicodec.evaluation.bench import cases, ops, run as bench
 
-    if args.preset not in cases.PRESETS:
-        raise InputError(f"--preset {args.preset}: choose {' or '.join(cases.PRESETS)}")
+    preset = args.preset or ("mini_24khz" if args.quick else "encodec_24khz")
+    if preset not in cases.PRESETS:
+        raise InputError(f"--preset {preset}: choose {' or '.join(cases.PRESETS)}")
     all_ops = tuple(dict.fromkeys(row.op for row in ops.rows(args.quick)))
     all_cases = tuple(cases.cases(args.quick))
     kinds = tuple(dict.fromkeys(case.kind for case in all_cases))
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         names = ", ".join(("ops", "cases", *all_ops, *kinds))
         raise InputError(f"nothing is called {', '.join(sorted(unknown))}: choose from {names}")
     settings = bench.Settings(
-        preset=args.preset,
+        preset=preset,
         quick=args.quick,
         threads=threads,
         rounds=rounds,

@@ -5,14 +5,29 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 import minicodec
 from minicodec import audio
+from minicodec.cli.encode import beside
 from minicodec.cli.progress import watched
-from minicodec.codec.bitstream import JSON_LIMIT, PREFIX, Header, check_size, read_header
+from minicodec.codec.bitstream import (
+    CODED_VERSION,
+    JSON_LIMIT,
+    PREFIX,
+    Chunk,
+    Header,
+    check_size,
+    read_header,
+    read_version,
+)
 from minicodec.codec.entropy import encodec_files
+from minicodec.codec.entropy.adaptive import Adaptive
+from minicodec.codec.entropy.container import CodedHeader, read_header as read_coded_header
+from minicodec.codec.entropy.files import CodedReader, predictor_of
+from minicodec.codec.language_model import LanguageModel
 from minicodec.codec.parts import unpack_parts
 from minicodec.errors import InputError
 from minicodec.files import check_target
@@ -28,8 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lm",
         metavar="FILE",
-        help="the language model (.th) of an entropy-coded file of EnCodec; its numbers must come out here to the last "
-        "bit as where it was encoded, which cannot be promised",
+        help="the language model of an entropy-coded file, by default the lm.safetensors beside MODEL. Files of "
+        "EnCodec need its .th file, and numbers that come out here to the last bit as there, which cannot be promised",
+    )
+    parser.add_argument("--start", metavar="SECONDS", type=float, default=0.0, help="leave out what is before that")
+    parser.add_argument(
+        "--skip-damaged", action="store_true", help="play silence for damaged chunks of an entropy-coded file"
     )
     parser.add_argument("-r", "--rescale", action="store_true", help="make it quieter where it would clip")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.wav")
@@ -40,55 +59,93 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() not in audio.WRITABLE:
         raise InputError(f"{args.output}: audio is written as {' or '.join(audio.WRITABLE)}")
     check_target(args.output, args.force)
-    header, start = read_start(args.input)
+    header, coded, start = read_start(args.input)
     if args.model is None:
         raise InputError(f"{args.input}: was encoded by the model {header.model}; say with -m where to find it")
     codec = minicodec.load(args.model)
     if header.model != codec.name:  # said before a size that only this model finds wrong
         raise InputError(f"{args.input}: was encoded by the model {header.model}; {args.model} is {codec.name}")
-    coded = None
-    if header.lm and args.lm is not None:
-        lm = minicodec.load_language_model(args.lm, codec)
-        _, coded = encodec_files.unpack(args.input.read_bytes(), codec.config.layout, lm, str(args.input))
-    else:
-        check_size(header, args.input.stat().st_size - start, codec.config.layout, str(args.input))
-    seconds = header.audio_length / codec.sample_rate
-    with (
-        open(args.input, "rb") as file,
-        audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out,
-    ):
-        file.seek(start)
-        parts = coded or unpack_parts(file, header, codec.config.layout, str(args.input))
-        blocks = finite(trimmed(codec.decode_parts(parts), header.audio_length), args.input)
-        blocks = watched(blocks, codec.sample_rate, seconds)
-        for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
-            out.write(block)
+    first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
+    if not 0 <= first < header.audio_length:
+        raise InputError(f"{args.input}: cannot start at {args.start:g} s; it has {seconds:g} s")
+    lm = language_model(args, header, coded, codec)
+    with open(args.input, "rb") as file:
+        if coded:
+            predictor = predictor_of(coded, lm, codec, str(args.input))
+            reader = CodedReader(file, coded, start, codec, predictor, str(args.input))
+            blocks = reader.blocks(first, report if args.skip_damaged else suggest)
+        else:
+            blocks = trimmed(codec.decode_parts(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
+        blocks = watched(finite(blocks, args.input), codec.sample_rate, seconds - args.start)
+        with audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out:
+            for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
+                out.write(block)
     if out.clipped:
         print(
             f"minicodec: {args.output}: {out.clipped} samples were clipped; -r would make it quieter", file=sys.stderr
         )
+    seconds -= first / codec.sample_rate
     print(f"{args.output}: {seconds:.2f} s, {codec.sample_rate} Hz, {_channels(codec.channels)}")
     return 0
 
 
-def read_start(path: Path) -> tuple[Header, int]:
-    """The header of an .ecdc file and the bytes it takes, without reading what follows, however large the file is."""
+def read_start(path: Path) -> tuple[Header, CodedHeader | None, int]:
+    """The header of an .ecdc file and the bytes it takes, without reading what follows, however large the file is.
+
+    Of a file of version 1, all of its header: the index of its chunks is in it.
+    """
     if not path.exists():
         raise InputError(f"{path}: there is no such file")
     if not path.is_file():
         raise InputError(f"{path}: is a folder or a device, not an .ecdc file")
     try:
         with open(path, "rb") as file:
-            return read_header(file.read(PREFIX.size + JSON_LIMIT), str(path))
+            data = file.read(PREFIX.size + JSON_LIMIT)
+            if read_version(data, str(path)) == CODED_VERSION:
+                coded, start = read_coded_header(file, str(path))
+                return coded.header, coded, start
+            header, start = read_header(data, str(path))
+            return header, None, start
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def trimmed(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """The first `length` samples of blocks (C,n): the last frame is whole, what was encoded need not be."""
+def language_model(
+    args: argparse.Namespace, header: Header, coded: CodedHeader | None, codec: "minicodec.Codec"
+) -> LanguageModel | None:
+    """The one that the arguments name; of a file of version 1 that needs one, else the one beside the model."""
+    if not header.lm or (coded and coded.predictor == Adaptive.name):
+        return None
+    if args.lm is None and coded is None:
+        return None
+    return minicodec.load_language_model(args.lm or beside(args.model), codec)
+
+
+def plain_parts(path: Path, file: BinaryIO, codec: "minicodec.Codec", lm: LanguageModel | None) -> Iterable[Chunk]:
+    """The codes of a file of version 0, entropy-coded by EnCodec or not at all."""
+    header, _, start = read_start(path)
+    if header.lm and lm is not None:
+        return encodec_files.unpack(file.read(), codec.config.layout, lm, str(path))[1]
+    check_size(header, path.stat().st_size - start, codec.config.layout, str(path))
+    file.seek(start)
+    return unpack_parts(file, header, codec.config.layout, str(path))
+
+
+def report(line: str) -> None:
+    """Say what is damaged, and go on."""
+    print(f"minicodec: {line}: silence instead", file=sys.stderr)
+
+
+def suggest(line: str) -> None:
+    """Refuse what is damaged."""
+    raise InputError(f"{line}; --skip-damaged plays the rest")
+
+
+def trimmed(blocks: Iterable[np.ndarray], first: int, length: int) -> Iterator[np.ndarray]:
+    """Samples first … length - 1 of blocks (C,n): the last frame is whole, what was encoded need not be."""
     for block in blocks:
-        yield block[:, :length]
-        length -= min(length, block.shape[1])
+        yield block[:, first:length]
+        first, length = max(0, first - block.shape[1]), max(0, length - block.shape[1])
 
 
 def finite(blocks: Iterable[np.ndarray], path: Path) -> Iterator[np.ndarray]:

@@ -12,6 +12,8 @@ import minicodec
 from minicodec import audio
 from minicodec.cli.progress import watched
 from minicodec.codec.bitstream import SCALE_LIMIT, Header, pack_header
+from minicodec.codec.entropy.adaptive import Adaptive
+from minicodec.codec.entropy.files import CodedWriter, predictor_for
 from minicodec.codec.parts import pack_parts
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
@@ -23,6 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT.ecdc", type=Path)
     parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help="6 kbit/s by default")
     parser.add_argument("-m", "--model", help="a training run's folder or a .safetensors file")
+    parser.add_argument(
+        "--lm",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="entropy-code with a language model, by default the lm.safetensors beside MODEL, or with --lm adaptive by "
+        "counting, without a model; the file gets smaller, can be decoded from any chunk on, and has checksums",
+    )
     parser.add_argument(
         "--no-mix", action="store_true", help="refuse more channels than the model has, which are else averaged"
     )
@@ -42,6 +52,11 @@ def run(args: argparse.Namespace) -> int:
     if args.no_mix and info.channels > codec.channels:
         raise InputError(f"{args.input}: has {info.channels} channels; the model has {codec.channels}")
 
+    codebooks, writer = codec.config.levels(args.bitrate), None
+    if args.lm is not None:
+        path = args.lm or beside(args.model)
+        lm = path if path == Adaptive.name else minicodec.load_language_model(path, codec)
+        writer = CodedWriter(predictor_for(lm, codec, codebooks), codec.config.layout)
     samples = 0
 
     def counted() -> Iterator[np.ndarray]:
@@ -52,13 +67,17 @@ def run(args: argparse.Namespace) -> int:
 
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
-        for data in pack_parts(codec.encode_blocks(counted(), args.bitrate), codec.config.layout):
+        parts = codec.encode_blocks(counted(), args.bitrate)
+        for data in pack_parts(parts, codec.config.layout) if writer is None else writer.pack(parts):
             payload.write(data)
         if samples == 0:
             raise InputError(
                 f"{args.input}: {info.frames} samples at {info.sample_rate} Hz are not one at {codec.sample_rate} Hz"
             )
-        header = pack_header(Header(codec.name, samples, codec.config.levels(args.bitrate)))
+        if writer is None:
+            header = pack_header(Header(codec.name, samples, codebooks))
+        else:
+            header = writer.header(codec.name, samples)
         size = payload.tell()
         payload.seek(0)
         with write_atomically(args.output, args.force) as temporary, open(temporary, "wb") as file:
@@ -68,6 +87,12 @@ def run(args: argparse.Namespace) -> int:
     kbps = (len(header) + size) * 8 / 1000 / seconds
     print(f"{args.output}: {seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s")
     return 0
+
+
+def beside(model: str) -> Path:
+    """The folder in which the language model of a codec is looked for."""
+    path = Path(model)
+    return path if path.is_dir() else path.parent
 
 
 def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.cli.decode import read_start
-from minicodec.codec.bitstream import MAGIC, Layout, check_size, unpack
+from minicodec.codec.bitstream import MAGIC, Header, Layout, check_size, unpack
 from minicodec.codec.config import PRESETS, preset
+from minicodec.codec.entropy.container import CodedHeader, check
 from minicodec.errors import InputError
 
 
@@ -43,24 +44,44 @@ def describe_packet(path: Path, model: str | None) -> list[tuple[str, str]]:
     The perplexity is how many equally likely entries would carry as much information. A file with fewer frames than
     entries cannot use them all.
     """
-    header, start = read_start(path)
+    header, coded, start = read_start(path)
     layout = minicodec.load(model).config.layout if model else preset_layout(header.model, path)
+    if coded:
+        return describe_coded(path, coded, start, layout)
     _, chunks = unpack(read_whole(path, layout), layout, str(path))
     codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
-    seconds = header.audio_length / layout.sample_rate
-    size = path.stat().st_size
-    nominal = header.codebooks * layout.bits * layout.sample_rate / layout.hop / 1000
-    lines = [
-        ("model", header.model),
-        ("duration", f"{seconds:.2f} s, {header.audio_length} samples at {layout.sample_rate} Hz"),
-        ("codebooks", f"{header.codebooks} of {layout.codebooks}, {codes.shape[1]} frames"),
-        ("bitrate", f"{nominal:g} kbit/s nominal, {size * 8 / 1000 / seconds:.2f} kbit/s with all bytes of the file"),
-        ("bytes", f"{size - start} payload, {start} header"),
-    ]
+    lines = describe_sizes(path, header, start, codes.shape[1], layout)
     for level, row in enumerate(codes, 1):
         used, perplexity = usage(row)
         lines.append((f"codebook {level}", f"{used} of {2**layout.bits} entries used, perplexity {perplexity:.1f}"))
     return lines
+
+
+def describe_sizes(path: Path, header: Header, start: int, frames: int, layout: Layout) -> list[tuple[str, str]]:
+    """What every .ecdc file has."""
+    seconds = header.audio_length / layout.sample_rate
+    size = path.stat().st_size
+    nominal = header.codebooks * layout.bits * layout.sample_rate / layout.hop / 1000
+    return [
+        ("model", header.model),
+        ("duration", f"{seconds:.2f} s, {header.audio_length} samples at {layout.sample_rate} Hz"),
+        ("codebooks", f"{header.codebooks} of {layout.codebooks}, {frames} frames"),
+        ("bitrate", f"{nominal:g} kbit/s nominal, {size * 8 / 1000 / seconds:.2f} kbit/s with all bytes of the file"),
+        ("bytes", f"{size - start} payload, {start} header"),
+    ]
+
+
+def describe_coded(path: Path, coded: CodedHeader, start: int, layout: Layout) -> list[tuple[str, str]]:
+    """The same of a file of version 1, whose codes only its language model can read; and how much that model saved."""
+    header, layout = coded.header, check(coded, layout, str(path))
+    frames = [layout.frames(length) for length in layout.chunk_lengths(header.audio_length)]
+    plain = sum(layout.chunk_bytes(length, header.codebooks) for length in layout.chunk_lengths(header.audio_length))
+    size, seconds = path.stat().st_size, coded.chunk_frames * layout.hop / layout.sample_rate
+    return [
+        *describe_sizes(path, header, start, sum(frames), layout),
+        ("predictor", f"{coded.predictor}, starting afresh in each of {len(frames)} chunks of {seconds:g} s"),
+        ("saved", f"{100 - 100 * size / plain:.1f} % of the {plain} bytes that the codes take without it"),
+    ]
 
 
 def describe_audio(path: Path) -> list[tuple[str, str]]:
@@ -98,7 +119,7 @@ def usage(codes: np.ndarray) -> tuple[int, float]:
 
 def read_whole(path: Path, layout: Layout) -> bytes:
     """All bytes of an .ecdc file, once header and layout agree that it has the right size."""
-    header, start = read_start(path)
+    header, _, start = read_start(path)
     check_size(header, path.stat().st_size - start, layout, str(path))
     return path.read_bytes()
 

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     results = args.results or args.folder / "listening.csv"
     if args.analyse:
+        if args.clips != ["*"] or args.systems != ["*"] or args.screens is not None:
+            raise InputError("listen --analyse: takes all ratings, without --clips, --systems, --screens")
         return _analyse(results)
     clips = find_clips(args.folder, args.clips, args.systems)
     if args.export_webmushra:

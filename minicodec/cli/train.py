@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Start or resume; 130 after Ctrl-C."""
     from minicodec.training import config, run as runs
+    from minicodec.training.memory import peak_memory
 
     if args.resume:
         if args.preset or args.data or args.out or args.origin or args.set:
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     for notice in training.data.notices:
         print(notice, file=sys.stderr)
     finished = training.train()
+    if memory := peak_memory():
+        print(f"memory at its peak: {memory / 2**20:.0f} MiB", file=sys.stderr)
     folder, step = training.folder, training.trainer.step
     if not finished:
         print(f"stopped at step {step}, saved; go on with: minicodec train --resume {folder}", file=sys.stderr)

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from minicodec.codec import bitstream, config as configuration
 from minicodec.codec.bitstream import Chunk, Header
 from minicodec.codec.config import CodecConfig
+from minicodec.codec.entropy import encodec_files
 from minicodec.codec.entropy.container import read_header as read_coded_header
 from minicodec.codec.entropy.files import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
 from minicodec.codec.language_model import LanguageModel
@@ -215,7 +216,8 @@ class Codec(Module):
     ) -> np.ndarray:
         """The bytes of an .ecdc file -> waveform (C,T). InputError, beginning with `source`, if they cannot be one.
 
-        lm        the language model, for files that were made with one
+        lm        the language model, for files that were made with one. (If it was the released EnCodec that made it,
+                  it may not be readable here all the same: see entropy/encodec_files.py.)
         start     seconds to leave out at the beginning: entropy-coded files are decoded from there on
         damaged   called with one line for each damaged chunk of an entropy-coded file, which then is silence
         """
@@ -226,8 +228,12 @@ class Codec(Module):
             self._check_made_here(coded.header, source)
             reader = CodedReader(file, coded, size, self, predictor_of(coded, lm, self, source), source)
             return np.concatenate(list(reader.blocks(first, damaged)), axis=1)
-        header, chunks = bitstream.unpack(packet, self.config.layout, source)
+        header, _ = bitstream.read_header(packet, source)
         self._check_made_here(header, source)
+        if header.lm and lm is not None:
+            _, chunks = encodec_files.unpack(packet, self.config.layout, lm, source)
+        else:
+            _, chunks = bitstream.unpack(packet, self.config.layout, source)
         return self.decode(chunks, header.audio_length)[:, first:]
 
     def _check_made_here(self, header: Header, source: str) -> None:

@@ -1,16 +1,17 @@
 """Finding a model: by the folder of its training, by its file, or by its name."""
 
 import zipfile
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from minicodec.codec import bitstream
+from minicodec.codec import bitstream, language_model
 from minicodec.codec.config import PRESETS, preset
 from minicodec.codec.convert import ENCODEC, LANGUAGE_MODEL, take_over
-from minicodec.codec.entropy import encodec_files
-from minicodec.codec.language_model import SECONDS, LanguageModel, LanguageModelConfig
+from minicodec.codec.entropy.files import check_fits, refuse
+from minicodec.codec.language_model import RUN_LM, SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec, load_safetensors
 from minicodec.codec.torch_file import read_torch_file
 from minicodec.codec.transformers_folder import CONFIG, load_transformers
@@ -63,7 +64,22 @@ def load_torch_file(path: Path) -> Codec:
 
 
 def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageModel:
-    """The released language model of a codec's codes, from its .th file. InputError, naming the file, if it is not."""
+    """The language model of a codec's codes, for entropy coding; what it is, the file's content says.
+
+    a folder that `minicodec train-lm` filled, or the .safetensors file in it
+    a .th file of the released EnCodec
+
+    InputError, naming the file: it is not that, or it is the language model of other codes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RUN_LM
+        if not path.is_file():
+            raise InputError(f"{path.parent}: has no {RUN_LM}; minicodec train-lm makes one")
+    if path.suffix == ".safetensors":
+        lm = language_model.load(path)
+        check_fits(lm, codec, str(path))
+        return lm
     quantizer, context = codec.config.quantizer, int(SECONDS * codec.frame_rate)
     sizes = LanguageModelConfig(quantizer.levels, quantizer.entries, context)
     lm = LanguageModel(sizes, codec=codec.name, rng=np.random.default_rng(0))
@@ -77,22 +93,19 @@ def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageMode
 
 
 def decompress(
-    packet: bytes, codec: Codec | None = None, source: str = "packet", lm: LanguageModel | None = None
+    packet: bytes,
+    codec: Codec | None = None,
+    source: str = "packet",
+    lm: LanguageModel | None = None,
+    start: float = 0.0,
+    damaged: Callable[[str], None] = refuse,
 ) -> tuple[np.ndarray, int]:
-    """The bytes of an .ecdc file -> (waveform (C,T) float32, sample rate).
-
-    A file of the released EnCodec that is entropy-coded needs its language model, `lm`, and may all the same not be
-    readable on this machine: see entropy/encodec_files.py.
+    """The bytes of an .ecdc file -> (waveform (C,T) float32, sample rate), as `Codec.decompress`.
 
     InputError, beginning with `source`, for bytes that are no such file, and without a codec: the name in the file is
     somebody else's word, and not to be opened as a path.
     """
-    header, _ = bitstream.read_header(packet, source)
     if codec is None:
-        raise InputError(f"{source}: needs the model {header.model}: load it, and pass it as codec")
-    if not header.lm or lm is None:
-        return codec.decompress(packet, source), codec.sample_rate
-    if header.model != codec.name:
-        raise InputError(f"{source}: was made by the model {header.model}, this one is {codec.name}")
-    header, chunks = encodec_files.unpack(packet, codec.config.layout, lm, source)
-    return codec.decode(chunks, header.audio_length), codec.sample_rate
+        fields, _ = bitstream.read_fields(packet, bitstream.read_version(packet, source), {"m": str}, source)
+        raise InputError(f"{source}: needs the model {fields['m']}: load it, and pass it as codec")
+    return codec.decompress(packet, source, lm, start, damaged), codec.sample_rate

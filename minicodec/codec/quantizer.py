@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import active
 from minicodec.nn.module import Module
+from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
 from minicodec.tensor import Tensor
 
 DECAY = 0.99  # of the moving averages
@@ -64,11 +66,18 @@ class ResidualVectorQuantizer(Module):
         """How many levels have been initialised."""
         return int((self.updates > 0).sum())
 
-    def encode(self, z: Any, levels: int) -> Any:
-        """Latents z (...,D) -> codes (levels,...) integers."""
+    def packed(self, levels: int) -> list[PackedCodebook]:
+        """The first codebooks ready to search, for who encodes again and again while they stay as they are."""
+        return [pack_codebook(codebook) for codebook in self.codebooks[:levels]]
+
+    def encode(self, z: Any, levels: int, packed: list[PackedCodebook] | None = None) -> Any:
+        """Latents z (...,D) -> codes (levels,...) integers; `packed` saves time."""
         codes, residual = [], z
-        for codebook in self.codebooks[:levels]:
-            codes.append(F.nearest_codeword(residual, codebook))
+        for q, codebook in enumerate(self.codebooks[:levels]):
+            if packed is not None and active() == "numba":
+                codes.append(search(residual, packed[q]))
+            else:
+                codes.append(F.nearest_codeword(residual, codebook))
             residual = residual - codebook[codes[-1]]
         return np.stack(codes)
 

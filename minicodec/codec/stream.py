@@ -45,6 +45,7 @@ class StreamEncoder(_Stream):
     ):
         super().__init__(encoder, quantizer, pad_mode)
         self.channels, self.levels = channels, levels
+        self._codebooks = quantizer.packed(levels)
 
     def push(self, wav: np.ndarray) -> np.ndarray:
         """Samples (C,n), any n -> the codes (Q,frames) int16 that they complete, often none.
@@ -65,7 +66,7 @@ class StreamEncoder(_Stream):
     def _codes(self, z: np.ndarray) -> np.ndarray:
         if len(z) == 0:
             return np.zeros((self.levels, 0), np.int16)
-        codes: np.ndarray = self._quantizer.encode(z, self.levels).astype(np.int16)
+        codes: np.ndarray = self._quantizer.encode(z, self.levels, self._codebooks).astype(np.int16)
         return codes
 
 

@@ -8,16 +8,9 @@
 A run may be killed at any moment. The next one finds which clips are done, and does the others.
 """
 
-import contextlib
 import json
-import multiprocessing
-import multiprocessing.connection
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -31,6 +24,7 @@ from minicodec.codec.pretrained import load
 from minicodec.errors import InputError
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, Coded, lowpass
 from minicodec.evaluation.metrics import align, measure
+from minicodec.evaluation.processes import each
 from minicodec.evaluation.settings import Clip, Condition, Settings
 from minicodec.files import write_atomically
 
@@ -54,20 +48,10 @@ def run(folder: Path, settings: Settings, clips: Sequence[Clip], jobs: int) -> I
 
     InputError: a file that cannot be read, or a worker that somebody killed. What is done stays done.
     """
-    with _single_threaded():
-        # Not forked: a fork of a process with threads (Numba's, the progress bar's) can hang.
-        pool = ProcessPoolExecutor(
-            min(jobs, len(clips)), multiprocessing.get_context("spawn"), _start_worker, (folder, settings)
-        )
-        futures = {pool.submit(_work, clip): clip for clip in clips}
     try:
-        for future in as_completed(futures):
-            future.result()
-            yield futures[future]
+        yield from each(clips, _work, _start_worker, (folder, settings), jobs)
     except BrokenProcessPool:
         raise InputError(f"{folder}: a worker was killed, perhaps for its memory; go on with fewer --jobs") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def evaluate_clip(folder: Path, clip: Clip, settings: Settings, codecs: dict[str, Codec]) -> None:
@@ -124,39 +108,12 @@ def _judge(reference: np.ndarray, coded: Coded, settings: Settings) -> tuple[np.
 
 # In the worker processes
 
-
-@contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes that start here have one thread each for BLAS and Numba: clips run beside each other already."""
-    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-_job: tuple[Path, Settings, dict[str, Codec]]  # of a worker, from its start on
+_job: tuple[Path, Settings, dict[str, Codec]]
 
 
 def _start_worker(folder: Path, settings: Settings) -> None:
     global _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then sends no more clips
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _job = folder, settings, {model.system: load(model.path) for model in settings.models}
-
-
-def _end_with_parent() -> None:
-    """A killed parent cannot tell its workers, who would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _work(clip: Clip) -> None:

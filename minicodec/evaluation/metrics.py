@@ -3,8 +3,8 @@
 Those that training also looks at are in `minicodec.metrics`; here they meet measures that model hearing:
 
     stoi    how much of speech can be understood [Taal11]; the package pystoi, in the extra "metrics"
-    pesq    quality of speech over a telephone, ITU-T P.862.2; the package pesq, in an extra of its own: it compiles
-    visqol  quality of any sound, from the similarity of what two ears' nerves would carry [Chinen20]; written here
+    pesq    quality of speech over a telephone, ITU-T P.862.2; the package pesq, an extra that needs a C compiler
+    visqol  quality of any sound, from the similarity of spectrograms as the ear makes them [Chinen20]; visqol/
 
 Each has its blind spots (`METRICS` names them), so a claim about quality needs more than one, and listeners.
 """

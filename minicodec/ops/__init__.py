@@ -8,3 +8,7 @@ Every op is two plain functions on arrays. They never see a Tensor, so they can 
 Axis letters: B batch, T time, To output time, C/Ci/Co channels, K kernel taps, F frequency bins, N codebook entries,
 D latent width, H hidden units, V vocabulary. `dx` is the gradient of `x`, `dy` the one that arrives.
 """
+
+from minicodec import jit
+
+jit.prepare()

@@ -4,7 +4,12 @@ Broadcasting uses an entry several times, so its gradient is the sum over those 
 broadcasting, and the only thing here that needs a thought.
 """
 
+import numba
+import numpy as np
+from numba import njit
+
 from minicodec.backend import Op
+from minicodec.ops.workers import share_out
 
 
 def unbroadcast(g, shape):
@@ -29,9 +34,31 @@ def add_backward(dy, saved):
 add = Op("add", add_forward, add_backward)
 
 
-# For float32 a faster way to sum the gradient of a bias, which was added to each of M rows, M in the millions.
+# For float32, faster ways to add a bias to each of M rows, M in the millions, and to sum its gradient. NumPy's loop for
+# the former is begun anew for each row, of perhaps 16 numbers.
 
 RUN = 64  # rows that are summed side by side
+SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
+
+
+@njit(cache=True, nogil=True)
+def add_to_rows(first, last, rows, bias, y):
+    """rows (M,C), bias (C) -> y (M,C), from row `first` to before `last`."""
+    for m in range(first, last):
+        row, sums = rows[m], y[m]
+        for c in range(bias.size):
+            sums[c] = row[c] + bias[c]
+
+
+def add_forward_fast(a, b):
+    """a (*a), b (*b) -> y (*y), y = a + b."""
+    rows_and_bias = a.ndim > 1 and a.size > 0 and a.shape[-1:] == b.shape and a.flags.c_contiguous
+    if not rows_and_bias or not a.dtype == b.dtype == np.float32:
+        return add_forward(a, b)
+    y = np.empty((a.size // b.size, b.size), np.float32)
+    threads = numba.get_num_threads() if a.size >= SMALL else 1
+    share_out(threads, len(y), add_to_rows, a.reshape(y.shape), np.ascontiguousarray(b), y)
+    return y.reshape(a.shape), (a.shape, b.shape)
 
 
 def column_sums(rows):
@@ -53,7 +80,7 @@ def add_backward_fast(dy, saved, *, needs=(True, True)):
     return unbroadcast(dy, a_shape) if needs[0] else None, db
 
 
-add.add("numba", add_forward, add_backward_fast)
+add.add("numba", add_forward_fast, add_backward_fast)
 
 
 def sub_forward(a, b):

@@ -30,15 +30,14 @@ import numpy as np
 
 from minicodec.ops import engine_loops as loops
 from minicodec.ops.engine_loops import GROUP
-from minicodec.ops.microkernel import COLUMNS, ROWS
+from minicodec.ops.microkernel import COLUMNS, LANES, ROWS
 from minicodec.ops.workers import share_out
 
 STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
 FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
 SMALL = 5_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
 
-FINISH = {None: loops.NOTHING, "elu": loops.ELU, "leaky_relu": loops.LEAKY_RELU}
-FINISH_GRAD = {"elu": loops.ELU_GRAD, "leaky_relu": loops.LEAKY_RELU_GRAD}
+ACTIVATIONS = (None, "elu", "leaky_relu")
 NO_NUMBERS = np.zeros(0, np.float32)
 
 
@@ -94,7 +93,7 @@ def multiply(
         *(_read_only(x), _read_only(w), out.reshape(-1)),
         *((batch_step, row_step, tap_step), (w_row, w_panel), (rows, taps, P, N), (strips, strip, int(add))),
         *(_read_only(bias), _read_only(derivative_at)),
-        *(FINISH[activation] if derivative_at is None else FINISH_GRAD[activation], np.float32(slope)),
+        *_finish(activation, derivative_at, slope),
     )
     share_out(threads, batches * strips * -(-N // (GROUP * COLUMNS)), loops.multiply_tasks, *args)
     return out
@@ -106,19 +105,18 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     The gradient of w in `multiply`; K = taps. x and dy are contiguous.
     """
     batches, rows, N = dy.shape
-    dw = np.empty((taps, P, N), np.float32)
-    _check("multiply_transposed", x, dw, dy, dw.shape, dw.shape, batch_step, row_step, tap_step)
+    shape = (taps, P, N)
+    _check("multiply_transposed", x, x, dy, shape, shape, batch_step, row_step, tap_step)
     if tap_step == P:
         taps, P = 1, taps * P
-    panels, tiles = -(-P // COLUMNS), -(-N // ROWS)
+    height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
+    tiles, panels = -(-P // height), -(-N // width)
+    dw = np.zeros((taps, tiles * height, panels * width), np.float32)
     threads = _threads(batches * rows * P * N)
     for k in range(taps):
-        sums = np.zeros((panels * tiles, ROWS, COLUMNS), np.float32)
-        args = (_read_only(x), _read_only(dy), sums, (k * tap_step, batch_step, row_step), (batches, rows, P))
-        share_out(threads, len(sums), loops.transposed_tasks, *args)
-        columns = sums.reshape(panels, tiles, ROWS, COLUMNS).transpose(0, 3, 1, 2).reshape(-1, tiles * ROWS)
-        dw.reshape(-1, P, N)[k] = columns[:P, :N]
-    return dw
+        args = (_read_only(x), _read_only(dy), dw[k], (k * tap_step, batch_step, row_step), (batches, rows, P, N))
+        share_out(threads, tiles * panels, loops.transposed_tasks, *args)
+    return np.ascontiguousarray(dw[:, :P, :N]).reshape(shape)
 
 
 def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):
@@ -138,11 +136,18 @@ def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):
 
 def _check_finish(out, bias, activation, derivative_at):
     """The same for what happens to finished outputs."""
-    if activation not in FINISH or (activation is None and derivative_at is not None):
+    if activation not in ACTIVATIONS or (activation is None and derivative_at is not None):
         raise ValueError(f"multiply: no activation {activation!r}")
     for name, a, shape in [("bias", bias, out.shape[2:]), ("derivative_at", derivative_at, out.shape)]:
         if a is not None and (a.shape != shape or a.dtype != np.float32 or not a.flags.c_contiguous):
             raise ValueError(f"multiply: {name} must be contiguous float32 {shape}, it is {a.dtype} {a.shape}")
+
+
+def _finish(activation, derivative_at, slope):
+    """What the loops call it: which of their three ways, slope, curve (the derivative at y <= 0 is curve·y + slope)."""
+    way = loops.DERIVATIVE if derivative_at is not None else loops.ELU if activation == "elu" else loops.LINEAR
+    slope, curve = {None: (1, 0), "elu": (1, 1), "leaky_relu": (slope, 0)}[activation]
+    return way, np.float32(slope), np.float32(curve)
 
 
 def _read_only(a):

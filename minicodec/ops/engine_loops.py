@@ -16,8 +16,8 @@ DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x
 GROUP = 4  # panels that a single row meets at once
 NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
 
-# What happens to finished outputs: nothing, an activation, or a product with the derivative of one.
-NOTHING, ELU, LEAKY_RELU, ELU_GRAD, LEAKY_RELU_GRAD = range(5)
+# What happens to finished outputs z: z or slope·z by its sign (slope 1: nothing), ELU, or z times a derivative.
+LINEAR, ELU, DERIVATIVE = range(3)
 
 tile, one_row = make_tile(ROWS, VECTORS, LANES), make_tile(1, VECTORS, LANES)
 wide_row = make_tile(1, VECTORS, LANES, GROUP)
@@ -28,7 +28,7 @@ inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=T
 
 
 @njit(cache=True, nogil=True)
-def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope):
+def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope, curve):
     """Tasks first ... last - 1 of out = x·w. The tuples are
 
     x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, N); strips (number, rows, add or not).
@@ -75,8 +75,8 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
                         a_i, c_i = a_block + 4 * i * row_step, c + 4 * i * N
                         wide_row(a_i, 0, 1, block, w_row, w_panel, terms, c_i, 0, add)
                     add = 1
-        if bias.size or finish != NOTHING:
-            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope)
+        if bias.size or finish != LINEAR or slope != ONE:
+            _finish(out, N, m, m + count, panel * COLUMNS, min(after * COLUMNS, N), bias, finish, at, slope, curve)
 
 
 @inner
@@ -108,7 +108,7 @@ def _strip_times_panel(half, rows, a, a_row, b, b_row, count, c, c_row, add):
 
 
 @inner
-def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
+def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope, curve):
     """A block of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
 
     Rows that are whole follow each other in memory: some 256 numbers of them at a time are one loop, because a loop
@@ -124,66 +124,66 @@ def _finish(out, N, m_first, m_last, n_first, n_last, bias, finish, at, slope):
         first = m * N + n_first
         last = first + min(rows, m_last - m) * width
         c = out[first:last]
-        if finish == NOTHING:
+        if finish == LINEAR:
             for n in range(c.size):
-                c[n] += b[n]
+                z = c[n] + b[n]
+                c[n] = z * (ONE if z > ZERO else slope)
         elif finish == ELU:
             for n in range(c.size):
                 z = c[n] + b[n]
                 below = expm1_32(z)
                 c[n] = z if z > ZERO else below
-        elif finish == LEAKY_RELU:
-            for n in range(c.size):
-                z = c[n] + b[n]
-                c[n] = z * (ONE if z > ZERO else slope)
-        elif finish == ELU_GRAD:
+        elif finish == DERIVATIVE:  # of ELU, 1 or y + 1; of LeakyReLU, 1 or slope
             y = at[first:last]
             for n in range(c.size):
-                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else y[n] + ONE)
-        elif finish == LEAKY_RELU_GRAD:
-            y = at[first:last]
-            for n in range(c.size):
-                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else slope)
+                below = y[n] * curve + slope
+                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else below)
 
 
-# For the weights, dwᵀ = dyᵀ·x: rows of tiles are channels of dy, columns are numbers of x, and the sum runs over time.
-# A task is one tile. What a tile reads in excess of P and N gives sums that nobody looks at.
+# For the weights, dw = xᵀ·dy: rows of tiles are numbers of x, columns are channels of dy, and the sum runs over time.
+# A task is one tile. What it reads in excess of P and N gives sums that nobody looks at.
 
 
 @njit(cache=True, nogil=True)
 def transposed_tasks(first, last, x, dy, sums, x_steps, shape):
-    """Tasks first ... last - 1 of sums += dyᵀ·x; x_steps (start, batch, row), shape (batches, rows, P)."""
+    """Tasks first ... last - 1 of sums += xᵀ·dy; x_steps (start, batch, row), shape (batches, rows, P, N).
+
+    sums (P',N') has whole tiles of (height, width): 2·ROWS x LANES where N is no more than that, else ROWS x COLUMNS.
+    """
     x_start, batch_step, row_step = x_steps
-    batches, rows, P = shape
-    N = dy.size // (batches * rows)
-    tiles = -(-N // ROWS)
-    dy_packed = np.zeros((tiles, DEPTH, ROWS), np.float32)
-    x_packed = np.zeros((DEPTH, COLUMNS), np.float32)
-    b, b_row = address(x_packed), COLUMNS
+    batches, rows, P, N = shape
+    height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
+    panels = -(-N // width)
+    dy_packed = np.zeros((panels * DEPTH, width), np.float32)
+    x_packed = np.zeros((DEPTH, height), np.float32)
+    a, a_step = address(x_packed), height
     for batch in range(batches):
         for m in range(0, rows, DEPTH):
             count = min(DEPTH, rows - m)
             dy_first = (batch * rows + m) * N
-            dy_in_place = _in_place(dy.size, dy_first + (tiles - 1) * ROWS, N, count, ROWS)
-            if not dy_in_place:
-                for i in range(tiles):
-                    _pack(dy, dy_first + i * ROWS, N, count, min(ROWS, N - i * ROWS), dy_packed[i])
+            b, b_row, b_panel = address(dy) + 4 * dy_first, N, width
+            if not _in_place(dy.size, dy_first, N, count, panels * width):
+                for j in range(panels):
+                    some = min(width, N - j * width)
+                    _pack(dy, dy_first + j * width, N, count, some, dy_packed[j * DEPTH : (j + 1) * DEPTH])
+                b, b_row, b_panel = address(dy_packed), width, DEPTH * width
             before = -1
             for task in range(first, last):
-                panel, i = task // tiles, task % tiles
-                if panel != before:
-                    before, p = panel, panel * COLUMNS
+                i, j = task // panels, task % panels
+                if i != before:
+                    before, p = i, i * height
                     start = x_start + batch * batch_step + m * row_step + p
-                    if _in_place(x.size, start, row_step, count, COLUMNS):
-                        b, b_row = address(x) + 4 * start, row_step
+                    if _in_place(x.size, start, row_step, count, height):
+                        a, a_step = address(x) + 4 * start, row_step
                     else:
-                        _pack(x, start, row_step, count, min(COLUMNS, P - p), x_packed)
-                        b, b_row = address(x_packed), COLUMNS
-                if dy_in_place:
-                    a, a_step = address(dy) + 4 * (dy_first + i * ROWS), N
+                        _pack(x, start, row_step, count, min(height, P - p), x_packed)
+                        a, a_step = address(x_packed), height
+                c_row = panels * width
+                c = address(sums) + 4 * (i * height * c_row + j * width)
+                if N <= LANES:
+                    tall_tile(a, 1, a_step, b, b_row, 0, count, c, c_row, 1)
                 else:
-                    a, a_step = address(dy_packed) + 4 * i * DEPTH * ROWS, ROWS
-                tile(a, 1, a_step, b, b_row, 0, count, address(sums) + 4 * task * ROWS * COLUMNS, COLUMNS, 1)
+                    tile(a, 1, a_step, b + 4 * j * b_panel, b_row, 0, count, c, c_row, 1)
 
 
 @inner
@@ -196,6 +196,13 @@ def _in_place(size, start, step, count, width):
 def _pack(source, start, step, count, width, target):
     """target[t, i] = source[start + t·step + i] for t < count, i < width."""
     for t in range(count):
-        line = source[start + t * step : start + t * step + width]
-        for i in range(width):
-            target[t, i] = line[i]
+        line, packed = source[start + t * step : start + t * step + width], target[t]
+        if width == COLUMNS:  # a loop of constant length becomes a few instructions
+            for i in range(COLUMNS):
+                packed[i] = line[i]
+        elif width == ROWS:
+            for i in range(ROWS):
+                packed[i] = line[i]
+        else:
+            for i in range(width):
+                packed[i] = line[i]

@@ -121,10 +121,12 @@ def run(x, w_ih, w_hh, b, h0, c0):
     gates = multiply(x, w_ih, gates, batch_step=0, row_step=Ci, bias=b).reshape(B, T, 4 * H)
     y = np.empty((B, T, 2 * H), np.float32)
 
+    panels, steps = w_hh
+
     def rows(first, last):
         some = slice(first, last)
         z, one = padded(gates[some, 0]), np.empty(4 * H, np.float32)
-        _forward_rows(*w_hh, padded(h0[some]), z, c0[some].copy(), one, gates[some], y[some])
+        _forward_rows(panels, steps, padded(h0[some]), z, c0[some].copy(), one, gates[some], y[some])
 
     share_out(min(B, numba.get_num_threads()), B, rows)
     return gates, y

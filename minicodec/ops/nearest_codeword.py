@@ -9,15 +9,19 @@ An argmin is piecewise constant: its derivative is 0 or does not exist. The op h
 nevertheless is the quantizer's affair (the straight-through estimator, [Defossez22, §3.2]).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from minicodec.backend import Op
-from minicodec.ops.engine_loops import one_row, tile
+from minicodec.ops.engine import pack
+from minicodec.ops.engine_loops import GROUP, tile, wide_row
 from minicodec.ops.microkernel import COLUMNS, ROWS, address
 
-STRIP = 256  # rows of x that stay in the L2 cache while all codewords pass by
-MINUS_TWO, QUARTER, INFINITY = np.float32(-2), np.float32(0.25), np.float32(np.inf)
+WIDTH = GROUP * COLUMNS  # codewords that are compared at once
+STRIP = 16 * ROWS  # rows of x whose scores stay in the cache while all codewords pass by
+INFINITY = np.float32(np.inf)
 
 
 def nearest_codeword_forward(x, codebook):
@@ -35,69 +39,80 @@ nearest_codeword = Op("nearest_codeword", nearest_codeword_forward, nearest_code
 
 
 # Numba: the product tile by tile (ops/microkernel.py), and the smallest score found on the way, so that the distances
-# of a long file are never all in memory. Each is ‖c‖² - 2 x·c, summed with d ascending whatever rows stand beside it:
+# of a long file are never all in memory. Each is -2 x·c + ‖c‖², summed with d ascending whatever rows stand beside it:
 # the codes of a frame do not depend on how a stream is cut, and equal codewords tie exactly. Σ (x - c)² would be a
 # little more accurate, since nothing cancels, at twice the arithmetic; but the two can only disagree about codewords
 # whose distances differ by rounding, some 1e-6 of ‖x‖ ‖c‖, and those serve equally well.
 
 
+class PackedCodebook(NamedTuple):
+    """A codebook (N,D) as the search reads it; `pack_codebook` makes it."""
+
+    panels: np.ndarray  # (groups,GROUP,D,COLUMNS), -2 c, the codewords of a panel side by side
+    norms: np.ndarray  # (groups,GROUP·COLUMNS), ‖c‖², and infinity where there is no codeword
+
+
+def pack_codebook(codebook):
+    """codebook (N,D) -> PackedCodebook."""
+    N, D = codebook.shape
+    groups = -(-N // WIDTH)
+    w = np.zeros((D, groups * WIDTH), np.float32)
+    w[:, :N] = -2 * codebook.T
+    norms = np.full(groups * WIDTH, np.inf, np.float32)
+    norms[:N] = (codebook.astype(np.float64) ** 2).sum(axis=1)
+    return PackedCodebook(pack(w[None]).panels.reshape(groups, GROUP, D, COLUMNS), norms.reshape(groups, WIDTH))
+
+
+def search(x, codebook):
+    """x (*b,D), a PackedCodebook -> codes (*b), int64."""
+    D = codebook.panels.shape[2]
+    if x.shape[-1] != D:
+        raise ValueError(f"nearest_codeword: vectors of {x.shape[-1]} numbers, codewords of {D}")
+    rows = np.array(x, np.float32, order="C").reshape(-1, D)
+    codes = np.empty(len(rows), np.int64)
+    _nearest(rows, codebook.panels, codebook.norms, codes)
+    return codes.reshape(x.shape[:-1])
+
+
 def nearest_codeword_forward_numba(x, codebook):
     """x (*b,D), codebook (N,D) -> codes (*b), int64 in [0, N)."""
-    if x.shape[-1] != codebook.shape[1]:
-        raise ValueError(f"nearest_codeword: vectors of {x.shape[-1]} numbers, codewords of {codebook.shape[1]}")
-    rows = np.ascontiguousarray(x, np.float32).reshape(-1, x.shape[-1])
-    codes = np.empty(len(rows), np.int64)
-    _nearest(rows, np.ascontiguousarray(codebook, np.float32), codes)
-    return codes.reshape(x.shape[:-1]), ()
+    return search(x, pack_codebook(codebook)), ()
 
 
 @njit(cache=True, nogil=True)
-def _nearest(x, codebook, codes):
-    """x (R,D), codebook (N,D) -> codes (R), filled."""
+def _nearest(x, panels, norms, codes):
+    """x (R,D), panels (groups,GROUP,D,COLUMNS), norms (groups,WIDTH) -> codes (R), filled."""
     R, D = x.shape
-    N = len(codebook)
-    panels = -(-N // COLUMNS)
-    packed = np.zeros((panels, D, COLUMNS), np.float32)  # -2 c, COLUMNS codewords side by side
-    for n in range(N):
-        for d in range(D):
-            packed[n // COLUMNS, d, n % COLUMNS] = MINUS_TWO * codebook[n, d]
-    norms = np.zeros((panels, COLUMNS), np.float32)  # ‖c‖²
-    for k in range(panels):
-        for d in range(D):
-            for lane in range(COLUMNS):
-                norms[k, lane] += QUARTER * packed[k, d, lane] * packed[k, d, lane]
-    for lane in range(N - (panels - 1) * COLUMNS, COLUMNS):
-        norms[panels - 1, lane] = INFINITY  # no codeword
-
-    scores = np.empty(STRIP * COLUMNS, np.float32)  # of a strip of rows with one panel
-    best = np.empty(STRIP * COLUMNS, np.float32)  # of the codewords so far that share a lane ...
-    where = np.empty(STRIP * COLUMNS, np.int32)  # ... and the panel it was in
+    groups = len(norms)
+    scores = np.empty(STRIP * WIDTH, np.float32)  # of a strip of rows with one group of panels
+    best = np.empty(STRIP * WIDTH, np.float32)  # of the codewords so far that share a lane ...
+    where = np.empty(STRIP * WIDTH, np.int32)  # ... and the group it was in
     for first in range(0, R, STRIP):
         rows = min(STRIP, R - first)
-        for i in range(rows * COLUMNS):
+        for i in range(rows * WIDTH):
             best[i], where[i] = INFINITY, 0
-        for k in range(panels):
+        for k in range(groups):
+            b, norm = address(panels) + 4 * k * D * WIDTH, norms[k]
+            a, c = address(x) + 4 * first * D, address(scores)
+            whole = rows // ROWS * ROWS
+            for j in range(GROUP):
+                b_j, c_j = b + 4 * j * D * COLUMNS, c + 4 * j * COLUMNS
+                for m in range(0, whole, ROWS):
+                    tile(a + 4 * m * D, D, 1, b_j, COLUMNS, 0, D, c_j + 4 * m * WIDTH, WIDTH, 0)
+            for m in range(whole, rows):
+                wide_row(a + 4 * m * D, 0, 1, b, COLUMNS, D * COLUMNS, D, c + 4 * m * WIDTH, 0, 0)
             for m in range(rows):
-                for lane in range(COLUMNS):
-                    scores[m * COLUMNS + lane] = norms[k, lane]
-            m = 0
-            while m < rows:
-                a, b = address(x) + 4 * (first + m) * D, address(packed) + 4 * k * D * COLUMNS
-                c = address(scores) + 4 * m * COLUMNS
-                if m + ROWS <= rows:
-                    tile(a, D, 1, b, COLUMNS, 0, D, c, COLUMNS, 1)
-                    m += ROWS
-                else:
-                    one_row(a, D, 1, b, COLUMNS, 0, D, c, COLUMNS, 1)
-                    m += 1
-            for i in range(rows * COLUMNS):  # one plain loop, without a branch, compiles to vector instructions
-                closer = scores[i] < best[i]
-                best[i] = scores[i] if closer else best[i]
-                where[i] = np.int32(k) if closer else where[i]
+                row = slice(m * WIDTH, (m + 1) * WIDTH)
+                some, so_far, there = scores[row], best[row], where[row]
+                for lane in range(WIDTH):  # without a branch, so that it compiles to vector instructions
+                    score = norm[lane] + some[lane]
+                    closer = score < so_far[lane]
+                    so_far[lane] = score if closer else so_far[lane]
+                    there[lane] = np.int32(k) if closer else there[lane]
         for m in range(rows):
-            smallest, code = best[m * COLUMNS], where[m * COLUMNS] * COLUMNS
-            for lane in range(1, COLUMNS):
-                score, n = best[m * COLUMNS + lane], where[m * COLUMNS + lane] * COLUMNS + lane
+            smallest, code = best[m * WIDTH], where[m * WIDTH] * WIDTH
+            for lane in range(1, WIDTH):
+                score, n = best[m * WIDTH + lane], where[m * WIDTH + lane] * WIDTH + lane
                 if score < smallest or (score == smallest and n < code):
                     smallest, code = score, n
             codes[first + m] = code

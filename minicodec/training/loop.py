@@ -12,6 +12,7 @@ from typing import Any
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 from minicodec.training import checkpoint
+from minicodec.training.memory import peak_memory
 from minicodec.training.report import read_log
 
 
@@ -28,12 +29,12 @@ class Log:
             file.write(json.dumps({"step": step} | dict(figures)) + "\n")
 
     def after_step(self, step: int, figures: Mapping[str, float], seconds_per_step: float) -> None:
-        """Every so many steps, write the means of what came since the last time."""
+        """Every so many steps, write the means of what came since the last time, the speed, and the memory in bytes."""
         for name, value in figures.items():  # not every figure comes in every step: a discriminator's does not
             self._unlogged.setdefault(name, []).append(value)
         if step % self.every == 0:
             means = {name: fmean(values) for name, values in self._unlogged.items()}
-            self.write(step, means | {"steps_per_second": 1 / seconds_per_step})
+            self.write(step, means | {"steps_per_second": 1 / seconds_per_step, "peak_memory": peak_memory()})
             self._unlogged = {}
 
     def forget_after(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process.
+"""The memory of a training: freed, it stays with the process; at its peak, it is reported.
 
 A training step allocates some hundred large arrays and frees them again. The C library of most Linux systems returns
 such blocks to the system at once, and the next step gets fresh, empty pages: each page of 4 KiB costs an interruption
@@ -8,6 +8,7 @@ pages again. The price is that memory, once used, is not given back before the p
 
 import ctypes
 import sys
+from pathlib import Path
 
 # Parameters of glibc's mallopt(3).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -20,3 +21,15 @@ def keep_freed_memory() -> bool:
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
     return all(mallopt(parameter, value) == 1 for parameter, value in settings.items())
+
+
+def peak_memory() -> int | None:
+    """The most bytes of physical memory that this process has held so far; None where no /proc tells.
+
+    getrusage would tell in more places, but on Linux it starts at what the parent process held.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines())
+    return int(lines["VmHWM"].removesuffix("kB")) * 1024

@@ -16,7 +16,9 @@ from encodec.modules.transformer import create_sin_embedding  # noqa: E402
 from encodec.quantization.ac import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf  # noqa: E402
 
 import minicodec  # noqa: E402
+from minicodec import functional as F  # noqa: E402
 from minicodec.codec.bitstream import Header  # noqa: E402
+from minicodec.codec.convert import LANGUAGE_MODEL, sources  # noqa: E402
 from minicodec.codec.entropy import encodec_files  # noqa: E402
 from minicodec.codec.entropy.encodec_coder import (  # noqa: E402
     CodingError,
@@ -26,6 +28,7 @@ from minicodec.codec.entropy.encodec_coder import (  # noqa: E402
 )
 from minicodec.codec.language_model import positions  # noqa: E402
 from minicodec.errors import InputError  # noqa: E402
+from minicodec.tensor import grad  # noqa: E402
 from tests.parity.test_encodec_bitstream import LAYOUTS, CodesOnly, random_chunks  # noqa: E402
 
 FRAME_RATES = {"encodec_24khz": 75, "encodec_48khz": 150}
@@ -90,6 +93,27 @@ def test_probabilities_step_by_step(pair):
         assert abs(p - expected.permute(0, 3, 2, 1).numpy()).max() < 1e-5, t
 
 
+def test_gradients_of_the_cross_entropy(pair):
+    """Of all weights, as train-lm has them: through heads, layers, attention, norms and embeddings."""
+    _, ours, theirs, _ = pair
+    codes, targets = numbers(4, 40), np.random.default_rng(1).integers(0, 1024, (1, 4, 40))
+    p = theirs(torch.from_numpy(codes))[0]  # (B,N,Q,T)
+    expected = -torch.log(p.gather(1, torch.from_numpy(targets)[:, None])).mean()
+    expected.backward()
+    logits, _ = ours(codes, ours.start(1))
+    loss = F.cross_entropy(logits, targets.transpose(0, 2, 1)).mean()
+    assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
+    parameters = dict(ours.named_parameters())
+    gradients = dict(zip(parameters, grad(loss, list(parameters.values())), strict=True))
+    their_gradients = {name: p.grad for name, p in theirs.named_parameters()}
+    for name, source in sources(ours, LANGUAGE_MODEL):
+        if all(their_gradients[n] is None for n in source.names):  # a codebook that takes no part
+            assert not gradients[name].any()
+            continue
+        g = source.combine(*(their_gradients[n].numpy() for n in source.names))
+        assert abs(gradients[name] - g).max() < 2e-5 * abs(g).max(), name
+
+
 def test_positions():
     """PyTorch's powers of 10 000 err by a last digit here and there; a phase of 1000 makes 1000 times that of it."""
     t = torch.arange(1001).view(1, -1, 1)
@@ -127,9 +151,7 @@ def test_bits_are_theirs_and_read_alike(V, rng):
     """Likely symbols, and improbable ones."""
     cdfs = [build_stable_quantized_cdf(random_pdf(rng, V), 24) for _ in range(400)]
     widths = [np.diff(cdf.numpy(), prepend=0) for cdf in cdfs]
-    symbols = [
-        int(rng.integers(V)) if i % 5 == 0 else int(rng.choice(V, p=w / w.sum())) for i, w in enumerate(widths)
-    ]
+    symbols = [int(rng.integers(V)) if i % 5 == 0 else int(rng.choice(V, p=w / w.sum())) for i, w in enumerate(widths)]
     file = io.BytesIO()
     theirs, ours = ArithmeticCoder(file), RangeEncoder()
     for symbol, cdf in zip(symbols, cdfs, strict=True):

@@ -1,4 +1,4 @@
-"""ViSQOL against the package visqol-python, which its author holds against Google's: every mark, in both modes."""
+"""ViSQOL against the package visqol-python, which its author holds against Google's: every score, in both modes."""
 
 import io
 import logging
@@ -125,13 +125,13 @@ PAIRS = [  # clip, first sample, seconds, what happened to it
 
 
 @pytest.mark.timeout(300)
-def test_every_mark_and_every_similarity():
+def test_every_score_and_every_similarity():
     """In one test, because visqol-python first has to be compiled, which takes longer than all the rest."""
     peers = {mode: visqol.VisqolApi() for mode in MODES}
     peers["audio"].create(mode="audio")
     peers["speech"].create(mode="speech", use_lattice_model=False)
     rng = np.random.default_rng(0)
-    marks = {mode: [] for mode in MODES}
+    scores = {mode: [] for mode in MODES}
     for clip, start, seconds, change in PAIRS:
         wav, _ = audio.read(f"data/{clip}.flac", start=start, frames=int(seconds * RATE))
         changed = change(wav, rng)
@@ -141,7 +141,7 @@ def test_every_mark_and_every_similarity():
             name = f"{clip}, {change.__qualname__}, {mode}"
             assert mos_lqo(wav, changed, RATE, mode) == pytest.approx(theirs.moslqo, abs=1e-6), name
             np.testing.assert_allclose(similarity(*both, settings), theirs.fvnsim, rtol=0, atol=1e-6, err_msg=name)
-            marks[mode].append(theirs.moslqo)
+            scores[mode].append(theirs.moslqo)
     for mode in MODES:  # the pairs are of all kinds
-        assert min(marks[mode]) < 2.5
-        assert max(marks[mode]) > 4.5
+        assert min(scores[mode]) < 2.5
+        assert max(scores[mode]) > 4.5

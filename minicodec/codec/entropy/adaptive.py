@@ -7,7 +7,7 @@ known either of the frames before, which is what the language model adds.
 
 import numpy as np
 
-STEP = 24  # what a code adds to its count, where every code starts with 1: the best of 8 … 64 on speech and music
+STEP = 4  # what a code adds to its count, where every code starts with 1: on speech and music the best of 2, 4, 8 … 64
 LIMIT = 1 << 20  # when the counts add up to this they are halved: what came long ago counts less
 
 

@@ -55,6 +55,7 @@ def pack_header(coded: CodedHeader) -> bytes:
 
 def read_header(file: BinaryIO, name: str) -> tuple[CodedHeader, int]:
     """The header, and how many bytes it takes. InputError: it is damaged, or no such header."""
+    file.seek(0)
     data = file.read(PREFIX.size + JSON_LIMIT)
     fields, start = read_fields(data, CODED_VERSION, KINDS, name)
     length = file.seek(0, 2)

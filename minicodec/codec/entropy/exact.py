@@ -45,7 +45,7 @@ FACTOR_BITS = 38
 
 @register_jitable  # Numba code may call it too, with one number for x
 def exp(x):
-    """e^x for x <= 0, to 2e-5: (e^(x/256))^256, the inner one by its Taylor series."""
+    """e^x for x <= 0, to 4e-5 (5e-4 near LOWEST): (e^(x/256))^256, the inner one by its Taylor series."""
     r = np.maximum(x, LOWEST) * SMALL
     e = ONE + r * (ONE + r * (HALF + r * (C3 + r * (C4 + r * C5))))
     for _ in range(8):

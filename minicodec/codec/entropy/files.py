@@ -33,16 +33,21 @@ def predictor_for(lm: LanguageModel | str, codec: "Codec", codebooks: int) -> Pr
 
     InputError: the language model does not fit, or was trained on the codes of another codec.
     """
-    quantizer = codec.config.quantizer
     if isinstance(lm, str):
         if lm != Adaptive.name:
             raise ValueError(f"lm {lm!r}: a LanguageModel is needed, or {Adaptive.name!r}")
-        return Adaptive(codebooks, quantizer.entries)
-    if lm.codec and lm.codec != codec.name:
-        raise InputError(f"the language model was trained on codes of {lm.codec}, not of {codec.name}")
-    if (quantizer.levels, quantizer.entries) != (lm.config.Q, lm.config.N):
-        raise InputError(f"the language model is one of {lm.config.Q} x {lm.config.N} codes; {codec.name} has others")
+        return Adaptive(codebooks, codec.config.quantizer.entries)
+    check_fits(lm, codec, "the language model")
     return Predictor(lm, codebooks)
+
+
+def check_fits(lm: LanguageModel, codec: "Codec", name: str) -> None:
+    """InputError, beginning with `name`: the language model is that of other codes."""
+    quantizer = codec.config.quantizer
+    if lm.codec and lm.codec != codec.name:
+        raise InputError(f"{name}: was trained on codes of {lm.codec}, not of {codec.name}")
+    if (quantizer.levels, quantizer.entries) != (lm.config.Q, lm.config.N):
+        raise InputError(f"{name}: knows {lm.config.Q} codebooks of {lm.config.N} entries; {codec.name} has others")
 
 
 def predictor_of(coded: CodedHeader, lm: LanguageModel | None, codec: "Codec", name: str) -> Predictor | Adaptive:
@@ -138,10 +143,6 @@ class CodedReader:
         if not 0 <= start < length:
             seconds, end = start / self.layout.sample_rate, length / self.layout.sample_rate
             raise InputError(f"{self.name}: cannot start at {seconds:g} s; it has {end:g} s")
-        size = self.file.seek(0, 2)
-        if size != self.bounds[-1]:
-            problem = "is cut off" if size < self.bounds[-1] else "goes on after its end"
-            damaged(f"{self.name}: {problem}: it has {size} bytes, there should be {self.bounds[-1]}")
         first = max(0, start // stride - 1)
         before, left = start - first * stride, length - start
         for sound in self._sounds(first, damaged):
@@ -165,6 +166,10 @@ class CodedReader:
 
     def chunks(self, first: int, damaged: Callable[[str], None] = refuse) -> Iterator[tuple[Chunk | None, int]]:
         """(chunk, its number of frames) of chunk `first` and those behind it; None for one that is damaged."""
+        size = self.file.seek(0, 2)
+        if size != self.bounds[-1]:
+            problem = "is cut off" if size < self.bounds[-1] else "goes on after its end"
+            damaged(f"{self.name}: {problem}: it has {size} bytes, there should be {self.bounds[-1]}")
         lengths = self.layout.chunk_lengths(self.coded.header.audio_length, skip=first)
         waiting = enumerate(map(self.layout.frames, lengths), first)
         threads = numba.get_num_threads()

@@ -1,7 +1,7 @@
 """What is measured beyond single operators: the parts of a codec in use and in training.
 
 A case is a piece of work that minicodec and its peer can both do, on the same weights and the same inputs; `ours.py`
-and `peer_torch.py` prepare it, each in its own way. Both weights and inputs are random: speed does not depend on them.
+and `torch_peer/` prepare it, each in its own way. Both weights and inputs are random: speed does not depend on them.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,18 +39,22 @@ TITLES = {
     "discriminator": "discriminator step",
     "adversarial": "adversarial step",
     "adam": "Adam, the codec's weights",
-    "range_coder": "range coder",
+    "range_coder": "range coder, there and back",
+    "lm_encode": "language model: encode",
+    "lm_decode": "language model: decode",
 }
-# What the peer does as well; and what torch.compile can compile (it gives up on streams, which keep a state).
+# What the peer does as well; and what torch.compile is tried on: networks whole, on signals whole.
 PEERED = (
     *("encoder", "decoder", "encoder_frame", "decoder_frame", "quantizer", "lstm", "lstm_step", "generator"),
     *("discriminator", "adversarial", "adam"),
 )
 COMPILED = ("encoder", "decoder", "generator", "discriminator", "adversarial")
-# How many times as fast as PyTorch each is meant to be.
+# How many times as fast as PyTorch each is meant to be, at the sizes of a thorough run.
 TARGETS = {
-    "encoder": 2.0, "decoder": 2.0, "encoder_frame": 4.0, "decoder_frame": 4.0, "lstm": 1.2, "lstm_step": 1.2,
-    "generator": 1.7, "discriminator": 1.3, "adversarial": 1.5,
+    "encoder, 10 s": 2.0, "encoder, 60 s": 3.0, "decoder, 10 s": 2.0, "decoder, 60 s": 3.0,
+    "streaming encoder, one frame": 4.0, "streaming decoder, one frame": 4.0,
+    "LSTM forward, 10 s": 1.2, "LSTM forward + backward, 4 x 1 s": 1.2,
+    "generator forward + backward, 4 x 1 s": 1.7, "discriminator step, 4 x 1 s": 1.3, "adversarial step, 4 x 1 s": 1.5,
 }  # fmt: skip
 
 Arrays = Mapping[str, Any]  # NumPy arrays by name
@@ -80,9 +84,7 @@ class Case:
     @property
     def target(self) -> float | None:
         """The ratio to reach against PyTorch; None where none is set."""
-        if self.kind in ("encoder", "decoder"):  # set for 10 s and for 60 s
-            return None if self.seconds < 10 else 2.0 if self.seconds < 60 else 3.0
-        return TARGETS.get(self.kind)
+        return TARGETS.get(str(self))
 
 
 class Prepared(NamedTuple):
@@ -110,6 +112,8 @@ def cases(quick: bool) -> list[Case]:
         Case("adversarial", seconds, batch),
         Case("adam"),
         Case("range_coder"),
+        Case("lm_encode", 0.2 if quick else 3),
+        Case("lm_decode", 0.2 if quick else 3),
     ]
 
 

@@ -1,8 +1,10 @@
-"""The cases of the entropy coder, which have no peer. A further one needs a line in `cases.cases`, too."""
+"""The cases of the entropy coder, which have no peer. A further one needs its title and its line in `cases.py`, too."""
 
 import numpy as np
 
-from minicodec.codec.entropy import range_coder as coder
+from minicodec.codec.entropy import chunks, range_coder as coder
+from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.language_model import SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.evaluation.bench.cases import CODES, LEVELS, Arrays, Case, Prepared, run_config
 
 
@@ -28,3 +30,34 @@ def range_coder(case: Case, preset: str) -> Prepared:
         return {"codes": decoded}
 
     return Prepared(run, result)
+
+
+def lm_encode(case: Case, preset: str) -> Prepared:
+    """Codes to bytes by the probabilities of a language model of the published size."""
+    predictor, codes = _predictor_and_codes(case, preset)
+    return Prepared(
+        lambda: chunks.encode(codes, predictor),
+        lambda: {"bytes": np.frombuffer(chunks.encode(codes, predictor), np.uint8)},
+    )
+
+
+def lm_decode(case: Case, preset: str) -> Prepared:
+    """And back, where every frame has to wait for the one before it."""
+    predictor, codes = _predictor_and_codes(case, preset)
+    packed = chunks.encode(codes, predictor)
+
+    def result() -> Arrays:
+        (decoded,) = chunks.decode([packed], [codes.shape[1]], predictor)
+        if decoded is None or not (decoded == codes).all():
+            raise ValueError("the language model does not give back the codes that it was given")
+        return {"codes": decoded}
+
+    return Prepared(lambda: chunks.decode([packed], [codes.shape[1]], predictor), result)
+
+
+def _predictor_and_codes(case: Case, preset: str) -> tuple[Predictor, np.ndarray]:
+    config = run_config(preset).model
+    rng = np.random.default_rng(0)
+    sizes = LanguageModelConfig(Q=LEVELS, N=config.quantizer.entries, context=round(SECONDS * config.frame_rate))
+    codes = rng.integers(0, sizes.N, (LEVELS, round(case.seconds * config.frame_rate)))
+    return Predictor(LanguageModel(sizes, rng=rng), LEVELS), codes

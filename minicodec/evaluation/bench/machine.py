@@ -77,9 +77,10 @@ def _status(name: str) -> int:
 
 
 def describe() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the figures are measured on. load: the processes that wanted a core in the last minute (None on Windows)."""
     names = ("numpy", "numba", "torch")
-    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "system": platform.system()} | {
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "load": load, "system": platform.system()} | {
         "python": platform.python_version(), **{name: _version(name) for name in names}
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ from minicodec.evaluation.bench.machine import timed
 
 FAMILIES = (
     *("activations", "arithmetic", "conv1d", "conv2d", "conv_transpose1d", "embedding", "linear", "lstm"),
-    *("nearest_codeword", "norm", "padding", "stft", "weight_norm"),
+    *("nearest_codeword", "norm", "padding", "softmax_cross_entropy", "stft", "weight_norm"),
 )
 for family in FAMILIES:
     import_module(f"minicodec.ops.{family}")
@@ -108,6 +108,8 @@ def other_rows(batch: int) -> Iterator[Row]:
     yield Row("group_norm", ((batch, 24000, 16), (16,), (16,)))
     yield Row("layer_norm", ((batch, 75, 200), (200,), (200,)))
     yield Row("linear", ((batch, 75, 200), (200, 800)))
+    yield Row("softmax", ((batch, 75, 8, 1024),))
+    yield Row("softmax_cross_entropy", ((batch, 75, 8, 1024), (batch, 75, 8)), entries=1024)
     yield Row("embedding", ((1024, 200), (batch, 75, 8)), entries=1024)
     yield Row("nearest_codeword", ((batch * 75, 64), (1024, 64)))
     yield Row("stft_magnitude", ((batch, 24000),), {"n_fft": 1024, "hop": 256})

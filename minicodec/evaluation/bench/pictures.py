@@ -63,10 +63,10 @@ def roofline(report: Report, path: Path) -> None:
     Filled: forward; hollow: backward. A point on the roof uses all that the machine has; ops with few operations for
     each byte cannot rise above the slope. An op whose arrays fit into the caches may, since these are faster.
     """
-    threads = report["settings"]["threads"]
+    measured = [r for r in report["ops"] if r["gflops"] is not None]
+    threads = list(dict.fromkeys(r["threads"] for r in report["ops"]))
     figure = Figure(figsize=(6.2 * len(threads) + 1.8, 6), layout="constrained")
     axes = figure.subplots(1, len(threads), sharey=True, squeeze=False)[0]
-    measured = [r for r in report["ops"] if r["gflops"] is not None]
     ops = list(dict.fromkeys(r["op"] for r in measured))
     styles = {op: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, op in enumerate(ops)}
     for one, count in zip(axes, threads, strict=True):

@@ -18,6 +18,7 @@ from rich.table import Table
 
 Report = dict[str, Any]
 OP_HEADINGS = ("op", "size", "", "threads", "definition, ms", "fast, ms", "x", "GF/s", "of peak", "GB/s")
+BUSY = 0.5  # processes that want a core before the benchmark starts its own
 CASE_HEADINGS = ("case", "threads", "ms", "GF/s", "of peak", "MB")
 
 
@@ -100,11 +101,12 @@ def megabytes(record: dict[str, Any] | None) -> str:
 
 
 def times_as_fast(ratio: dict[str, Any] | None) -> str:
-    """The ratio with its range; what is slower than the rival is marked."""
+    """The ratio, with its range if there were several rounds; what is slower than the rival is marked."""
     if ratio is None:
         return ""
     mark = " SLOWER" if ratio["ratio"] < 1 else ""
-    return f"{ratio['ratio']:.2f} ({ratio['lowest']:.2f}…{ratio['highest']:.2f}){mark}"
+    spread = "" if ratio["lowest"] == ratio["highest"] else f" ({ratio['lowest']:.2f}…{ratio['highest']:.2f})"
+    return f"{ratio['ratio']:.2f}{spread}{mark}"
 
 
 def verdict(ratio: dict[str, Any] | None) -> str:
@@ -124,6 +126,9 @@ def notes(report: Report) -> list[str]:
         lines.append("x: rival's time / minicodec's, median (range) over rounds; below 1, minicodec is slower.")
     if report["settings"]["peer"] and report["settings"]["quick"]:
         lines.append("torch.compile: not in a quick run, compiling takes minutes.")
+    load = report["machine"]["load"]
+    if load is not None and load > BUSY:
+        lines.append(f"THE MACHINE WAS BUSY before this began (load average {load:.1f}): no figure can be trusted.")
     failures = dict.fromkeys(c["error"] for c in report["cases"] if c["error"])
     return [*lines, *failures]
 

@@ -129,9 +129,9 @@ def table(found: Analysis) -> str:
     for s in found.summaries:
         interval = "" if math.isnan(s.half) else f"{s.mean - s.half:.1f} … {s.mean + s.half:.1f}"
         lines.append(f"{s.condition:{width}}  {s.mean:5.1f}   {interval:>13}   {s.median:6.1f}   {s.ratings:7}")
-    kept, all_of_them = len(found.listeners), len(found.listeners) + len(found.excluded)
-    lines.append(f"\n{kept} of {all_of_them} listeners; mean of their means, interval by Student's t over them")
+    kept, asked = len(found.listeners), len(found.listeners) + len(found.excluded)
+    lines.append(f"\n{kept} of {asked} listeners: mean of their means over clips, interval by Student's t")
     if kept == 1:
-        lines.append("one listener's means have no interval")
+        lines.append("one listener has no interval")
     lines += [f"excluded: {listener} {reason}" for listener, reason in found.excluded.items()]
     return "\n".join(lines)

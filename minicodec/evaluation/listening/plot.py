@@ -29,12 +29,13 @@ def picture(found: Analysis) -> "Figure":
     figure = Figure(figsize=(6.5 + 0.08 * longest, 1.6 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for fifth in range(5):
-        axes.axvspan(20 * fifth, 20 * fifth + 20, color="0.96" if fifth % 2 else "white", zorder=0)
+        axes.axvspan(20 * fifth, 20 * fifth + 20, color="0.96" if fifth % 2 else "white")
     for y, row in enumerate(rows):
         colour = "0.35" if row.condition in ALWAYS else "tab:blue"
-        axes.plot(row.listener_means, [y] * len(row.listener_means), "o", color="0.75", markersize=4, zorder=1)
+        below = [y - 0.22] * len(row.listener_means)
+        axes.plot(row.listener_means, below, "o", color="0.6", markersize=3, clip_on=False)
         half = 0 if math.isnan(row.half) else row.half
-        axes.errorbar(row.mean, y, xerr=half, fmt="s", color=colour, capsize=4, markersize=6, zorder=2)
+        axes.errorbar(row.mean, y, xerr=half, fmt="s", color=colour, capsize=4, markersize=6)
     axes.set_yticks(range(len(rows)), [row.condition for row in rows])
     axes.set_xlim(0, 100)
     axes.set_ylim(-0.7, len(rows) - 0.3)

@@ -1,15 +1,15 @@
-"""ViSQOL v3: the mark that listeners would give a degraded sound beside its reference [Chinen20], in NumPy and SciPy.
+"""ViSQOL v3: the score that listeners would give a degraded sound beside its reference [Chinen20], in NumPy and SciPy.
 
     spectrograms    what the ear makes of both                          gammatone.py
-    patches         pieces of 0.4 or 0.6 s, found again in the other    patches.py
+    patches         pieces of 0.4 or 0.6 s, found again in the other    matching.py
     realignment     each piece once more, aligned to the sample         realignment.py
     similarity      of the pieces, in every band                        nsim.py
-    mark            a curve fitted to listening tests                   quality.py
+    score           a curve fitted to listening tests                   quality.py
 
 Two modes: "audio" for everything, at 48 kHz; "speech" up to 8 kHz, where only the parts with a voice count.
 
-A model of listeners is none: this one was fitted to classical codecs at 24 kbps and more, and can rank the output of
-adversarially trained codecs backwards. Never let it be the only evidence.
+It models listeners, and does not replace them: fitted to classical codecs at 24 kbps and more, it can rank the output
+of adversarially trained codecs backwards. Never let it be the only evidence.
 
 The steps and the constants are those of github.com/google/visqol, for which speech mode has a second, learned map;
 this is its option use_lattice_model=false.
@@ -24,10 +24,10 @@ from minicodec import audio
 from minicodec.evaluation.visqol.gammatone import audible, spectrogram, window_and_hop
 from minicodec.evaluation.visqol.matching import LOST, evenly_spaced, match, windows, with_voice
 from minicodec.evaluation.visqol.nsim import compare, with_statistics
-from minicodec.evaluation.visqol.quality import audio_mark, speech_mark
+from minicodec.evaluation.visqol.quality import audio_mos, speech_mos
 from minicodec.evaluation.visqol.realignment import align, piece, realigned
 
-HARDLY_SIMILAR = 0.15  # mean similarity below which the mark is 1
+HARDLY_SIMILAR = 0.15  # mean similarity below which the score is 1
 
 
 class Mode(NamedTuple):
@@ -37,17 +37,17 @@ class Mode(NamedTuple):
     bands: int
     width: int  # frames of a patch
     choose: Callable[[int, int, np.ndarray, int], np.ndarray]
-    mark: Callable[[np.ndarray], float]
+    mos: Callable[[np.ndarray], float]
 
 
 MODES = {
-    "audio": Mode(48_000, 32, 30, evenly_spaced, audio_mark),
-    "speech": Mode(16_000, 21, 20, with_voice, speech_mark),
+    "audio": Mode(48_000, 32, 30, evenly_spaced, audio_mos),
+    "speech": Mode(16_000, 21, 20, with_voice, speech_mos),
 }
 
 
 def mos_lqo(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, mode: str = "audio") -> float:
-    """Reference and estimate, (C,T) or (T,) at the same rate in Hz -> mark from 1 to 5; mode "audio" or "speech".
+    """Reference and estimate, (C,T) or (T,) at the same rate in Hz -> score from 1 to 5; mode "audio" or "speech".
 
     Channels are mixed to mono, both are resampled, the estimate is brought to the level of the reference and
     aligned: volume, polarity and a constant delay cost nothing. Equal signals get 4.73 as audio, 5 as speech; a
@@ -62,7 +62,7 @@ def mos_lqo(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, mode:
     mono = (np.atleast_2d(x).mean(axis=0, keepdims=True) for x in (reference, estimate))
     s, e = (audio.resample(x, sample_rate, rate)[0].astype(np.float64) for x in mono)
     bands = similarity(s, e, MODES[mode])
-    return 1.0 if bands.mean() < HARDLY_SIMILAR else MODES[mode].mark(bands)
+    return 1.0 if bands.mean() < HARDLY_SIMILAR else MODES[mode].mos(bands)
 
 
 def similarity(reference: np.ndarray, degraded: np.ndarray, mode: Mode) -> np.ndarray:

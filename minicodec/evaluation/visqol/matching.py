@@ -17,7 +17,10 @@ HANGOVER = 2  # chunks for which speech counts as going on
 
 
 def evenly_spaced(frames: int, width: int, reference: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Where patches of `width` frames begin (P,), one after the other, in a spectrogram of so many: for any sound."""
+    """Where patches of `width` frames begin (P,), one after the other, in a spectrogram of so many: for any sound.
+
+    The signal itself plays no part.
+    """
     starts = np.arange(width // 2 - 1, max(frames - width - 1, width // 2), width)
     return starts[starts + width < frames]
 
@@ -54,30 +57,32 @@ def match(reference: Patches, starts: np.ndarray, degraded: np.ndarray) -> np.nd
     T = len(degraded)
     everywhere = with_statistics(windows(degraded, W))
     best = np.zeros((P, T))
-    origin = np.full((P, T), LOST)  # where the patch before is; the same place: this one is lost
+    origin = np.full((P, T), LOST)  # where the patch before p is; at the place of p itself, if p is lost
     for p in range(P):
-        low, high = max(0, starts[p] - SEARCH * W), min(T, starts[p] + SEARCH * W + 1)
-        one, many = (Patches(*(x[i] for x in book)) for book, i in ((reference, p), (everywhere, slice(low, high))))
-        score = compare(one, many).mean(axis=(1, 2))
+        near = slice(max(0, starts[p] - SEARCH * W), min(T, starts[p] + SEARCH * W + 1))
+        best[p, near] = compare(reference.at(p), everywhere.at(near)).mean(axis=(1, 2))
         if p > 0:
-            first = max(0, starts[p - 1] - SEARCH * W)
-            before = best[p - 1, first:high]
-            highest = np.maximum.accumulate(before)  # up to and with each place
-            place = np.maximum.accumulate(np.where(before == highest, np.arange(first, high), 0))  # the last of equals
-            earlier = slice(low - first, high - first)
-            score = score + np.concatenate([[-np.inf], highest[:-1]])[earlier]
-            came_from = np.concatenate([[LOST], place[:-1]])[earlier]
-            lost = best[p - 1, low:high] > score
-            origin[p, low:high] = np.where(lost, np.arange(low, high), came_from)
-            score = np.where(lost, best[p - 1, low:high], score)
-        best[p, low:high] = score
+            before, place = _highest_before(best[p - 1], max(0, starts[p - 1] - SEARCH * W))
+            best[p, near] += before[near]
+            lost = best[p - 1, near] > best[p, near]
+            best[p, near] = np.where(lost, best[p - 1, near], best[p, near])
+            origin[p, near] = np.where(lost, np.arange(T)[near], place[near])
     found = np.full(P, LOST)
-    place = low + best[-1, low:high].argmax()
+    place = near.start + best[-1, near].argmax()
     for p in reversed(range(P)):
         if origin[p, place] != place:
             found[p] = place
         place = origin[p, place]
     return found
+
+
+def _highest_before(x: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each t of x (T,): the highest of x[first:t], and where, the last of equals; -inf and LOST if it is empty."""
+    highest, place = np.full(len(x), -np.inf), np.full(len(x), LOST)
+    so_far = np.maximum.accumulate(x[first:-1])
+    highest[first + 1 :] = so_far
+    place[first + 1 :] = np.maximum.accumulate(np.where(x[first:-1] == so_far, np.arange(first, len(x) - 1), 0))
+    return highest, place
 
 
 def windows(spectrogram: np.ndarray, width: int) -> np.ndarray:

@@ -28,6 +28,10 @@ class Patches(NamedTuple):
     mean: np.ndarray
     variance: np.ndarray
 
+    def at(self, places: int | slice) -> "Patches":
+        """Some of them: index the first axis."""
+        return Patches(self.values[places], self.mean[places], self.variance[places])
+
 
 def with_statistics(values: np.ndarray) -> Patches:
     """Values (...,W,F) in dB, W frames of F bands, with what `compare` needs of them."""

@@ -27,7 +27,7 @@ def piece(signal: np.ndarray, start: int, width: int, sample_rate: int) -> np.nd
     """What begins at frame `start` of a signal (T,) and lasts as long as `width` frames are apart -> (n,).
 
     As ViSQOL cuts it: in seconds, where a product rounded down costs a sample, and with it a frame; and with the
-    silence that stands for what lies beyond the end in front, from where the alignment will move it. Marks depend
+    silence that stands for what lies beyond the end in front, from where the alignment will move it. Scores depend
     on both.
     """
     frame = window_and_hop(sample_rate)[1] / sample_rate

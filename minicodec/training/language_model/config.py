@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ SIZES = {"D": 128, "layers": 3, "heads": 4, "hidden": 512}  # 2 M multiplication
 
 
 @dataclass(frozen=True)
-class LanguageModelTraining:
+class LanguageModelTrainingConfig:
     """The recipe.
 
     The learning rate rises from 0 during `warmup_steps`, and then falls to 0 along half a cosine.
@@ -31,17 +31,17 @@ class LanguageModelTraining:
     seed             of everything random
     """
 
-    steps: int = 1500
-    batch: int = 8
+    steps: int = 3000
+    batch: int = 4
     seconds: float = 5.0
     lr: float = 2e-3
     warmup_steps: int = 100
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.1
     clip: float = 1.0
-    checkpoint_every: int = 100
+    checkpoint_every: int = 200
     keep: int = 2
-    validate_every: int = 100
+    validate_every: int = 200
     valid_chunks: int = 48
     log_every: int = 10
     seed: int = 0
@@ -58,14 +58,14 @@ class LanguageModelTraining:
 
 
 @dataclass(frozen=True)
-class LanguageModelRun:
+class LanguageModelRunConfig:
     """A whole run: the codec, by path and by name; the folder of audio; the model's sizes; the recipe."""
 
     codec: str
     codec_name: str
     data: str
     model: LanguageModelConfig
-    training: LanguageModelTraining
+    training: LanguageModelTrainingConfig
 
     def save(self, path: Path) -> None:
         """Write it as JSON, for `load` and for readers."""
@@ -73,20 +73,23 @@ class LanguageModelRun:
             temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
-def load(path: Path) -> LanguageModelRun:
-    """What `LanguageModelRun.save` wrote. InputError: missing or damaged."""
+def load(path: Path) -> LanguageModelRunConfig:
+    """What `LanguageModelRunConfig.save` wrote. InputError: missing or damaged."""
     try:
         return _from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a run's configuration ({error})") from error
 
 
-def for_codec(path: str, codec: Codec, data: str, settings: Sequence[str]) -> LanguageModelRun:
+def for_codec(path: str, codec: Codec, data: str, settings: Sequence[str]) -> LanguageModelRunConfig:
     """The defaults for a codec, changed by settings such as "lr=1e-3" or "model.D=64". InputError as `--set` has it."""
     quantizer = codec.config.quantizer
     context = int(SECONDS * codec.frame_rate)
     model = LanguageModelConfig(quantizer.levels, quantizer.entries, context, **SIZES, zero_past=False)
-    training, sizes = asdict(LanguageModelTraining()), {name: getattr(model, name) for name in (*SIZES, "context")}
+    training, sizes = (
+        asdict(LanguageModelTrainingConfig()),
+        {name: getattr(model, name) for name in (*SIZES, "context")},
+    )
     for setting in settings:
         apply_setting(setting, training, {"model": sizes})
     values = {"model": asdict(model) | sizes, "training": training}
@@ -96,7 +99,15 @@ def for_codec(path: str, codec: Codec, data: str, settings: Sequence[str]) -> La
         raise InputError(f"--set {' '.join(settings)}: {error}") from None
 
 
-def _from_dict(values: Mapping[str, Any]) -> LanguageModelRun:
+def with_steps(run: LanguageModelRunConfig, steps: int) -> LanguageModelRunConfig:
+    """The same run, longer or shorter; the learning rate takes another course. InputError: steps below 1."""
+    try:
+        return replace(run, training=replace(run.training, steps=steps))
+    except ValueError as error:
+        raise InputError(f"--steps {steps}: {error}") from None
+
+
+def _from_dict(values: Mapping[str, Any]) -> LanguageModelRunConfig:
     model = fill(LanguageModelConfig, values["model"])
-    training = fill(LanguageModelTraining, values["training"])
-    return LanguageModelRun(**{**values, "model": model, "training": training})
+    training = fill(LanguageModelTrainingConfig, values["training"])
+    return LanguageModelRunConfig(**{**values, "model": model, "training": training})

@@ -26,4 +26,6 @@ def initialise(lm: LanguageModel, quantizer: ResidualVectorQuantizer, rng: np.ra
         embedding.weight.data[START + 1 :] = codewords @ embed
         vectors = rng.normal(size=(D, latent)) / np.sqrt(D * latent) / max(codewords.std(), 1e-6)
         output.weight.data[...] = vectors @ codewords.T
-        output.bias.data[...] = np.log(counts / counts.sum() + RARE / len(counts))
+        likely = counts + RARE * counts.mean() + 1e-9  # an untrained codec has counted nothing
+        assert output.bias is not None
+        output.bias.data[...] = np.log(likely / likely.sum())

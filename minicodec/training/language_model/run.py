@@ -11,7 +11,6 @@ lm/codes/             what the codec made of the audio [codes.py]
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from minicodec.training import checkpoint
 from minicodec.training.data import AudioFolder
 from minicodec.training.language_model import config as configuration
 from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
-from minicodec.training.language_model.config import LanguageModelRun
+from minicodec.training.language_model.config import LanguageModelRunConfig
 from minicodec.training.language_model.curves import curves
 from minicodec.training.language_model.trainer import LanguageModelTrainer
 from minicodec.training.loop import Log, interruptible, last_good, restore
@@ -37,10 +36,10 @@ from minicodec.training.trainer import DivergedError
 Watched = Callable[[Iterable[np.ndarray], float, float], Iterable[np.ndarray]]
 
 
-class LanguageModelTrainingRun:
+class LanguageModelRun:
     """The training in a folder. Made by `start` or `resume`; `prepare`, and then `train` to the last step."""
 
-    def __init__(self, folder: Path, config: LanguageModelRun, codec: Codec):
+    def __init__(self, folder: Path, config: LanguageModelRunConfig, codec: Codec):
         self.folder, self.config, self.codec = folder, config, codec
         self.data = AudioFolder(config.data, sample_rate=codec.sample_rate, channels=codec.channels)
         self.trainer = LanguageModelTrainer(config, codec)
@@ -108,7 +107,7 @@ def summary(figures: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def start(model: Path, data: Path, folder: Path | None, settings: Sequence[str]) -> LanguageModelTrainingRun:
+def start(model: Path, data: Path, folder: Path | None, settings: Sequence[str]) -> LanguageModelRun:
     """A new training for the codec `model`, in its own folder if no other is named.
 
     InputError: the folder has a language model already, there is no audio to train on, or no such codec or setting.
@@ -125,13 +124,13 @@ def start(model: Path, data: Path, folder: Path | None, settings: Sequence[str])
         raise InputError(f"{folder}: exists and is not a folder")
     # Absolute paths, so that the run can be resumed from any folder.
     config = configuration.for_codec(str(model.resolve()), codec, str(data.resolve()), settings)
-    run = LanguageModelTrainingRun(folder, config, codec)
+    run = LanguageModelRun(folder, config, codec)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     config.save(folder / "lm" / "run.json")
     return run
 
 
-def resume(folder: Path, steps: int | None = None) -> LanguageModelTrainingRun:
+def resume(folder: Path, steps: int | None = None) -> LanguageModelRun:
     """The training in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
     Another step changes the course of the learning rate from here on. InputError: no training, damaged, or its codec
@@ -141,12 +140,12 @@ def resume(folder: Path, steps: int | None = None) -> LanguageModelTrainingRun:
         raise InputError(f"{folder}: has no training of a language model (there is no lm/run.json)")
     config = configuration.load(folder / "lm" / "run.json")
     if steps is not None:
-        config = replace(config, training=replace(config.training, steps=steps))
+        config = configuration.with_steps(config, steps)
         config.save(folder / "lm" / "run.json")
     codec = pretrained.load(config.codec)
     if codec.name != config.codec_name:
         raise InputError(f"{config.codec}: is {codec.name} now; this language model was begun for {config.codec_name}")
-    run = LanguageModelTrainingRun(folder, config, codec)
+    run = LanguageModelRun(folder, config, codec)
     run.checkpoints.mkdir(exist_ok=True)
     checkpoint.remove_unfinished(run.checkpoints)
     saved = checkpoint.in_folder(run.checkpoints)

@@ -23,7 +23,7 @@ from minicodec.codec.language_model import START, LanguageModel
 from minicodec.codec.model import Codec
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad
-from minicodec.training.language_model.config import LanguageModelRun
+from minicodec.training.language_model.config import LanguageModelRunConfig
 from minicodec.training.language_model.initial import initialise
 from minicodec.training.trainer import DivergedError
 
@@ -34,7 +34,7 @@ VALIDATION_BATCH = 8  # chunks at a time
 class LanguageModelTrainer:
     """A language model in training. `step` counts the updates made; `best` is the lowest validation loss so far."""
 
-    def __init__(self, run: LanguageModelRun, codec: Codec):
+    def __init__(self, run: LanguageModelRunConfig, codec: Codec):
         self.config, self.codec = run.training, codec.config
         rng = np.random.default_rng(self.config.seed)
         self.lm = LanguageModel(run.model, codec=run.codec_name, rng=rng)

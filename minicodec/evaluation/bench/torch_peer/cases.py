@@ -148,13 +148,13 @@ def lstm(case: Case, preset: str, compile_: Compile) -> Prepared:
 def lstm_step(case: Case, preset: str, compile_: Compile) -> Prepared:
     """Forward and backward of it."""
     network, x = _lstm(case, preset)
-    dy = to_torch(normal((x.shape[0], x.shape[2], x.shape[1]), seed=1))
     x.requires_grad_()
 
     def run() -> None:
         x.grad = None
         network.zero_grad()
-        network(x).backward(dy)
+        y = network(x)
+        y.backward(y.detach())
 
     def result() -> Arrays:
         run()
@@ -169,12 +169,12 @@ def generator(case: Case, preset: str, compile_: Compile) -> Prepared:
     codec = initial_codec(preset)
     networks_ = nn.ModuleDict(dict(zip(("encoder", "decoder"), networks(codec), strict=True)))
     encode, decode = compile_(networks_["encoder"]), compile_(networks_["decoder"])
-    signal = audio(case, codec.sample_rate)
-    x, dy = to_torch(signal), to_torch(normal(signal.shape, seed=1))
+    x = to_torch(audio(case, codec.sample_rate))
 
     def run() -> None:
         networks_.zero_grad()
-        decode(encode(x)).backward(dy)
+        y = decode(encode(x))
+        y.backward(y.detach())
 
     def result() -> Arrays:
         run()
@@ -214,6 +214,9 @@ def adam(case: Case, preset: str, compile_: Compile) -> Prepared:
     def result() -> Arrays:
         for _ in range(STEPS):
             optimizer.step()
+            for p in trained:
+                assert p.grad is not None
+                p.grad *= -0.5
         return parameters(network)
 
     return Prepared(optimizer.step, result)

@@ -166,8 +166,7 @@ function toggle() {
 }
 
 function repeat(from, to) {
-  if (to - from < SHORTEST) return;
-  player.repeat(from, to);
+  if (to - from >= SHORTEST) player.repeat(from, to);
 }
 
 // Where we are in the clip, again and again.
@@ -202,6 +201,7 @@ async function send(number, done) {
       await ask(`/sessions/${session}`, { screen: number, scores: screen.scores, done });
       break;
     } catch (error) {
+      if (error.status < 500) throw error; // the server knows us no more, and never will
       unsaved = true;
       trouble(`Your last rating is not saved yet (${error.message.trim()}). Trying again …`);
       await new Promise((resolve) => setTimeout(resolve, RETRY));
@@ -268,7 +268,7 @@ at("review").onclick = () => show(screens.length - 1);
 at("again").onclick = again;
 document.addEventListener("keydown", onKey);
 addEventListener("pagehide", saveAtOnce);
-addEventListener("unhandledrejection", (event) => trouble(`Something went wrong: ${event.reason.message}. Reload the page.`));
+addEventListener("unhandledrejection", (event) => trouble(`Something went wrong: ${event.reason.message.trim()}. Reload the page.`));
 at("icon").setAttribute("d", PLAY);
 draw();
 enter();
