@@ -212,7 +212,8 @@ def usage(codebook):
     return len(set(codes.tolist())), np.mean((x - codebook[codes]) ** 2)
 
 
-print("used, error: without revival", usage(lame[-1]), "with", usage(lively[-1]))
+for name, codebook in [("without revival", lame[-1]), ("with revival", lively[-1])]:
+    print("{}: {} of 24 used, mean squared error {:.5f}".format(name, *usage(codebook)))
 assert usage(lively[-1])[0] > usage(lame[-1])[0]
 assert usage(lively[-1])[1] < usage(lame[-1])[1]
 
