@@ -89,6 +89,7 @@ def with_variants(text: str, names: list[str]) -> str:
             original = table[name].variant_of
             if cell["cell_type"] == "code" and "@exercise" in source and f"def {original}(" in source:
                 # What follows in the chapter still needs the original: the library's stands in.
-                source = f"{original} = library({original!r})\n\n{table[name].stub()}\n\ncheck({name})"
+                stand_in = f"from minicodec.course import library\n\n{original} = library({original!r})"
+                source = f"{stand_in}\n\n\n{table[name].stub()}\n\ncheck({name})"
                 cell["source"] = source.splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
