@@ -55,7 +55,7 @@ def _codes(rng, fresh):
         yield rng.integers(0, N, T + more), N
 
 
-def recent_counts(codes: np.ndarray, N: int) -> np.ndarray:
+def recent_counts(codes, N):
     """codes (T) from 0 to N - 1 -> cumulative (T,N+1): counts before each code comes, added up, as integers.
 
     Each of the N codes has the count 1, and 4 more for each time that it stands among the LAST EIGHT codes before t
