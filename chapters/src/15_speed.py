@@ -309,7 +309,8 @@ np.testing.assert_array_equal(flat[t * s * Ci : t * s * Ci + 3 * Ci], window_row
 def pack_panels(w, columns):
     """w (P,N) -> panels (J,P,columns), J = ceil(N / columns): w, cut into groups of columns.
 
-    panels[j, p, n] is w[p, j * columns + n]. Where the last panel has more columns than are left of w, they are 0.
+    panels[j, p, n] is w[p, j * columns + n]. Where the last panel has more columns than are left
+    of w, they are 0.
     """
     raise NotImplementedError
 
@@ -397,9 +398,9 @@ plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# The red marks stand in one column: same work, same least traffic. They climb nearly five orders of magnitude.
+# The red marks stand in one column: same work, same least traffic. They climb by a factor of tens of thousands.
 #
-# The full green point, the LSTM, lies far below the roof although a whole second is given to it. Its least traffic
+# The full green point, the LSTM, lies well below the roof although a whole second is given to it. Its least traffic
 # counts the weights once; but each frame needs the result of the frame before, so the recurrent weights pass by again
 # at every frame, and they are too large for the nearest caches.
 #
@@ -472,10 +473,10 @@ for name, convolve in [("the package", conv1d_forward_numba), ("NumPy's BLAS", c
 # ## And the GPU?
 #
 # A graphics processor is the same story with larger numbers: thousands of slow cores instead of a few quick ones,
-# memory with a bandwidth of thousands of GB/s. For one of those that large models are trained on (H100) the maker's
-# data sheet names 67 000 GF/s in float32 and 3350 GB/s: an edge at 20 operations a byte, not far from where a CPU has
-# it. So the same layers are good or bad there for the same reasons, and a single frame of a live stream, which cannot
-# keep thousands of cores busy, gains nothing.
+# memory with a bandwidth of thousands of GB/s. For one of those that large models are trained on (H100 SXM) the
+# maker's data sheet names 67 000 GF/s in float32 and 3350 GB/s: an edge at 20 operations a byte, not far from where a
+# CPU has it. So the same layers are good or bad there for the same reasons, and a single frame of a live stream,
+# which cannot keep thousands of cores busy, gains little.
 #
 # The package's definitions run on a GPU as they are: they ask an array where it lives (`xp(x)`) and use CuPy instead
 # of NumPy if it lives there. If you have CuPy and a device, the next cell tries it; otherwise it says so, and nothing
