@@ -40,12 +40,13 @@ rng = np.random.default_rng(0)
 #
 # In a telephone call nobody can wait for the end of the file. Sound comes in pieces of some milliseconds, and codes must leave
 # as soon as they can. Can one simply run the encoder on each piece? Try it with the smallest causal network there is, one
-# convolution that smooths: each output is the mean of the last nine inputs.
+# convolution that smooths: each output is the mean of the last 25 inputs.
 
 # %%
 wav, _ = audio.read(data_folder() / "speech_en_3.flac")
-sound = wav[0, 12_000:12_480, None].astype(np.float64)  # 20 ms, (T,1)
-smooth = np.full((9, 1, 1), 1 / 9)
+loudest = np.abs(wav[0]).argmax()
+sound = wav[0, loudest - 240 : loudest + 240, None].astype(np.float64)  # 20 ms, (T,1)
+smooth = np.full((25, 1, 1), 1 / 25)
 
 
 def causal(x, w):
@@ -57,8 +58,8 @@ whole = causal(sound, smooth)
 pieces = np.concatenate([causal(sound[t : t + 120], smooth) for t in range(0, 480, 120)])
 plt.figure(figsize=(9, 3))
 milliseconds = np.arange(480) / 24
-plt.plot(milliseconds, whole, lw=3, color="lightgrey", label="all at once")
-plt.plot(milliseconds, pieces, lw=1, label="in four pieces, each from nothing")
+plt.plot(milliseconds, whole, lw=5, color="lightgrey", label="all at once")
+plt.plot(milliseconds, pieces, label="in four pieces, each from nothing")
 for seam in (5, 10, 15):
     plt.axvline(seam, color="red", lw=0.6)
 plt.xlabel("time / ms")
@@ -67,11 +68,11 @@ plt.title("At every seam the network has forgotten what came before")
 plt.legend()
 plt.show()
 wrong = np.flatnonzero(np.abs(whole - pieces)[:, 0] > 1e-12)
-assert set(wrong) <= {seam + k for seam in (120, 240, 360) for k in range(8)}
+assert set(wrong) <= {seam + k for seam in (120, 240, 360) for k in range(24)}
 
 # %% [markdown]
-# Only eight samples behind each seam are wrong: their windows reach back over the seam, and found zeros there. So the cure is
-# small: keep the last eight inputs, and put them in front of the next piece. That is the **state** of this layer: all that
+# Only 24 samples behind each seam are wrong: their windows reach back over the seam, and found zeros there. So the cure is
+# small: keep the last 24 inputs, and put them in front of the next piece. That is the **state** of this layer: all that
 # the past means to its future. It does not grow with the length of the call.
 #
 # A layer for streams is a function of two things that gives two things,
@@ -96,7 +97,7 @@ assert set(wrong) <= {seam + k for seam in (120, 240, 360) for k in range(8)}
 # %%
 @exercise
 def conv_stream(x, before, w, stride=1, dilation=1):
-    """x (n,Ci), before (m,Ci), w (K,Ci,Co) -> y (count,Co), before (m2,Ci): a convolution, one piece further.
+    """x (n,Ci), before (m,Ci), w (K,Ci,Co) -> y (count,Co), before (m2,Ci): one piece further.
 
     before: the frames that windows to come still need, from the start of the next window on.
     y: the answers of all windows that are full now, perhaps none: then its shape is (0,Co).
@@ -378,12 +379,12 @@ play(hard, 48_000, "side by side")
 play(soft, 48_000, "overlapped by 10 ms")
 
 seam = layout.chunk_stride
-around = slice(seam - 720, seam + 1200)
+around = slice(seam - 144, seam + 624)
 jump = [np.abs(np.diff(y[0, seam - 2 : seam + 2])).max() for y in (hard, soft)]
 figure, axes = plt.subplots(2, 1, figsize=(9, 4), sharex=True)
 for axis, y, title in zip(axes, (hard, soft), ("side by side", "overlapped"), strict=True):
-    axis.plot(np.arange(-720, 1200) / 48, song[0, around], color="lightgrey", lw=3, label="original")
-    axis.plot(np.arange(-720, 1200) / 48, y[0, around], lw=1, label=title)
+    axis.plot(np.arange(-144, 624) / 48, song[0, around], color="lightgrey", lw=3, label="original")
+    axis.plot(np.arange(-144, 624) / 48, y[0, around], lw=1, label=title)
     axis.axvline(0, color="red", lw=0.6)
     axis.set(ylabel="left channel")
     axis.legend(loc="upper right")
@@ -417,7 +418,7 @@ check(normalised)
 # %%
 config = preset("encodec_48khz")
 narrow = replace(config.seanet, filters=4, latent=16, lstm_layers=1)
-stereo = Codec(replace(config, seanet=narrow))  # untrained, and narrow: it is fast, and its files have the right size
+stereo = Codec(replace(config, seanet=narrow))  # untrained, narrow and fast; its files have the right size
 coded = stereo.encode(song, kbps=3)
 for t, chunk in zip(starts, coded, strict=True):
     np.testing.assert_allclose(chunk.scale, normalised(song[:, t : t + layout.chunk_samples])[1], rtol=1e-5)
