@@ -80,7 +80,10 @@ class Exercise:
     def stub(self) -> str:
         """The source of a cell to fill in."""
         doc = textwrap.indent(f'"""{inspect.getdoc(self.task)}"""', "    ")
-        return f"@exercise\ndef {self.name}{inspect.signature(self.task)}:\n{doc}\n    raise NotImplementedError\n"
+        signature = inspect.signature(self.task)
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        signature = signature.replace(parameters=plain, return_annotation=signature.empty)
+        return f"@exercise\ndef {self.name}{signature}:\n{doc}\n    raise NotImplementedError\n"
 
 
 def of_op(op_name: str, direction: str, chapter: int, **options: Any) -> Exercise:
