@@ -301,7 +301,7 @@ def train(kind, steps):
         return network(whole).data[0, :, 0], adversary
 
 
-LONG = False  # True: 1000 steps for the judge's decoder, about a minute and a half
+LONG = False  # True: 1000 steps with the judge, 1 to 2 minutes; above 3 kHz some 2 dB are then missing
 results = {"time loss": train("time", 120)[0], "time and mel loss": train("mel", 120)[0]}
 results["time loss and judge"], adversary = train("judge", 1000 if LONG else 200)
 
