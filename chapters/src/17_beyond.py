@@ -249,8 +249,8 @@ assert max(final.values()) < 0.7 * np.mean((10 * x) ** 2)  # both learn
 # ## And further
 #
 # - **Mimi** (2024) makes frames five times as long, puts a Transformer on either side of the quantizer, and lets the first codebook
-#   say *what* is spoken, so that language models can talk.
-# - **DAC** (2023) judges with discriminators on several periods and bands, and trains with a share of unquantised batches.
+#   say *what* is spoken, so that language models can talk. A share of its training batches is not quantized at all.
+# - **DAC** (2023) judges with discriminators on several periods and bands, and puts Snake where EnCodec has ELU.
 # - **Diffusion decoders** give up on the waveform altogether and make up one that fits the codes.
 #
 # All of them still have chapters 2 to 12 inside.
