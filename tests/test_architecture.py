@@ -22,12 +22,14 @@ LAYERS = [
     {"codec"},
     {"training"},
     {"evaluation"},
-    {"cli", "course"},
+    {"course"},
+    {"cli"},
     {"__main__"},
 ]
 ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
 ALLOWED |= {"pystoi", "pesq"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
+ALLOWED |= {"IPython"}  # in notebooks
 PEERS = {ROOT / "evaluation" / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minicodec.backend import OPS
+from minicodec.course.cases import all_cases
 from minicodec.ops import arithmetic, conv1d, conv2d, conv_transpose1d, linear, lstm
-from tests.cases import all_cases
 
 CASES = all_cases()
 # For which inputs a gradient that nobody wants is left out; those of an LSTM's state and bias come with any other.

@@ -28,6 +28,8 @@ COMMANDS = {
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
     "bench": "measure speed on this machine, alone or beside PyTorch",
     "data": "list and download public datasets",
+    "chapters": "open the chapters in JupyterLab, in a folder of your own",
+    "grade": "points for the exercises in students' notebooks",
 }
 
 EXAMPLE = """\

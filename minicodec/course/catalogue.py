@@ -1,0 +1,170 @@
+"""What an exercise is: a function to be written, what the library has in its place, and the calls that judge it.
+
+`of_op` makes an exercise of one half of an op. Its calls are the very cases that the library's own tests run, and what
+is right is decided as there: a forward must equal the definition, a backward must equal central differences.
+`of_function` makes one of any other function, with calls of its own.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import numpy as np
+
+from minicodec.backend import OPS
+from minicodec.course.cases import Case, all_cases
+from minicodec.course.shapes import enlarged, names, results
+from minicodec.gradcheck import numeric_grad
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One call. `what` says it in words; `expected` is what must come back, one entry a result."""
+
+    what: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    expected: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A way to go wrong that people go: a function that goes it, and what to tell them."""
+
+    function: Function
+    words: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to be written.
+
+    name        of the function
+    chapter     in which it stands
+    solution    the library's
+    trials      generator, fresh -> calls; fresh: sizes other than those of the library's tests (for grading)
+    task        signature and docstring of the stub (default: the solution's)
+    mistakes    looked for when a result is wrong
+    hint        given with every wrong answer
+    points      for grading
+    rtol        of results against the largest number expected, in float64
+    op          (name, "forward" or "backward") if a right answer joins the backend "student"
+    variant_of  the exercise that this one can stand in for, so that published answers do not give the points away
+    """
+
+    name: str
+    chapter: int
+    solution: Function
+    trials: Callable[[np.random.Generator, bool], Iterator[Trial]]
+    task: Function
+    mistakes: tuple[Mistake, ...] = ()
+    hint: str = ""
+    points: int = 1
+    rtol: float = 1e-6
+    op: tuple[str, str] | None = None
+    variant_of: str | None = None
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of the results, as the docstring promises them."""
+        return names(results(inspect.getdoc(self.task) or ""))
+
+    def stub(self) -> str:
+        """The source of a cell to fill in."""
+        doc = textwrap.indent(f'"""{inspect.getdoc(self.task)}"""', "    ")
+        signature = inspect.signature(self.task)
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        signature = signature.replace(parameters=plain, return_annotation=signature.empty)
+        return f"@exercise\ndef {self.name}{signature}:\n{doc}\n    raise NotImplementedError\n"
+
+
+def of_op(op_name: str, direction: str, chapter: int, **options: Any) -> Exercise:
+    """An exercise of one half of an op, named and explained as the op's definition is."""
+    op = OPS[op_name]
+    solution = op.pairs["numpy"][direction == "backward"]
+
+    def trials(rng: np.random.Generator, fresh: bool) -> Iterator[Trial]:
+        for case in all_cases()[op_name]:
+            yield _op_trial(op_name, direction, _fresh(case, solution, rng, op_name) if fresh else case, rng)
+
+    return Exercise(solution.__name__, chapter, solution, trials, options.pop("task", solution),
+                    op=(op_name, direction), **options)  # fmt: skip
+
+
+def _fresh(case: Case, solution: Function, rng: np.random.Generator, op_name: str) -> Case:
+    """The case with other numbers, and with other sizes where they can be had."""
+    doc = OPS[op_name].pairs["numpy"][0].__doc__ or ""
+    shapes = enlarged(doc, case.shapes, rng) if not {"shape", "axes", "index"} & case.attrs.keys() else case.shapes
+    return replace(case, shapes=shapes, seed=int(rng.integers(1 << 31)))
+
+
+def _op_trial(op_name: str, direction: str, case: Case, rng: np.random.Generator) -> Trial:
+    forward, _ = OPS[op_name].pairs["numpy"]
+    arrays = case.arrays()
+    y, saved = forward(*arrays, **case.attrs)
+    what = described(dict(zip(inspect.signature(forward).parameters, arrays, strict=False)) | case.attrs)
+    if direction == "forward":
+        return Trial(what, tuple(arrays), case.attrs, (y,))
+    dy = rng.normal(size=y.shape)
+    expected = tuple(
+        numeric_grad(lambda: forward(*arrays, **case.attrs)[0], x, dy) if x.dtype.kind == "f" else None for x in arrays
+    )
+    return Trial(what, (dy, saved), case.attrs, expected)
+
+
+def of_function(
+    solution: Function, chapter: int, arguments: Callable[[np.random.Generator, bool], Iterator[Any]], **options: Any
+) -> Exercise:
+    """An exercise of any function; `arguments(rng, fresh)` yields tuples of arguments, or (tuple, dict) with keywords.
+
+    Random generators among the arguments are copied for each call, so that answers can be compared.
+    """
+
+    def trials(rng: np.random.Generator, fresh: bool) -> Iterator[Trial]:
+        for given in arguments(rng, fresh):
+            keywords = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
+            args, kwargs = given if keywords else (given, {})
+            bound = inspect.signature(solution).bind(*args, **kwargs).arguments
+            yield Trial(described(bound), args, kwargs, as_results(solution(*deepcopy(args), **deepcopy(kwargs))))
+
+    name = options.pop("name", solution.__name__)
+    return Exercise(name, chapter, solution, trials, options.pop("task", solution), **options)
+
+
+def as_results(returned: Any) -> tuple[Any, ...]:
+    """What a function returned, as a tuple."""
+    return tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+
+
+def described(arguments: dict[str, Any]) -> str:
+    """Arguments in words: arrays by their shapes, numbers as they are."""
+    words = []
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray) and value.ndim:
+            words.append(f"{name} ({','.join(map(str, value.shape))})")
+        elif isinstance(value, (np.ndarray, int, float, str, bool, list, tuple)) and len(str(value)) < 60:
+            words.append(f"{name}={value}".replace("\n", ""))
+        else:
+            words.append(name)
+    return ", ".join(words)
+
+
+@cache
+def all_exercises() -> dict[str, Exercise]:
+    """All exercises by name, from the files of minicodec/course/exercises/."""
+    package = import_module("minicodec.course.exercises")
+    found: dict[str, Exercise] = {}
+    for module in sorted(m.name for m in iter_modules(package.__path__)):
+        for one in import_module(f"{package.__name__}.{module}").EXERCISES:
+            if one.name in found:
+                raise ValueError(f"two exercises are called {one.name}")
+            found[one.name] = one
+    return found

@@ -1,0 +1,1 @@
+"""The exercises, a file per chapter: `EXERCISES`, in the order in which the chapter sets them."""

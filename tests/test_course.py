@@ -1,0 +1,153 @@
+"""Exercises: the library's answer is right, each known mistake is told from it and named, a stub is not written."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from minicodec import functional as F
+from minicodec.backend import OPS, use
+from minicodec.course import student
+from minicodec.course.catalogue import all_exercises
+from minicodec.course.judge import judge
+from minicodec.ops import conv1d
+
+EXERCISES = all_exercises()
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder of the student's own, and the table of ops as it was, afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(student, "_right", {})
+    yield tmp_path
+    for op in OPS.values():
+        op.pairs.pop("student", None)
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["as in the chapter", "fresh sizes"])
+@pytest.mark.parametrize("one", EXERCISES.values(), ids=list(EXERCISES))
+def test_the_solution_is_right(one, fresh):
+    verdict = judge(one, one.solution, seed=5, fresh=fresh)
+    assert verdict.status == "right", verdict.message
+    assert verdict.trials >= 2, "one case proves little"
+
+
+@pytest.mark.parametrize("one", EXERCISES.values(), ids=list(EXERCISES))
+def test_mistakes_are_found_and_named(one):
+    assert one.mistakes, "no wrong answer is known to fail"
+    for mistake in one.mistakes:
+        verdict = judge(one, mistake.function)
+        assert verdict.status == "wrong", mistake.words
+        assert mistake.words in verdict.message
+        assert judge(one, mistake.function, seed=7, fresh=True).status == "wrong"
+
+
+@pytest.mark.parametrize("one", EXERCISES.values(), ids=list(EXERCISES))
+def test_a_stub_is_not_written_and_the_library_stands_in(one, workplace):
+    names = {"exercise": student.exercise, "np": np}
+    exec(one.stub(), names)
+    assert judge(one, inspect.unwrap(names[one.name])).status == "unwritten"
+    assert judge(one, names[one.name]).status == "right"  # by the library's answers
+
+
+# What the judge says, of wrong answers that no exercise lists.
+
+
+def wrong(change):
+    """conv1d's backward, with its results changed."""
+    return lambda dy, saved, **attrs: change(*conv1d.conv1d_backward(dy, saved, **attrs))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda dx, dw: (-dx, dw), "the sign is wrong"),
+        (lambda dx, dw: (dx, dw / 4), "4 times too small"),
+        (lambda dx, dw: (dx, dw[::-1]), "axis 0 runs the wrong way round"),
+        (lambda dx, dw: (np.concatenate([dx[:, :1], dx[:, :-1]], axis=1), dw), "off by one along axis 1"),
+        (lambda dx, dw: (dx + 0.5, dw), "too large by 0.5"),
+        (lambda dx, dw: (dx * 0, dw), "all is zero"),
+        (lambda dx, dw: (dx / 0, dw), "not finite"),
+        (lambda dx, dw: (dx.swapaxes(0, 1), dw), "axes are in another order"),
+        (lambda dx, dw: (dw, dx), "has shape"),
+        (lambda dx, dw: dx, "returned 1 results; 2 results (dx, dw)"),
+        (lambda dx, dw: (dx, None), "dw: is None"),
+        (lambda dx, dw: (dx, dw.astype(int)), "holds int64; expected float64"),
+        (lambda dx, dw: 1 / 0, "raised ZeroDivisionError"),
+    ],
+)
+def test_the_judge_names_what_is_wrong(change, words):
+    verdict = judge(EXERCISES["conv1d_backward"], wrong(change))
+    assert verdict.status == "wrong"
+    assert words in verdict.message
+
+
+def test_one_wrong_entry_is_reported_with_its_place():
+    def spoil(dx, dw):
+        dw[0, 0, 0] += 1
+        return dx, dw
+
+    message = judge(EXERCISES["conv1d_backward"], wrong(spoil)).message
+    assert "dw: entry [0, 0, 0] is" in message
+    assert "1 of 3 entries are wrong" in message
+
+
+def test_modified_inputs_are_told():
+    def greedy(dy, saved, **attrs):
+        result = conv1d.conv1d_backward(dy, saved, **attrs)
+        dy *= 2
+        return result
+
+    assert "modified its inputs" in judge(EXERCISES["conv1d_backward"], greedy).message
+
+
+def test_what_failing_cases_have_in_common():
+    def no_dilation(x, w, *, stride=1, dilation=1):
+        return conv1d.conv1d_forward(x, w, stride=stride)
+
+    assert "it fails wherever dilation is given (3, 4)" in judge(EXERCISES["conv1d_forward"], no_dilation).message
+
+
+# The notebook's side.
+
+
+def test_right_functions_run_the_library(workplace, capsys):
+    calls = []
+
+    def conv1d_forward(x, w, *, stride=1, dilation=1):
+        calls.append(x.shape)
+        return conv1d.conv1d_forward(x, w, stride=stride, dilation=dilation)[0]
+
+    student.check(student.exercise(conv1d_forward))
+    assert "✓ conv1d_forward" in capsys.readouterr().out
+    calls.clear()
+    with use("student"):
+        y = F.conv1d(np.ones((1, 9, 2), np.float32), np.ones((3, 2, 4), np.float32), stride=2)
+    assert calls == [(1, 9, 2)]
+    np.testing.assert_array_equal(y.data, np.full((1, 4, 4), 6, np.float32))
+
+
+def test_wrong_functions_do_not(workplace, capsys):
+    def conv1d_forward(x, w, *, stride=1, dilation=1):
+        return x @ w[0]
+
+    student.check(student.exercise(conv1d_forward))
+    assert "✗ conv1d_forward" in capsys.readouterr().out
+    assert "student" not in OPS["conv1d"].pairs
+
+
+def test_answers_are_kept_for_the_next_chapter_and_judged_again(workplace, capsys):
+    answer = "@exercise\ndef toeplitz(w, T):\n    return library('toeplitz')(w, T)\n"
+    (workplace / "my_codec").mkdir()
+    head = "from minicodec.course import exercise, library\n"
+    (workplace / "my_codec/toeplitz.py").write_text(head + answer)
+    wrong_answer = "@exercise\ndef conv1d_forward(x, w, **attrs):\n    return x\n"
+    (workplace / "my_codec/conv1d_forward.py").write_text(head + wrong_answer)
+    assert student.yours() == ["toeplitz"]
+    assert "conv1d_forward: wrong" in capsys.readouterr().out
+
+
+def test_unknown_exercises_are_refused():
+    with pytest.raises(ValueError, match="no exercise called nonsense"):
+        student.exercise(type("f", (), {"__name__": "nonsense"})())
