@@ -121,8 +121,8 @@ print("shares :", {name: f"{weights[name] * sizes[name] / weighted:.5%}" for nam
 assert weights["mel"] * sizes["mel"] > 0.99 * weighted
 
 # %% [markdown]
-# (The axes are logarithmic; the weights are those of the paper.) The published weights ask for little `l1` and much `adversarial`. What the decoder would be told in
-# a plain sum is more than 99 % `mel`. The others sit in the meeting and are not heard.
+# (The axes are logarithmic.) The weights are those of the paper; they ask for little `l1` and much `adversarial`. What the
+# decoder would be told in a plain sum is more than 99 % `mel`. The others sit in the meeting and are not heard.
 #
 # One can see where the sizes come from. The gradient of `l1`, a mean over $B \cdot T$ samples, is $\pm 1/(BT)$ at every sample,
 # whatever the error; the norm of $T$ such numbers is $1/(B\sqrt T)$. So it depends on how long the crops are! The mel loss holds

@@ -33,8 +33,8 @@ def _over_time_alone(g):
 def gradient_rms(g):
     """g (B,T,C) -> size (), a number: the mean over the batch of each item's RMS.
 
-    That is the square root of the mean of its squares, over all times and channels of the item. Unlike the norm, it does not grow with
-    the length of the crops.
+    That is the square root of the mean of its squares, over all times and channels of the item. Unlike the norm, it
+    does not grow with the length of the crops.
     """
     return _root_of_the_mean(g)
 
