@@ -54,7 +54,8 @@ def coarse(x):
 
 def crops(rng, B=4, T=4096):
     """Random pieces of the speech, x (B,T,1)."""
-    return np.stack([speech[start : start + T] for start in rng.integers(0, len(speech) - T, size=B)])[..., None]
+    starts = rng.integers(0, len(speech) - T, size=B)
+    return np.stack([speech[start : start + T] for start in starts])[..., None]
 
 
 class Decoder:
@@ -90,9 +91,9 @@ gradients = {name: grad(loss, [decoded])[0] for name, loss in losses.items()}
 # %%
 @exercise
 def gradient_size(g):
-    """g (B,T,C) -> size (): the mean over the batch of each item's Euclidean norm, sqrt of its sum of squares.
+    """g (B,T,C) -> size (), a number: the mean over the batch of each item's Euclidean norm.
 
-    A number: the norm takes in all times and channels of one item.
+    That is the square root of the sum of its squares, over all times and channels of the item.
     """
     raise NotImplementedError
 
@@ -105,9 +106,9 @@ sizes = {name: gradient_size(g) for name, g in gradients.items()}
 weighted = sum(weights[name] * sizes[name] for name in losses)
 figure, axes = plt.subplots(1, 3, figsize=(9, 3))
 bars = [
-    ("value of the loss", [float(loss) for loss in losses.values()]),
-    ("size of its gradient", list(sizes.values())),
-    ("its share in the sum", [weights[name] * sizes[name] / weighted for name in losses]),
+    ("value of the loss L", [float(loss) for loss in losses.values()]),
+    ("size of dL/dx̂", list(sizes.values())),
+    ("share in the sum of λ dL/dx̂", [weights[name] * sizes[name] / weighted for name in losses]),
 ]
 for one, (title, heights) in zip(axes, bars, strict=True):
     one.bar(list(losses), heights, color=["C0", "C1", "C2", "C3"], log=True)
@@ -120,8 +121,8 @@ print("shares :", {name: f"{weights[name] * sizes[name] / weighted:.5%}" for nam
 assert weights["mel"] * sizes["mel"] > 0.99 * weighted
 
 # %% [markdown]
-# (The axes are logarithmic.) The published weights ask for little `l1` and much `adversarial`. What the decoder would be told in
-# a plain sum is more than 99 % `mel`. The others sit in the meeting and are not heard.
+# (The axes are logarithmic.) The weights are those of the paper; they ask for little `l1` and much `adversarial`. What the
+# decoder would be told in a plain sum is more than 99 % `mel`. The others sit in the meeting and are not heard.
 #
 # One can see where the sizes come from. The gradient of `l1`, a mean over $B \cdot T$ samples, is $\pm 1/(BT)$ at every sample,
 # whatever the error; the norm of $T$ such numbers is $1/(B\sqrt T)$. So it depends on how long the crops are! The mel loss holds
@@ -129,6 +130,7 @@ assert weights["mel"] * sizes["mel"] > 0.99 * weighted
 # how much the loss *matters*.
 
 # %%
+print(f"l1: {sizes['l1']:.6f} measured, {1 / (4 * np.sqrt(4096)):.6f} by the formula")
 np.testing.assert_allclose(sizes["l1"], 1 / (4 * np.sqrt(4096)), rtol=1e-2)
 
 # %% [markdown]
@@ -146,7 +148,9 @@ np.testing.assert_allclose(sizes["l1"], 1 / (4 * np.sqrt(4096)), rtol=1e-2)
 # many losses as there may be.
 
 # %%
-plain = sum((losses[name] * weights[name] for name in ("mel", "feature", "adversarial")), losses["l1"] * weights["l1"])
+plain = losses["l1"] * weights["l1"]
+for name in ("mel", "adversarial", "feature"):
+    plain = plain + losses[name] * weights[name]
 separately = grad(plain, decoder.parameters)
 door = sum(weights[name] * gradients[name] for name in losses)
 together = grad(decoded, decoder.parameters, door)
@@ -187,10 +191,10 @@ for a, b in zip(separately, together, strict=True):
 # %%
 @exercise
 def running_average(totals, counts, sizes, decay):
-    """totals (K), counts (K), sizes (K), decay -> totals (K), counts (K), averages (K), after one step of K losses.
+    """totals (K), counts (K), sizes (K), decay -> totals (K), counts (K), averages (K), one step later.
 
-    totals = decay · totals + sizes, counts = decay · counts + 1, averages = totals / counts. All is 0 before the
-    first step.
+    totals = decay · totals + sizes, counts = decay · counts + 1, averages = totals / counts.
+    All is 0 before the first step. The inputs are not changed: the results are new arrays.
     """
     raise NotImplementedError
 
@@ -198,7 +202,7 @@ def running_average(totals, counts, sizes, decay):
 check(running_average)
 
 # %%
-# A loss whose gradient has a size of about 5, with an outlier at step 150: what is left of it, divided by three averages.
+# A loss whose gradient has a size of about 5, with an outlier at step 150, divided by three things.
 rng = np.random.default_rng(0)
 sizes_seen = 5 * np.exp(0.3 * rng.normal(size=300))
 sizes_seen[150] *= 8
@@ -215,7 +219,7 @@ for name, curve in passed.items():
     plt.semilogy(curve, label="divided by " + name, lw=1)
 plt.xlabel("step")
 plt.ylabel("size of what passes")
-plt.title("A loss that joins at step 0, and the size it is meant to have: 1")
+plt.title("A loss that joins at step 0; what passes is meant to have a size of 1")
 plt.legend()
 plt.show()
 np.testing.assert_allclose(passed["average from 0"][0], 1000)
@@ -235,7 +239,7 @@ assert 4 < passed["total / count"][150] < 30
 def balance(gradients, averages, weights, norm):
     """gradients (K,B,T,C), averages (K), weights (K), norm -> dx (B,T,C): the K gradients in their shares.
 
-    Each gradient is divided by its average size + 1e-12, and multiplied by norm · weight / (sum of the weights).
+    Each is divided by its average size + 1e-12, and multiplied by norm · weight / (sum of weights).
     """
     raise NotImplementedError
 
@@ -350,12 +354,13 @@ for key in [("plain sum", 1), ("balanced", 1)]:
 # ## Who stays outside: the commitment loss
 #
 # There is a fifth loss, which pulls the encoder to its codewords (chapter 8). Can it be balanced as well? It is computed from
-# the *latents*, which lie before the decoder. It does not pass through the door: its gradient with respect to $\hat x$ is 0,
-# and the quotient $g/\langle n\rangle$ would be 0/0.
+# the *latents*, which lie before the decoder. It does not pass through the door: its gradient with respect to $\hat x$ is
+# 0, and there is nothing to divide.
 
 # %%
 rng = np.random.default_rng(0)
-encoder, back, quantizer = Linear(16, 8, rng=rng), Linear(8, 16, rng=rng), ResidualVectorQuantizer(2, 32, 8, rng=rng)
+encoder, back = Linear(16, 8, rng=rng), Linear(8, 16, rng=rng)
+quantizer = ResidualVectorQuantizer(2, 32, 8, rng=rng)
 quantizer.updates[:] = 1
 quantizer.eval()
 pieces = Tensor(crops(rng, B=2, T=1600).reshape(2, 100, 16))
@@ -378,8 +383,8 @@ print(f"gradient of the encoder's weights: {np.linalg.norm(through_the_door[1]):
 # %% [markdown]
 # So it is added beside, with a weight of its own: $(\hat x \cdot d\hat x)\text{.sum()} + \lambda_c\,\ell$ is a number whose gradient
 # is both together, in one sweep (the trainer calls it `surrogate`). And here $R$ gets its meaning. What comes through the door
-# has the size $R$, whatever the losses are; what comes from the commitment has the size that it has by nature. Doubling $R$ is
-# the same as halving the weight of the commitment, apart from Adam, which does not care about the size of the whole.
+# has the size $R$, whatever the losses are; what comes from the commitment has the size that it has by nature. Since
+# Adam does not care about the size of the whole gradient, doubling $R$ is the same as halving the commitment's weight.
 #
 # Two things that a balancer does *not* do. It does not notice when a loss is nearly 0: it makes a tiny gradient as loud as
 # it is told to, so training rests only because the learning rate falls or gradients of different batches cancel. And it
@@ -393,7 +398,7 @@ print(f"gradient of the encoder's weights: {np.linalg.norm(through_the_door[1]):
 #
 # To think about: The discriminator's losses join late, at step 10 000, say: what is their average at that step, and what would it
 # be without the count? `l1`'s gradient has the same size in every batch; which of the four losses has the most varying one, and
-# why? Adam divides by the size of gradients, too (chapter 2): why does that not make the balancer superfluous?
+# why? Adam divides by the size of gradients, too (`minicodec/nn/optim.py`): why does that not make the balancer superfluous?
 #
 # ## What the paper says
 #

@@ -130,7 +130,8 @@ def snake_forward(x, alpha):
     return x + np.sin(alpha * x) ** 2 / alpha, (x, alpha)
 
 
-snake = OPS.get("snake") or Op("snake", snake_forward, snake_backward)  # that is all it takes
+OPS.pop("snake", None)  # if this cell runs a second time
+snake = Op("snake", snake_forward, snake_backward)  # that is all it takes
 rng = np.random.default_rng(0)
 gradcheck((snake_forward, snake_backward), [rng.normal(size=(4, 3)), rng.uniform(0.5, 2, size=3)], {}, rng)
 
@@ -248,7 +249,7 @@ assert max(final.values()) < 0.7 * np.mean((10 * x) ** 2)  # both learn
 #
 # ## And further
 #
-# - **Mimi** (2024) makes frames five times as long, puts a Transformer on either side of the quantizer, and lets the first codebook
+# - **Mimi** (2024) makes frames six times as long, puts a Transformer on either side of the quantizer, and lets the first codebook
 #   say *what* is spoken, so that language models can talk. A share of its training batches is not quantized at all.
 # - **DAC** (2023) judges with discriminators on several periods and bands, and puts Snake where EnCodec has ELU.
 # - **Diffusion decoders** give up on the waveform altogether and make up one that fits the codes.

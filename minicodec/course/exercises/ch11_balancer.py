@@ -7,9 +7,9 @@ from minicodec.training.balancer import EPSILON
 
 
 def gradient_size(g):
-    """g (B,T,C) -> size (): the mean over the batch of each item's Euclidean norm, sqrt of its sum of squares.
+    """g (B,T,C) -> size (), a number: the mean over the batch of each item's Euclidean norm.
 
-    A number: the norm takes in all times and channels of one item.
+    That is the square root of the sum of its squares, over all times and channels of the item.
     """
     return np.sqrt((g**2).sum(axis=(1, 2))).mean()
 
@@ -31,10 +31,10 @@ def _over_time_alone(g):
 
 
 def gradient_rms(g):
-    """g (B,T,C) -> size (): the mean over the batch of each item's RMS, the root of the mean of its squares.
+    """g (B,T,C) -> size (), a number: the mean over the batch of each item's RMS.
 
-    A number: the mean of squares takes in all times and channels of one item. Unlike the norm, it does not grow with
-    the length of the crops.
+    That is the square root of the mean of its squares, over all times and channels of the item. Unlike the norm, it
+    does not grow with the length of the crops.
     """
     return _root_of_the_mean(g)
 
@@ -51,10 +51,10 @@ def _gradients(rng, fresh):
 
 
 def running_average(totals, counts, sizes, decay):
-    """totals (K), counts (K), sizes (K), decay -> totals (K), counts (K), averages (K), after one step of K losses.
+    """totals (K), counts (K), sizes (K), decay -> totals (K), counts (K), averages (K), one step later.
 
-    totals = decay · totals + sizes, counts = decay · counts + 1, averages = totals / counts. All is 0 before the
-    first step.
+    totals = decay · totals + sizes, counts = decay · counts + 1, averages = totals / counts.
+    All is 0 before the first step. The inputs are not changed: the results are new arrays.
     """
     totals, counts = decay * totals + sizes, decay * counts + 1
     return totals, counts, totals / counts
@@ -89,7 +89,7 @@ def _histories(rng, fresh):
 def balance(gradients, averages, weights, norm):
     """gradients (K,B,T,C), averages (K), weights (K), norm -> dx (B,T,C): the K gradients in their shares.
 
-    Each gradient is divided by its average size + 1e-12, and multiplied by norm · weight / (sum of the weights).
+    Each is divided by its average size + 1e-12, and multiplied by norm · weight / (sum of weights).
     """
     factors = norm * weights / weights.sum() / (averages + EPSILON)
     return np.tensordot(factors, gradients, axes=1)

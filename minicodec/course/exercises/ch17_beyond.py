@@ -69,6 +69,37 @@ def _waves(rng, fresh):
         yield rng.normal(size=(n, C)), (rng.normal(size=(n, C)), rng.uniform(0.5, 3, size=C))
 
 
+def snake_beta_backward(dy, saved):
+    """dy (n,C) -> dx (n,C), dalpha (C), dbeta (C), the gradients of y = x + sin²(alpha x) / beta.
+
+    saved: (x, alpha, beta). Here a wave has a frequency and a height of its own, as in BigVGAN.
+    """
+    x, alpha, beta = saved
+    slope = np.sin(2 * alpha * x) / beta
+    dbeta = -dy * (np.sin(alpha * x) / beta) ** 2
+    return dy * (1 + alpha * slope), (dy * x * slope).sum(axis=0), dbeta.sum(axis=0)
+
+
+def _alpha_cancelled(dy, saved):
+    x, alpha, _ = saved
+    return dy * (1 + np.sin(2 * alpha * x)), *snake_beta_backward(dy, saved)[1:]
+
+
+def _beta_rising(dy, saved):
+    dx, dalpha, dbeta = snake_beta_backward(dy, saved)
+    return dx, dalpha, -dbeta
+
+
+def _beta_once(dy, saved):
+    dx, dalpha, dbeta = snake_beta_backward(dy, saved)
+    return dx, dalpha, dbeta * saved[2]
+
+
+def _two_waves(rng, fresh):
+    for n, C in [(1, 1), (5, 3), (8 + int(fresh), 2)]:
+        yield rng.normal(size=(n, C)), (rng.normal(size=(n, C)), *rng.uniform(0.5, 3, size=(2, C)))
+
+
 def fsq(x, levels):
     """x (n,D), levels (D), odd whole numbers -> y (n,D), codes (n): finite scalar quantization.
 
@@ -135,5 +166,14 @@ EXERCISES = [
             Mistake(_not_shifted, "codes start at 0: shift each whole number by (L-1)/2 first"),
         ),
         hint="np.cumprod(levels) gives the weights of the digits.",
+    ),
+    of_function(
+        snake_beta_backward, 17, _two_waves, points=2, variant_of="snake_backward",
+        mistakes=(
+            Mistake(_alpha_cancelled, "alpha and beta are two numbers now: the chain rule's alpha does not cancel"),
+            Mistake(_beta_rising, "a larger beta makes the wave smaller: the sign of dbeta"),
+            Mistake(_beta_once, "the derivative of 1/beta is -1/beta²"),
+        ),
+        hint="d/dx sin²(ax)/b = a sin(2ax)/b; sum dalpha and dbeta over all that share them.",
     ),
 ]  # fmt: skip
