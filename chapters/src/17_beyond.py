@@ -270,8 +270,8 @@ assert max(final.values()) < 0.7 * np.mean((10 * x) ** 2)  # both learn
 # 2. `snake_backward`: an operator of your own.
 # 3. `fsq`: rounding, and digits.
 #
-# To think about: Put Snake into `minicodec/codec/seanet.py` in place of ELU: what must change in checkpoints? Why are FSQ's levels
-# often odd? How would residual FSQ work, and why does it need a scale for each level?
+# To think about: Put Snake into `minicodec/codec/seanet.py` in place of ELU: what must change in checkpoints? Why are odd
+# levels simpler to write? How would residual FSQ work, and why does it need a scale for each level?
 #
 # ## What the paper says
 #
