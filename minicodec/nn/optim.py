@@ -72,7 +72,7 @@ def adam_update(p, g, m, v, scale, root, beta1, beta2, eps, decay):
     p -= scale * m / (xp(v).sqrt(v) / root + eps)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")  # Python's asks at every division for a zero, and no vectors come of it
 def _adam_update_loop(p, g, m, v, scale, root, beta1, beta2, eps, keep):
     one = np.float32(1)
     for i in range(p.size):
