@@ -75,7 +75,8 @@ assert y[0, :, 0].tolist() == [1 * 10 + 2 * 1, 2 * 10 + 3 * 1, 3 * 10 + 4 * 1]
 # ### Exercise 1
 #
 # Write it yourself. Return `y` alone, or `y` and anything you like. `check` tries the sizes that the library is tested
-# on, and tells you in words what is wrong. Until you have written something, the library's version stands in.
+# on, and tells you in words what is wrong. Until you have written something, the library's version
+# stands in; a wrong one is used as it is, and cells below may stop at it.
 
 # %%
 @exercise
@@ -92,12 +93,14 @@ check(conv1d_forward)
 # ## A convolution is a matrix
 #
 # Hold $w$ fixed, and $y$ is *linear* in $x$: there is a matrix $A$ with $y = xA$. It is a strange one. Most of it is
-# zeros, since a window sees only K frames; and every diagonal is constant, since the question is the same everywhere.
+# zeros, since a window sees only K frames; and every diagonal is constant, since the question is the same
+# everywhere (with several channels: every block of $C_i \times C_o$ on it).
 # Such a matrix is called Toeplitz.
 #
 # ### Exercise 2
 #
-# Build it, for stride 1: `x.ravel() @ A` must be `conv1d(x, w).ravel()`. Which rows of column $t$ are not zero?
+# Build it, for stride 1: `x.ravel() @ A` must be `conv1d(x, w).ravel()`. Begin with one channel: which rows of column $t$ are not zero? With more, every
+# entry becomes a block.
 
 # %%
 @exercise
@@ -140,7 +143,8 @@ plt.show()
 #
 # Read the first one as a journey. On the way out, frame $ts+kd$ met $w_k$ and went into $y_t$. On the way home, $dy_t$
 # meets $w_k^\mathsf{T}$ and goes to frame $ts + kd$, *the same frame*. Windows overlap, so several pieces of mail
-# arrive at one frame, and they **add**. If the stride exceeds the window, some frames were never looked at: they get 0.
+# arrive at one frame, and they **add**. Frames that no window looked at (between windows, if
+# the stride exceeds them, or at the end, where none fits any more) get 0.
 #
 # The second one: $w_k$ was used at every time and in every item of the batch. It collects from all of them.
 #
@@ -151,8 +155,8 @@ dy = rng.normal(size=(1, 14, 1))
 dx, dw = library_backward(dy, (x, w))
 np.testing.assert_allclose(dx.ravel(), dy.ravel() @ A.T)
 np.testing.assert_allclose(np.vdot(library_forward(x, w)[0], dy), np.vdot(x, dx))
-print("<Ax, dy> =", np.vdot(library_forward(x, w)[0], dy))
-print("<x, A'dy> =", np.vdot(x, dx))
+print("<xA, dy> =", np.vdot(library_forward(x, w)[0], dy))
+print("<x, dy Aᵀ> =", np.vdot(x, dx))
 
 # %% [markdown]
 # ### Exercise 3
@@ -173,7 +177,7 @@ check(conv1d_backward)
 #
 # ## See a gradient arrive
 #
-# Put a single 1 into $dy$, at frame 20, and look at where it comes home. With kernel size 5 and stride 2, the window of
+# Put a single 1 into $dy$, at frame 10, then 20, then 21, and look at where it comes home. With kernel size 5 and stride 2, the window of
 # $y_{20}$ began at frame 40: there, and in the four frames behind it, stands the kernel.
 
 # %%
@@ -186,7 +190,7 @@ for at, colour in [(10, "C0"), (20, "C1"), (21, "C2")]:
     dx, _ = conv1d_backward(dy, (x, w), stride=2)
     axes.stem(np.flatnonzero(dx), dx[dx != 0], linefmt=colour, markerfmt=colour + "o", basefmt=" ", label=f"dy at {at}")
     assert np.flatnonzero(dx).tolist() == list(range(2 * at, 2 * at + 5))
-axes.set(xlabel="time / frames", ylabel="dx", title="Stride 2, K = 5: neighbours overlap, and their mail adds up")
+axes.set(xlabel="time / frames", ylabel="dx", title="Stride 2, K = 5: neighbours overlap (and their mail would add up)")
 axes.legend()
 plt.show()
 
@@ -208,14 +212,15 @@ with use("student"):
         guess.data = guess.data - 0.2 * grad(loss, [guess])[0]
         losses.append(float(loss))
 
-whose = "your own conv1d" if "student" in OPS["conv1d"].pairs else "the library's"
+both = {"conv1d_forward", "conv1d_backward"} <= set(yours())
+whose = "your own conv1d, both ways" if both else "conv1d, the library's where yours is not right yet"
 print("found:", guess.data.ravel().round(3), "by", whose)
 np.testing.assert_allclose(guess.data, hidden, atol=1e-3)
 plt.figure(figsize=(9, 2.5))
 plt.semilogy(losses)
 plt.xlabel("step")
 plt.ylabel("mean squared error")
-plt.title("The kernel is found: the error falls by the same factor at every step")
+plt.title("The kernel is found: each step takes off the same factor, until float32 has no more digits")
 plt.show()
 
 # %% [markdown]

@@ -22,7 +22,7 @@ yours();
 # %% [markdown]
 # ## The idea: say which one it is
 #
-# Chapter 1 quantised one number at a time, with codes spread evenly or by a logarithm. An encoder's frames are vectors of, say,
+# Chapter 1 quantised one number at a time, with codes spread evenly or by a logarithm. An encoder (chapter 6) makes a vector of every short stretch of sound, a *latent* of, say,
 # 128 numbers, and they are anything but evenly spread: speech visits a few regions of that space over and over. So make a list
 # of N typical vectors, the **codebook**, give the same list to both sides, and send only *which one* is nearest:
 # $\log_2 N$ bits for a whole vector. With N = 1024, 10 bits.
@@ -104,7 +104,7 @@ means, errors = x[:16], []
 for _ in range(20):
     errors.append(np.mean((x - means[nearest_codeword_forward(x, means)]) ** 2))
     means, counts = kmeans_step(x, means)
-assert (np.diff(errors) <= 1e-12).all()
+assert (np.diff(errors) <= 1e-12).all(), "the error rose: see exercises 1 and 2"
 np.testing.assert_allclose(kmeans(x, 16, 1, np.random.default_rng(0))[0],
                            kmeans_step(x, x[np.random.default_rng(0).choice(len(x), 16, replace=False)])[0])
 
@@ -125,7 +125,8 @@ plt.show()
 # $$ N \leftarrow \gamma N + (1-\gamma)\,n_{\text{batch}}, \qquad S \leftarrow \gamma S + (1-\gamma)\,s_{\text{batch}},
 #    \qquad c = S / N, \qquad \gamma = 0.99 $$
 #
-# It is k-means over, roughly, the last hundred batches. The counts are *smoothed* before dividing, so that none is zero.
+# It is k-means over, roughly, the last hundred batches. The counts are *smoothed* before dividing, so that none is zero
+# (exercise 3 says how; it hardly matters otherwise).
 # No gradient is involved: the choice of a codeword is a jump, and has none.
 #
 # ### Exercise 3
@@ -144,7 +145,7 @@ def ema_update(counts, sums, x, codes, decay):
 check(ema_update)
 
 # %%
-# The library's quantizer does the same:
+# The library's quantizer does the same (pretend that it has had one update; its decay is 0.99):
 library = ResidualVectorQuantizer(1, 16, 2, rng=np.random.default_rng(0))
 library.codebooks, library.updates[:] = x[None, :16].copy(), 1
 library.counts, library.sums = np.full((1, 16), 8.0), 8 * x[None, :16]
@@ -155,8 +156,8 @@ np.testing.assert_allclose(library.codebooks[0], expected[2], rtol=1e-6)
 # %% [markdown]
 # ## Death and resurrection
 #
-# A codeword that nobody chooses has $n = 0$ and $s = 0$: $N$ and $S$ shrink together, their ratio stays, the codeword never
-# moves again. If it lies in an empty place, it is dead for good. And encoders do move away from codewords: this is called
+# A codeword that nobody chooses has $n = 0$ and $s = 0$: $N$ and $S$ shrink together, their ratio stays, and the codeword
+# stays where it is (until $N$ is as small as the smoothing, which then pulls it to 0). If it lies in an empty place, it is dead for good. And encoders do move away from codewords: this is called
 # codebook collapse.
 #
 # So look from time to time who is hardly ever chosen (less than a tenth of the mean usage), and put such a codeword onto a random
@@ -242,7 +243,7 @@ def released_start(x, N):
 # which the dead are still dead. The new codeword does not live for a single step.
 #
 # **Two.** The start hands over *means* where the averages need *sums*. At the first update the codebook becomes
-# (0.99·mean + …)/(0.99·count + …): a codeword that stood for twenty vectors is suddenly twenty times too short.
+# (0.99·mean + …)/(0.99·count + …): a codeword that stood for twenty vectors is suddenly almost twenty times too short.
 #
 # Both can be measured:
 
@@ -289,7 +290,7 @@ assert np.allclose(after[1], 0)  # S = 0: neither on a vector nor where it was
 # 4. `revive`: in the place that counts.
 #
 # To think about: Why is "fewer than 2 counts" a bad definition of dead, if the batch may have 8 or 64 items? How many bits would
-# a codebook need that makes 60 dB of SNR from 128-dimensional vectors, at 6 dB a bit and number? (Then read chapter 8.) Why must
+# a codebook need that makes 60 dB of SNR from 128-dimensional vectors, if each bit per number buys 6 dB? (Then read chapter 8.) Why must
 # both sides have the same codebook to the last bit, but not the same encoder?
 #
 # ## What the paper says

@@ -16,6 +16,8 @@ import numpy as np
 
 from minicodec.course.catalogue import Exercise, Function, Trial, as_results
 
+MODIFIED = ["It modified its inputs. Others still need them: work on a copy."]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -46,7 +48,7 @@ def judge(exercise: Exercise, function: Function, *, seed: int = 0, fresh: bool 
     passed = len(trials) - len(failures)
     if passed:
         lines.append(f"Right in {passed} of {len(trials)} cases{_what_sets_apart(trials, failures)}.")
-    if exercise.hint:
+    if exercise.hint and words != MODIFIED:  # then the numbers may well be right
         lines.append(f"Hint: {exercise.hint}")
     return Verdict("wrong", "\n  ".join(lines), passed, len(trials))
 
@@ -64,7 +66,7 @@ def _failure(exercise: Exercise, function: Function, trial: Trial) -> list[str]:
         where = f" (line {lines[-1].lineno}: {lines[-1].line})" if lines and lines[-1].line else ""
         return [f"It raised {type(error).__name__}: {error}{where}"]
     if _differs(args, trial.args) or _differs(kwargs, trial.kwargs):
-        return ["It modified its inputs. Others still need them: work on a copy."]
+        return MODIFIED
     got = _results(exercise, returned)
     names = exercise.result_names or [f"result {n + 1}" for n in range(len(trial.expected))]
     if len(got) != len(trial.expected):

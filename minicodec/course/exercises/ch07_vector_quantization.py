@@ -14,6 +14,10 @@ def _farthest(x, codebook):
     return ((codebook**2).sum(axis=1) - 2 * (x @ codebook.T)).argmax(axis=-1), ()
 
 
+def _half_the_product(x, codebook):
+    return ((codebook**2).sum(axis=1) - x @ codebook.T).argmin(axis=-1), ()
+
+
 def _last_of_equals(x, codebook):
     distance = (codebook**2).sum(axis=1) - 2 * (x @ codebook.T)
     return distance.shape[-1] - 1 - distance[..., ::-1].argmin(axis=-1), ()
@@ -134,6 +138,7 @@ EXERCISES = [
         "nearest_codeword", "forward", chapter=7,
         mistakes=(
             Mistake(_no_norms, "the length of the codewords is left out: |x - c|² = |x|² - 2 x·c + |c|²"),
+            Mistake(_half_the_product, "the factor 2 before x·c is missing: |x - c|² = |x|² - 2 x·c + |c|²"),
             Mistake(_farthest, "that is the farthest codeword, not the nearest"),
             Mistake(_last_of_equals, "of equally near codewords the lowest index must win, on every machine"),
         ),

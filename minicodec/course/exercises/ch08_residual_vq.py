@@ -91,6 +91,10 @@ def _no_mean(dz, x, codewords):
     return dz + (quantizer_backward(dz, x, codewords) - dz) * x.size
 
 
+def _summed_over_levels(dz, x, codewords):
+    return dz + (quantizer_backward(dz, x, codewords) - dz) * len(codewords)
+
+
 def _nothing_passes(dz, x, codewords):
     return quantizer_backward(np.zeros_like(dz), x, codewords)
 
@@ -149,9 +153,10 @@ EXERCISES = [
             Mistake(_once_per_level, "dz arrived once for each level: it must pass once, around all of them"),
             Mistake(_first_level_only, "only the first level's commitment came through; all residuals contain x"),
             Mistake(_no_mean, "the commitment loss is a mean over all entries: divide by n·D"),
+            Mistake(_summed_over_levels, "the levels' commitments are averaged, not summed: divide by Q"),
             Mistake(_nothing_passes, "dz was lost: it passes straight through"),
         ),
-        hint="d(residual)/dx = 1 at every level, since codewords are constants; (residual - codeword)² has slope 2.",
+        hint="d(residual)/dx = 1 at every level; a square has slope 2; two means: divide by n·D and by Q.",
     ),
     of_function(
         level_bits, 8, _code_streams, variant_of="residual_decode",
