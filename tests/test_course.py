@@ -148,6 +148,18 @@ def test_answers_are_kept_for_the_next_chapter_and_judged_again(workplace, capsy
     assert "conv1d_forward: wrong" in capsys.readouterr().out
 
 
+def test_a_kept_answer_may_call_the_answer_to_another_exercise(workplace):
+    """As in the notebook, where a forward gives y alone."""
+    (workplace / "my_codec").mkdir()
+    (workplace / "my_codec/kmeans_step.py").write_text(
+        "import numpy as np\nfrom minicodec.course import exercise\n\n@exercise\ndef kmeans_step(x, means):\n"
+        "    counts = np.bincount(nearest_codeword_forward(x, means), minlength=len(means))\n"
+        "    sums = [x[nearest_codeword_forward(x, means) == n].sum(axis=0) for n in range(len(means))]\n"
+        "    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], means), counts\n"
+    )
+    assert student.yours() == ["kmeans_step"]
+
+
 def test_unknown_exercises_are_refused():
     with pytest.raises(ValueError, match="no exercise called nonsense"):
         student.exercise(type("f", (), {"__name__": "nonsense"})())

@@ -34,10 +34,15 @@ def exercise(function: Function) -> Function:
             returned = function(*args, **kwargs)
         except NotImplementedError:
             returned = one.solution(*args, **kwargs)
-        forward = one.op is not None and one.op[1] == "forward"
-        return returned[0] if forward and isinstance(returned, tuple) else returned
+        return _y_alone(one, returned)
 
     return run
+
+
+def _y_alone(one: Exercise, returned: Any) -> Any:
+    """What a notebook sees of a result: of a forward's (y, saved), y."""
+    forward = one.op is not None and one.op[1] == "forward"
+    return returned[0] if forward and isinstance(returned, tuple) else returned
 
 
 def check(function: Function) -> None:
@@ -121,7 +126,9 @@ def _keep(one: Exercise, function: Function) -> None:
 def _recall(path: Path) -> Function:
     """The function in a file that `_keep` wrote: the reader's own code, in the reader's own folder."""
     # It may call the functions of other exercises: those that are right so far, or else the library's.
-    names: dict[str, Any] = {one.name: one.solution for one in all_exercises().values()} | _right
+    names: dict[str, Any] = {
+        one.name: exercise(_right.get(one.name, one.solution)) for one in all_exercises().values()
+    }
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
     function: Function = inspect.unwrap(names[path.stem])
     return function

@@ -96,6 +96,9 @@ def _graphs(rng, fresh):
     yield [[], [(0, a)], [(1, b)], [(0, c), (2, d)], [(3, 2.0), (1, a)]], 4  # two ways to 1, of unequal length
     yield [[], [(0, a), (0, a)], []], 1  # squared; and a node that is not used
     yield [[(2, a)], [(0, b), (2, c)], []], 1  # not listed parents first
+    yield [[(1, a)], [(2, b)], []], 0  # parents with larger numbers than their children
+    yield [[], [(0, a)], [(1, b)], [(1, c)]], 2  # 3 uses 1, too, but root does not depend on 3
+    yield [[], *([(n, 0.5), (n, 0.5)] for n in range(40))], 40  # a ladder: 2^40 paths
     length = 10_000 + int(fresh)
     yield [[], *([(n, 1.0 + 1e-5)] for n in range(length - 1))], length - 1
 
