@@ -33,6 +33,8 @@ yours();
 # There is a present in the box: stop after any number of levels, and you have a lower bitrate, from the same model.
 #
 # ### Exercise 1
+#
+# `F.nearest_codeword(x, codebook)` gives the codes of chapter 7.
 
 # %%
 @exercise
