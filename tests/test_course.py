@@ -71,7 +71,7 @@ def wrong(change):
         (lambda dx, dw: (dx / 0, dw), "not finite"),
         (lambda dx, dw: (dx.swapaxes(0, 1), dw), "axes are in another order"),
         (lambda dx, dw: (dw, dx), "has shape"),
-        (lambda dx, dw: dx, "returned 1 results; 2 results (dx, dw)"),
+        (lambda dx, dw: dx, "returned 1 result; 2 results (dx, dw)"),
         (lambda dx, dw: (dx, None), "dw: is None"),
         (lambda dx, dw: (dx, dw.astype(int)), "holds int64; expected float64"),
         (lambda dx, dw: 1 / 0, "raised ZeroDivisionError"),

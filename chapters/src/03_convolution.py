@@ -57,6 +57,9 @@ plt.show()
 #
 # $$ y_{b,t,o} \;=\; \sum_{k=0}^{K-1} \sum_{i} \; x_{b,\,ts + kd,\, i} \; w_{k,i,o} $$
 #
+# The letters are the same in the whole book: B items of a batch, T frames in and To out, Ci and Co channels, K taps. Nothing is
+# padded here: only whole windows count, so To is smaller than T.
+#
 # Channels come last, so for one tap $k$ the sum over $i$ is a matrix product, and the whole definition is K of them.
 #
 # (What mathematicians call convolution flips the kernel; this is *correlation*. The field says convolution anyway, and
@@ -177,20 +180,24 @@ check(conv1d_backward)
 #
 # ## See a gradient arrive
 #
-# Put a single 1 into $dy$, at frame 10, then 20, then 21, and look at where it comes home. With kernel size 5 and stride 2, the window of
-# $y_{20}$ began at frame 40: there, and in the four frames behind it, stands the kernel.
+# Put a single 1 into $dy$, at frame 10, and look at where it comes home. With kernel size 5 and stride 2, the window of
+# $y_{10}$ began at frame 20: there, and in the four frames after it, stands the kernel. Then put one into $dy_{20}$ and into its
+# neighbour $dy_{21}$.
 
 # %%
 w = np.array([1.0, 2.0, 3.0, 2.0, 1.0])[:, None, None]
 x = rng.normal(size=(1, 99, 1))
 figure, axes = plt.subplots(figsize=(9, 2.5))
-for at, colour in [(10, "C0"), (20, "C1"), (21, "C2")]:
+for frames, colour in [([10], "C0"), ([20, 21], "C1")]:
     dy = np.zeros((1, 48, 1))
-    dy[0, at] = 1
+    dy[0, frames] = 1
     dx, _ = conv1d_backward(dy, (x, w), stride=2)
-    axes.stem(np.flatnonzero(dx), dx[dx != 0], linefmt=colour, markerfmt=colour + "o", basefmt=" ", label=f"dy at {at}")
-    assert np.flatnonzero(dx).tolist() == list(range(2 * at, 2 * at + 5))
-axes.set(xlabel="time / frames", ylabel="dx", title="Stride 2, K = 5: neighbours overlap (and their mail would add up)")
+    name = " and ".join(map(str, frames))
+    axes.stem(np.flatnonzero(dx), dx[dx != 0], linefmt=colour, markerfmt=colour + "o", basefmt=" ", label=f"dy = 1 at {name}")
+    if len(frames) == 1:
+        assert np.flatnonzero(dx).tolist() == list(range(20, 25))
+axes.set(xlabel="time / frames", ylabel="dx", title="Stride 2, K = 5: where windows overlap, their mail adds up")
+np.testing.assert_array_equal(dx[0, 40:47, 0], [1, 2, 3 + 1, 2 + 2, 1 + 3, 2, 1])
 axes.legend()
 plt.show()
 

@@ -71,7 +71,7 @@ def _failure(exercise: Exercise, function: Function, trial: Trial) -> list[str]:
     names = exercise.result_names or [f"result {n + 1}" for n in range(len(trial.expected))]
     if len(got) != len(trial.expected):
         expected = "one result" if len(trial.expected) == 1 else f"{len(trial.expected)} results ({', '.join(names)})"
-        return [f"It returned {len(got)} results; {expected} should come back."]
+        return [f"It returned {len(got)} result{'s' * (len(got) != 1)}; {expected} should come back."]
     for n, (mine, right) in enumerate(zip(got, trial.expected, strict=True)):
         words = _difference(mine, right, exercise.rtol)
         if words:
@@ -166,7 +166,7 @@ def _candidates(mine: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, n
     """What usual slips would make of the right result, with their names."""
     yield "the sign is wrong: every entry is the negative of what is expected", -expected
     factor = float((mine * expected).sum() / max((expected * expected).sum(), 1e-300))
-    if abs(factor) > 1e-12:
+    if abs(factor) > 1e-12 and abs(factor - 1) > 1e-3:  # nearer to 1 it would be told as "1 times"
         size = f"{factor:.6g} times too large" if abs(factor) > 1 else f"{1 / factor:.6g} times too small"
         yield f"every entry is {size}: a forgotten (or needless) mean, or a factor?", factor * expected
     for axis in range(expected.ndim):

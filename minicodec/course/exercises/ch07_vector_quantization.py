@@ -50,6 +50,13 @@ def _divided_by_all(x, means):
     return np.where(counts[:, None] > 0, moved * counts[:, None] / len(x), means), counts
 
 
+def _one_of_each(x, means):
+    codes, _ = nearest_codeword_forward(x, means)
+    counts, sums = np.bincount(codes, minlength=len(means)), np.zeros(means.shape)
+    sums[codes] += x  # of vectors that share a code, only the last is added
+    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], means), counts
+
+
 def _vectors(rng, fresh):
     for n, N, D in [(6, 2, 1), (12, 3, 2), (20 + 5 * int(fresh), 4, 3)]:
         x = rng.normal(size=(n, D))
@@ -94,6 +101,11 @@ def _means_averaged(counts, sums, x, codes, decay):
     counts, sums = decay * counts + (1 - decay) * n, decay * sums + (1 - decay) * s
     total = counts.sum()
     return counts, sums, sums / ((counts + 1e-5) / (total + len(counts) * 1e-5) * total)[:, None]
+
+
+def _not_smoothed(counts, sums, x, codes, decay):
+    counts, sums, _ = ema_update(counts, sums, x, codes, decay)
+    return counts, sums, sums / counts[:, None]
 
 
 def _batches(rng, fresh):
@@ -147,6 +159,7 @@ EXERCISES = [
     of_function(
         kmeans_step, 7, _vectors,
         mistakes=(
+            Mistake(_one_of_each, "sums[codes] += x adds only one of those that share a code; np.add.at adds all"),
             Mistake(_empty_to_zero, "a mean that nobody is nearest to moved to 0: let it stay"),
             Mistake(_sums_kept, "these are the sums of the vectors; divide by how many there are"),
             Mistake(_divided_by_all, "divided by the number of all vectors, not by each mean's own"),
@@ -158,6 +171,7 @@ EXERCISES = [
         mistakes=(
             Mistake(_decay_swapped, "decay and 1 - decay have changed places: the old averages weigh `decay`"),
             Mistake(_duplicates_lost, "sums[codes] += x adds only one of those that share a code; np.add.at adds all"),
+            Mistake(_not_smoothed, "the counts were not smoothed before dividing: the docstring says how"),
             Mistake(_means_averaged, "sums must hold sums of vectors, not means: the division comes last"),
         ),
         hint="count and sum this batch as in kmeans_step, mix both into the averages, then divide.",

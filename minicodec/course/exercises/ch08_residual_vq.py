@@ -95,6 +95,14 @@ def _summed_over_levels(dz, x, codewords):
     return dz + (quantizer_backward(dz, x, codewords) - dz) * len(codewords)
 
 
+def _no_slope(dz, x, codewords):
+    return dz + (quantizer_backward(dz, x, codewords) - dz) / 2
+
+
+def _pushed_away(dz, x, codewords):
+    return 2 * dz - quantizer_backward(dz, x, codewords)
+
+
 def _nothing_passes(dz, x, codewords):
     return quantizer_backward(np.zeros_like(dz), x, codewords)
 
@@ -154,6 +162,8 @@ EXERCISES = [
             Mistake(_first_level_only, "only the first level's commitment came through; all residuals contain x"),
             Mistake(_no_mean, "the commitment loss is a mean over all entries: divide by n·D"),
             Mistake(_summed_over_levels, "the levels' commitments are averaged, not summed: divide by Q"),
+            Mistake(_no_slope, "the commitment part is 2 times too small: a square has slope 2"),
+            Mistake(_pushed_away, "the commitment part has the wrong sign: it pulls x towards its codewords"),
             Mistake(_nothing_passes, "dz was lost: it passes straight through"),
         ),
         hint="d(residual)/dx = 1 at every level; a square has slope 2; two means: divide by n·D and by Q.",
