@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from minicodec import functional as F
+from minicodec.codec import weights
 from minicodec.errors import InputError
-from minicodec.files import write_atomically
 from minicodec.nn.layers import Embedding, LayerNorm, Linear
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor, no_grad
@@ -142,28 +140,21 @@ class LanguageModel(Module):
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights, sizes and the codec's name to one .safetensors file."""
         metadata = {METADATA_KEY: json.dumps({"codec": self.codec, "config": asdict(self.config)})}
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.state_dict().items()}
-        with write_atomically(path, overwrite=overwrite) as temporary:
-            save_file(arrays, temporary, metadata)
+        weights.write(path, self.state_dict(), metadata, overwrite)
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:
     """The model that `LanguageModel.save` wrote. InputError, naming the file, if it is no such file."""
     path = Path(path)
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-            arrays: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+    arrays, metadata = weights.read(path)
     if METADATA_KEY not in metadata:
         raise InputError(f"{path}: is no language model: its sizes are missing from its metadata")
     try:
         about = json.loads(metadata[METADATA_KEY])
         config = LanguageModelConfig(**about["config"])
-        weights = config.D * (config.Q * config.N + config.layers * config.hidden)
-        if weights > sum(array.size for array in arrays.values()):  # asked before they are allocated
-            raise ValueError(f"it is too small for {weights} weights")
+        least = config.D * (config.Q * config.N + config.layers * config.hidden)
+        if least > sum(array.size for array in arrays.values()):  # asked before they are allocated
+            raise ValueError(f"it is too small for {least} weights")
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("not all of its weights are finite numbers")
         lm = LanguageModel(config, codec=str(about["codec"]), rng=np.random.default_rng(0))

@@ -13,13 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from minicodec.codec import bitstream, config as configuration
+from minicodec.codec import bitstream, config as configuration, weights
 from minicodec.codec.bitstream import Chunk, Header
 from minicodec.codec.config import CodecConfig
 from minicodec.codec.entropy import encodec_files
@@ -31,7 +28,6 @@ from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stream import StreamDecoder, StreamEncoder
 from minicodec.errors import InputError
-from minicodec.files import write_atomically
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor, no_grad
 
@@ -249,8 +245,7 @@ class Codec(Module):
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights, codebooks and configuration to one .safetensors file."""
-        with write_atomically(path, overwrite=overwrite) as temporary:
-            save_file(self._saved_arrays(), temporary, {METADATA_KEY: json.dumps(self.config.to_dict())})
+        weights.write(path, self._saved_arrays(), {METADATA_KEY: json.dumps(self.config.to_dict())}, overwrite)
 
 
 def _joined(parts: list[Chunk]) -> Chunk:
@@ -265,12 +260,7 @@ def build(preset: str, seed: int = 0) -> Codec:
 def load_safetensors(path: str | PathLike[str]) -> Codec:
     """The codec that `save` wrote. InputError, naming the file, if it is no such file."""
     path = Path(path)
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-            arrays: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+    arrays, metadata = weights.read(path)
     if METADATA_KEY not in metadata:
         raise InputError(f"{path}: is no minicodec model: the configuration is missing from its metadata")
     try:

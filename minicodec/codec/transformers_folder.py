@@ -10,9 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
+from minicodec.codec import weights
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.convert import TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, take_over
 from minicodec.codec.model import PUBLISHED, Codec
@@ -30,11 +28,7 @@ def load_transformers(folder: Path) -> Codec:
     """The codec in a folder of `transformers`. InputError, naming the file: something is missing or does not fit."""
     config = _read_config(folder / CONFIG)
     path = folder / WEIGHTS
-    try:
-        with safe_open(path, "numpy") as file:
-            state: dict[str, np.ndarray] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, TypeError) as error:  # TypeError: bfloat16, which NumPy does not have
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+    state, _ = weights.read(path)
     try:
         _check_size(config, sum(array.size for array in state.values()))
         codec = Codec(config)

@@ -1,0 +1,31 @@
+"""Weights in .safetensors files: arrays by name, and a few words of metadata. Nothing in such a file can be run."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from minicodec.errors import InputError
+from minicodec.files import write_atomically
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays and the metadata of a file. InputError, naming it, if it cannot be read as one."""
+    try:
+        with safe_open(path, "numpy") as file:
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return arrays, file.metadata() or {}
+    except (OSError, SafetensorError, TypeError) as error:  # TypeError: bfloat16, which NumPy does not have
+        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+
+
+def write(path: str | PathLike[str], arrays: Mapping[str, Any], metadata: dict[str, str], overwrite: bool) -> None:
+    """Write a file, whole or not at all. InputError as of `write_atomically`."""
+    # safetensors writes the memory of an array as it lies there, whatever its strides say.
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    with write_atomically(path, overwrite=overwrite) as temporary:
+        save_file(contiguous, temporary, metadata)
