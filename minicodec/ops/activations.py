@@ -11,10 +11,11 @@ import math
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from minicodec.backend import Op, xp
 from minicodec.ops.fastmath import ONE, ZERO, expm1_32, normal_cdf32, normal_density32
+from minicodec.ops.workers import share_out
 
 
 def elu_forward(x):
@@ -165,133 +166,91 @@ def clamp_min_backward(dy, saved, *, floor):
 clamp_min = Op("clamp_min", clamp_min_forward, clamp_min_backward)
 
 
-# Numba: one pass over flat arrays, cut into parts. Each entry is computed alone, so threads change no bit. A part is a
-# slice, whose loop starts at 0: only then can Numba leave out its check for negative indices, and LLVM use vectors.
+# Numba: one pass over flat arrays, shared out among threads. Each entry is computed alone, so threads change no bit. A
+# kernel takes its share as slices, whose loops start at 0: only then can Numba leave out its check for negative
+# indices, and LLVM use vectors.
 
 SMALL = 65536  # entries, some 50 µs of work: below, waking another thread costs more than it saves
 
 
 @njit(cache=True, nogil=True)
-def elu_part(part, parts, x, y):
-    """Part `part` of `parts` of x -> y."""
-    first, last = x.size * part // parts, x.size * (part + 1) // parts
+def elu_share(first, last, x, y):
+    """Entries first ... last - 1 of x -> y."""
     x, y = x[first:last], y[first:last]
     for i in range(x.size):
         below = expm1_32(x[i])  # computed in any case: a branch would keep the loop from using vectors
         y[i] = x[i] if x[i] > ZERO else below
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def elu_threaded(parts, x, y):
-    """All parts of `elu_part`, one on each thread."""
-    for part in prange(parts):
-        elu_part(part, parts, x, y)
-
-
 @njit(cache=True, nogil=True)
-def elu_grad_part(part, parts, y, dy, dx):
+def elu_grad_share(first, last, y, dy, dx):
     """y, dy -> dx."""
-    first, last = y.size * part // parts, y.size * (part + 1) // parts
     y, dy, dx = y[first:last], dy[first:last], dx[first:last]
     for i in range(y.size):
         dx[i] = dy[i] * (ONE if y[i] > ZERO else y[i] + ONE)
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def elu_grad_threaded(parts, y, dy, dx):
-    """All parts of `elu_grad_part`, one on each thread."""
-    for part in prange(parts):
-        elu_grad_part(part, parts, y, dy, dx)
-
-
 @njit(cache=True, nogil=True)
-def leaky_relu_part(part, parts, x, dy, slope, dx):
+def leaky_relu_share(first, last, x, dy, slope, dx):
     """x, dy -> dx: dy where x > 0, else slope · dy. With x for dy, this is the forward."""
-    first, last = x.size * part // parts, x.size * (part + 1) // parts
     x, dy, dx = x[first:last], dy[first:last], dx[first:last]
     for i in range(x.size):
         dx[i] = dy[i] * (ONE if x[i] > ZERO else slope)
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def leaky_relu_threaded(parts, x, dy, slope, dx):
-    """All parts of `leaky_relu_part`, one on each thread."""
-    for part in prange(parts):
-        leaky_relu_part(part, parts, x, dy, slope, dx)
-
-
 @njit(cache=True, nogil=True)
-def gelu_part(part, parts, x, y):
+def gelu_share(first, last, x, y):
     """x -> y."""
-    first, last = x.size * part // parts, x.size * (part + 1) // parts
     x, y = x[first:last], y[first:last]
     for i in range(x.size):
         y[i] = x[i] * normal_cdf32(x[i])
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def gelu_threaded(parts, x, y):
-    """All parts of `gelu_part`, one on each thread."""
-    for part in prange(parts):
-        gelu_part(part, parts, x, y)
-
-
 @njit(cache=True, nogil=True)
-def gelu_grad_part(part, parts, x, dy, dx):
+def gelu_grad_share(first, last, x, dy, dx):
     """x, dy -> dx."""
-    first, last = x.size * part // parts, x.size * (part + 1) // parts
     x, dy, dx = x[first:last], dy[first:last], dx[first:last]
     for i in range(x.size):
         dx[i] = dy[i] * (normal_cdf32(x[i]) + x[i] * normal_density32(x[i]))
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def gelu_grad_threaded(parts, x, dy, dx):
-    """All parts of `gelu_grad_part`, one on each thread."""
-    for part in prange(parts):
-        gelu_grad_part(part, parts, x, dy, dx)
-
-
-def run_flat(part, threaded, shape, *inputs):
+def run_flat(kernel, shape, *inputs):
     """Run a kernel on the flattened inputs -> out (*shape), on several threads if that is worth it."""
     out = np.empty(shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) if isinstance(a, np.ndarray) else a for a in (*inputs, out)]
-    if out.size < SMALL or numba.get_num_threads() == 1:
-        part(0, 1, *flat)
-    else:
-        threaded(numba.get_num_threads(), *flat)
+    share_out(numba.get_num_threads() if out.size >= SMALL else 1, out.size, kernel, *flat)
     return out
 
 
 def elu_forward_numba(x):
     """x (*x) -> y (*x)."""
-    y = run_flat(elu_part, elu_threaded, x.shape, x)
+    y = run_flat(elu_share, x.shape, x)
     return y, y
 
 
 def elu_backward_numba(dy, saved):
     """dy (*x) -> dx (*x)."""
-    return (run_flat(elu_grad_part, elu_grad_threaded, dy.shape, saved, dy),)
+    return (run_flat(elu_grad_share, dy.shape, saved, dy),)
 
 
 def leaky_relu_forward_numba(x, *, slope=0.2):
     """x (*x) -> y (*x)."""
-    return run_flat(leaky_relu_part, leaky_relu_threaded, x.shape, x, x, np.float32(slope)), x
+    return run_flat(leaky_relu_share, x.shape, x, x, np.float32(slope)), x
 
 
 def leaky_relu_backward_numba(dy, saved, *, slope=0.2):
     """dy (*x) -> dx (*x)."""
-    return (run_flat(leaky_relu_part, leaky_relu_threaded, dy.shape, saved, dy, np.float32(slope)),)
+    return (run_flat(leaky_relu_share, dy.shape, saved, dy, np.float32(slope)),)
 
 
 def gelu_forward_numba(x):
     """x (*x) -> y (*x)."""
-    return run_flat(gelu_part, gelu_threaded, x.shape, x), x
+    return run_flat(gelu_share, x.shape, x), x
 
 
 def gelu_backward_numba(dy, saved):
     """dy (*x) -> dx (*x)."""
-    return (run_flat(gelu_grad_part, gelu_grad_threaded, dy.shape, saved, dy),)
+    return (run_flat(gelu_grad_share, dy.shape, saved, dy),)
 
 
 elu.add("numba", elu_forward_numba, elu_backward_numba)

@@ -11,10 +11,11 @@ both are one op: through the softmax's own backward it would be longer, and p_t 
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from minicodec.backend import Op, xp
 from minicodec.ops.fastmath import exp32
+from minicodec.ops.workers import share_out
 
 
 def softmax_forward(x):
@@ -66,9 +67,9 @@ SMALL = 65536  # numbers: below, waking another thread costs more than it saves
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def softmax_part(part, parts, x, y, tops, logs):
-    """Part `part` of `parts` of x (n,V) -> y (n,V) = softmax(x), tops (n) = max x, logs (n) = ln Σ exp(x - top)."""
-    for i in range(len(x) * part // parts, len(x) * (part + 1) // parts):
+def softmax_rows(first, last, x, y, tops, logs):
+    """Rows first ... last - 1: x (n,V) -> y (n,V) = softmax(x), tops (n) = max x, logs (n) = ln Σ exp(x - top)."""
+    for i in range(first, last):
         row, out = x[i], y[i]
         top = row[0]
         for v in range(row.size):
@@ -85,9 +86,9 @@ def softmax_part(part, parts, x, y, tops, logs):
 
 
 @njit(cache=True, nogil=True)
-def softmax_grad_part(part, parts, y, dy, dx):
+def softmax_grad_rows(first, last, y, dy, dx):
     """y, dy (n,V) -> dx (n,V)."""
-    for i in range(len(y) * part // parts, len(y) * (part + 1) // parts):
+    for i in range(first, last):
         row, d_row, out = y[i], dy[i], dx[i]
         mean = 0.0
         for v in range(row.size):
@@ -98,34 +99,13 @@ def softmax_grad_part(part, parts, y, dy, dx):
 
 
 @njit(cache=True, nogil=True)
-def cross_entropy_grad_part(part, parts, p, targets, dy, dx):
+def cross_entropy_grad_rows(first, last, p, targets, dy, dx):
     """p (n,V), targets (n), dy (n) -> dx (n,V)."""
-    for i in range(len(p) * part // parts, len(p) * (part + 1) // parts):
+    for i in range(first, last):
         row, out = p[i], dx[i]
         for v in range(row.size):
             out[v] = dy[i] * row[v]
         out[targets[i]] -= dy[i]
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def softmax_threaded(parts, x, y, tops, logs):
-    """All parts of `softmax_part`, one on each thread."""
-    for part in prange(parts):
-        softmax_part(part, parts, x, y, tops, logs)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def softmax_grad_threaded(parts, y, dy, dx):
-    """All parts of `softmax_grad_part`."""
-    for part in prange(parts):
-        softmax_grad_part(part, parts, y, dy, dx)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def cross_entropy_grad_threaded(parts, p, targets, dy, dx):
-    """All parts of `cross_entropy_grad_part`."""
-    for part in prange(parts):
-        cross_entropy_grad_part(part, parts, p, targets, dy, dx)
 
 
 def rows(a, axes):
@@ -133,20 +113,16 @@ def rows(a, axes):
     return np.ascontiguousarray(a).reshape(-1, *a.shape[a.ndim - axes :])
 
 
-def run_rows(part, threaded, size, *arrays):
-    """Run a kernel, on several threads if that is worth it."""
-    threads = numba.get_num_threads()
-    if size < SMALL or threads == 1:
-        part(0, 1, *arrays)
-    else:
-        threaded(threads, *arrays)
+def run_rows(kernel, size, *arrays):
+    """Run a kernel on all rows, on several threads if that is worth it."""
+    share_out(numba.get_num_threads() if size >= SMALL else 1, len(arrays[0]), kernel, *arrays)
 
 
 def softmax_of_rows(x):
-    """x (*b,V) -> y (n,V), tops (n), logs (n) as in `softmax_part`."""
+    """x (*b,V) -> y (n,V), tops (n), logs (n) as in `softmax_rows`."""
     x = rows(x, 1)
     y, tops, logs = np.empty_like(x), np.empty(len(x), np.float32), np.empty(len(x), np.float32)
-    run_rows(softmax_part, softmax_threaded, x.size, x, y, tops, logs)
+    run_rows(softmax_rows, x.size, x, y, tops, logs)
     return y, tops, logs
 
 
@@ -159,7 +135,7 @@ def softmax_forward_numba(x):
 def softmax_backward_numba(dy, saved):
     """dy (*b,V) -> dx (*b,V)."""
     dx = np.empty(dy.shape, np.float32)
-    run_rows(softmax_grad_part, softmax_grad_threaded, dy.size, rows(saved, 1), rows(dy, 1), rows(dx, 1))
+    run_rows(softmax_grad_rows, dy.size, rows(saved, 1), rows(dy, 1), rows(dx, 1))
     return (dx,)
 
 
@@ -175,10 +151,7 @@ def softmax_cross_entropy_backward_numba(dy, saved):
     """dy (*b) -> dlogits (*b,V); None for the targets."""
     p, targets = saved
     dx = np.empty(p.shape, np.float32)
-    run_rows(
-        *(cross_entropy_grad_part, cross_entropy_grad_threaded, dx.size),
-        *(rows(p, 1), rows(targets, 0), rows(dy, 0), rows(dx, 1)),
-    )
+    run_rows(cross_entropy_grad_rows, dx.size, rows(p, 1), rows(targets, 0), rows(dy, 0), rows(dx, 1))
     return dx, None
 
 
