@@ -14,6 +14,14 @@ import numpy as np
 from numba import njit
 
 from minicodec.backend import Op, xp
+from minicodec.ops.activations_cuda import (
+    elu_backward_cupy,
+    elu_forward_cupy,
+    gelu_backward_cupy,
+    gelu_forward_cupy,
+    leaky_relu_backward_cupy,
+    leaky_relu_forward_cupy,
+)
 from minicodec.ops.fastmath import ONE, ZERO, expm1_32, normal_cdf32, normal_density32
 from minicodec.ops.workers import share_out
 
@@ -256,3 +264,6 @@ def gelu_backward_numba(dy, saved):
 elu.add("numba", elu_forward_numba, elu_backward_numba)
 leaky_relu.add("numba", leaky_relu_forward_numba, leaky_relu_backward_numba)
 gelu.add("numba", gelu_forward_numba, gelu_backward_numba)
+elu.add("cupy", elu_forward_cupy, elu_backward_cupy)
+leaky_relu.add("cupy", leaky_relu_forward_cupy, leaky_relu_backward_cupy)
+gelu.add("cupy", gelu_forward_cupy, gelu_backward_cupy)

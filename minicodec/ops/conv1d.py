@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from minicodec.backend import Op, xp
+from minicodec.ops.conv1d_cuda import conv1d_backward_cupy, conv1d_forward_cupy
 from minicodec.ops.engine import multiply, multiply_transposed
 
 
@@ -132,3 +133,4 @@ def spread(x, w, To, stride, dilation):
 
 
 conv1d.add("numba", conv1d_forward_numba, conv1d_backward_numba)
+conv1d.add("cupy", conv1d_forward_cupy, conv1d_backward_cupy)

@@ -15,6 +15,7 @@ import numpy as np
 
 from minicodec.backend import Op, xp
 from minicodec.ops.conv1d import correlate, correlate_dw, spread
+from minicodec.ops.conv1d_cuda import conv_transpose1d_backward_cupy, conv_transpose1d_forward_cupy
 
 
 def tap(y, k, T, stride):
@@ -70,3 +71,4 @@ def conv_transpose1d_backward_numba(dy, saved, *, stride=1, needs=(True, True)):
 
 
 conv_transpose1d.add("numba", conv_transpose1d_forward_numba, conv_transpose1d_backward_numba)
+conv_transpose1d.add("cupy", conv_transpose1d_forward_cupy, conv_transpose1d_backward_cupy)

@@ -12,6 +12,7 @@ import numpy as np
 from minicodec.backend import Op
 from minicodec.ops.arithmetic import unbroadcast
 from minicodec.ops.engine import multiply, multiply_transposed
+from minicodec.ops.linear_cuda import linear_backward_cupy, linear_forward_cupy
 
 
 def matmul_forward(a, b):
@@ -76,3 +77,4 @@ def rows_times(x, w):
 
 
 linear.add("numba", linear_forward_numba, linear_backward_numba)
+linear.add("cupy", linear_forward_cupy, linear_backward_cupy)

@@ -1,0 +1,127 @@
+// What a CUDA kernel finds on a GPU, for g++ (see host_cuda.py). A thread is a fibre: it runs until it waits, at
+// __syncthreads() or in __nanosleep(), or has ended; then comes the next. So runs are repeatable, and the order, first
+// thread first or last thread first, is the caller's choice: a result that depends on it is a race.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#define __global__ static
+#define __device__ static
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __restrict__
+#define __syncthreads() host_wait(__LINE__)
+#define __nanosleep(nanoseconds) host_wait(YIELDS)
+
+struct dim3 { unsigned x, y, z; };
+struct float2 { float x, y; };
+struct float4 { float x, y, z, w; };
+static dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+static inline void __threadfence() {}
+template <class T> static inline T atomicAdd(T* at, T value) { T old = *at; *at += value; return old; }
+template <class T> static inline T __ldcg(const T* at) { return *at; }
+static inline float __int_as_float(int bits) { float x; memcpy(&x, &bits, 4); return x; }
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
+static inline long long min(long long a, long long b) { return a < b ? a : b; }
+static inline long long max(long long a, long long b) { return a > b ? a : b; }
+
+enum { READY = 0, YIELDS = -1, DONE = -2 };  // or the line of the __syncthreads() at which it waits
+enum { FINE, LEFT_OTHERS_WAITING, AT_DIFFERENT_BARRIERS, STUCK, WROTE_BEHIND_SHARED };
+static const size_t STACK = 1 << 15, GUARD = 64;
+
+struct Fibre { ucontext_t context; char* stack; dim3 thread, block; char* shared; int state; };
+static Fibre *fibres, *running;
+static size_t room;
+static ucontext_t scheduler;
+static void (*kernel)();
+static char* host_shared;
+
+static void host_wait(int where) {
+    running->state = where;
+    swapcontext(&running->context, &scheduler);
+}
+
+static void enter() {
+    kernel();
+    running->state = DONE;
+    swapcontext(&running->context, &scheduler);
+}
+
+static void resume(Fibre* f) {
+    running = f;
+    threadIdx = f->thread, blockIdx = f->block, host_shared = f->shared, f->state = READY;
+    swapcontext(&scheduler, &f->context);
+}
+
+// Opens the barriers at which all threads of a block have arrived; an error if they can never.
+static int open_barriers(size_t blocks, size_t threads) {
+    for (size_t b = 0; b < blocks; b++) {
+        Fibre* block = fibres + b * threads;
+        size_t waiting = 0, done = 0, line = 0;
+        for (size_t i = 0; i < threads; i++) {
+            done += block[i].state == DONE;
+            if (block[i].state <= 0) continue;
+            if (waiting++ && block[i].state != (int)line) return AT_DIFFERENT_BARRIERS;
+            line = block[i].state;
+        }
+        if (waiting && waiting + done == threads && done) return LEFT_OTHERS_WAITING;
+        for (size_t i = 0; waiting == threads && i < threads; i++) block[i].state = READY;
+    }
+    return FINE;
+}
+
+// Runs blocks first ... first + blocks - 1 of the grid side by side.
+static int run_together(size_t first, size_t blocks, size_t threads, size_t shared, int last_first) {
+    char* memory = (char*)malloc(blocks * (shared + GUARD));
+    memset(memory, 0xFF, blocks * (shared + GUARD));  // as floats, NaN: nobody gets away with reading it unwritten
+    for (size_t i = 0; i < blocks * threads; i++) {
+        Fibre* f = fibres + i;
+        size_t b = first + i / threads, t = i % threads;
+        f->block = {unsigned(b % gridDim.x), unsigned(b / gridDim.x % gridDim.y), unsigned(b / gridDim.x / gridDim.y)};
+        f->thread = {unsigned(t % blockDim.x), unsigned(t / blockDim.x % blockDim.y),
+                     unsigned(t / blockDim.x / blockDim.y)};
+        f->shared = memory + i / threads * (shared + GUARD), f->state = READY;
+        getcontext(&f->context);
+        f->context.uc_stack.ss_sp = f->stack, f->context.uc_stack.ss_size = STACK, f->context.uc_link = 0;
+        makecontext(&f->context, enter, 0);
+    }
+    int error = FINE;
+    for (long idle = 0, done = 0; !error && done < (long)(blocks * threads);) {
+        bool progress = false;
+        for (size_t i = 0; i < blocks * threads; i++) {
+            Fibre* f = fibres + (last_first ? blocks * threads - 1 - i : i);
+            if (f->state != READY && f->state != YIELDS) continue;
+            bool waited = f->state == YIELDS;
+            resume(f);
+            done += f->state == DONE;
+            progress |= !waited || f->state != YIELDS;
+        }
+        idle = progress ? 0 : idle + 1;
+        error = idle > 1000 ? STUCK : open_barriers(blocks, threads);
+    }
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t i = 0; i < GUARD; i++)
+            if (!error && memory[b * (shared + GUARD) + shared + i] != (char)0xFF) error = WROTE_BEHIND_SHARED;
+    free(memory);
+    return error;
+}
+
+static int host_run(void (*body)(), const unsigned* grid, const unsigned* block, size_t shared, int cooperative,
+                    int last_first) {
+    kernel = body;
+    gridDim = {grid[0], grid[1], grid[2]}, blockDim = {block[0], block[1], block[2]};
+    size_t blocks = (size_t)grid[0] * grid[1] * grid[2], threads = (size_t)block[0] * block[1] * block[2];
+    size_t together = cooperative ? blocks : 1;
+    if (room < together * threads) {
+        fibres = (Fibre*)realloc(fibres, together * threads * sizeof(Fibre));
+        for (; room < together * threads; room++) fibres[room].stack = (char*)malloc(STACK);
+    }
+    int error = FINE;
+    for (size_t b = 0; b < blocks && !error; b += together)
+        error = run_together(last_first ? blocks - together - b : b, together, threads, shared, last_first);
+    return error;
+}
