@@ -8,7 +8,8 @@ import numba
 import numpy as np
 from numba import njit
 
-from minicodec.backend import Op
+from minicodec.backend import Op, xp
+from minicodec.ops.column_sums_cuda import column_sums_cupy
 from minicodec.ops.workers import share_out
 
 
@@ -74,13 +75,15 @@ def add_backward_fast(dy, saved, *, needs=(True, True)):
     a_shape, b_shape = saved
     db = None
     if needs[1] and dy.ndim > 1 and dy.shape[-1:] == b_shape and dy.flags.c_contiguous:
-        db = column_sums(dy.reshape(-1, *b_shape))
+        sums = column_sums if xp(dy) is np else column_sums_cupy
+        db = sums(dy.reshape(-1, *b_shape))
     elif needs[1]:
         db = unbroadcast(dy, b_shape)
     return unbroadcast(dy, a_shape) if needs[0] else None, db
 
 
 add.add("numba", add_forward_fast, add_backward_fast)
+add.add("cupy", add_forward, add_backward_fast)
 
 
 def sub_forward(a, b):

@@ -11,6 +11,7 @@ Padding (zeros) is an attribute here, because a discriminator pads every conv al
 import numpy as np
 
 from minicodec.backend import Op, xp
+from minicodec.ops.conv2d_cuda import conv2d_backward_line, conv2d_forward_line
 from minicodec.ops.engine import multiply, multiply_transposed
 from minicodec.ops.microkernel import LANES
 
@@ -172,3 +173,23 @@ def conv2d_backward_numba(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=
 
 
 conv2d.add("numba", conv2d_forward_numba, conv2d_backward_numba)
+
+
+# CuPy: products over overlapping rows of a line that holds the whole batch (ops/conv2d_cuda.py).
+
+
+def conv2d_forward_cupy(x, w, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co) -> y (B,To,Fo,Co)."""
+    if stride[0] > 1 or dilation[1] > 1:  # no discriminator has such a layer
+        return conv2d_forward(x, w, stride=stride, dilation=dilation, padding=padding)
+    return conv2d_forward_line(x, w, stride=stride, dilation=dilation, padding=padding)
+
+
+def conv2d_backward_cupy(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0), needs=(True, True)):
+    """dy (B,To,Fo,Co) -> dx (B,T,F,Ci), dw (Kt,Kf,Ci,Co)."""
+    if stride[0] > 1 or dilation[1] > 1:
+        return conv2d_backward(dy, saved, stride=stride, dilation=dilation, padding=padding)
+    return conv2d_backward_line(dy, saved, stride=stride, dilation=dilation, padding=padding, needs=needs)
+
+
+conv2d.add("cupy", conv2d_forward_cupy, conv2d_backward_cupy)

@@ -11,6 +11,7 @@ from minicodec.backend import Op
 from minicodec.ops.activations import leaky_relu_backward, leaky_relu_backward_numba, leaky_relu_forward
 from minicodec.ops.arithmetic import column_sums
 from minicodec.ops.conv2d import conv2d_backward, conv2d_backward_numba, conv2d_forward, fits_a_line, item_by_item
+from minicodec.ops.conv2d_cuda import conv2d_leaky_relu_backward_line, conv2d_leaky_relu_forward_line
 
 
 def conv2d_leaky_relu_forward(x, w, b, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
@@ -55,3 +56,27 @@ def conv2d_leaky_relu_backward_numba(
 
 
 conv2d_leaky_relu.add("numba", conv2d_leaky_relu_forward_numba, conv2d_leaky_relu_backward_numba)
+
+
+# CuPy: as conv2d, with bias and LeakyReLU in the pass that every result makes anyway.
+
+
+def conv2d_leaky_relu_forward_cupy(x, w, b, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), b (Co) -> y (B,To,Fo,Co)."""
+    attrs = {"slope": slope, "stride": stride, "dilation": dilation, "padding": padding}
+    if stride[0] > 1 or dilation[1] > 1:
+        return conv2d_leaky_relu_forward(x, w, b, **attrs)
+    return conv2d_leaky_relu_forward_line(x, w, b, **attrs)
+
+
+def conv2d_leaky_relu_backward_cupy(
+    dy, saved, *, slope=0.2, stride=(1, 1), dilation=(1, 1), padding=(0, 0), needs=(True, True, True)
+):
+    """dy (B,To,Fo,Co) -> dx (B,T,F,Ci), dw (Kt,Kf,Ci,Co), db (Co)."""
+    attrs = {"slope": slope, "stride": stride, "dilation": dilation, "padding": padding}
+    if stride[0] > 1 or dilation[1] > 1:
+        return conv2d_leaky_relu_backward(dy, saved, **attrs)
+    return conv2d_leaky_relu_backward_line(dy, saved, **attrs, needs=needs)
+
+
+conv2d_leaky_relu.add("cupy", conv2d_leaky_relu_forward_cupy, conv2d_leaky_relu_backward_cupy)

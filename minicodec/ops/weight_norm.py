@@ -8,6 +8,7 @@ conv weight (K,Ci,Co) has axis 1: PyTorch keeps the input channels of that one i
 """
 
 from minicodec.backend import Op, xp
+from minicodec.ops.weight_norm_cuda import weight_norm_backward_cupy, weight_norm_forward_cupy
 
 
 def weight_norm_forward(v, g, *, axis):
@@ -32,3 +33,4 @@ def weight_norm_backward(dw, saved, *, axis):
 
 
 weight_norm = Op("weight_norm", weight_norm_forward, weight_norm_backward)
+weight_norm.add("cupy", weight_norm_forward_cupy, weight_norm_backward_cupy)
