@@ -11,6 +11,7 @@ array. Pairs other than the definition are for float32; in any other precision (
 the definition runs.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -19,11 +20,6 @@ from typing import Any
 import numpy as np
 
 from minicodec import jit
-
-try:
-    import cupy
-except ImportError:  # no GPU extra installed: every array is a NumPy array
-    cupy = None
 
 jit.prepare()
 
@@ -57,10 +53,7 @@ class Op:
 
     def pair(self, *arrays: Any) -> Pair:
         """The (forward, backward) pair that serves these arrays."""
-        if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
-            backend = "cupy"
-        else:
-            backend = _active[-1]
+        backend = _active[-1] if xp(*arrays) is np else "cupy"
         if backend != "student" and any(a.dtype == np.float64 for a in arrays):
             backend = "numpy"
         return self.pairs.get(backend, self.pairs["numpy"])
@@ -85,4 +78,5 @@ def active() -> str:
 
 def xp(*arrays: Any) -> ModuleType:
     """The module that made the arrays: cupy if any of them lives on the GPU, else numpy."""
+    cupy = sys.modules.get("cupy")  # importing it takes a second: as long as nobody has, every array is a NumPy array
     return np if cupy is None else cupy.get_array_module(*arrays)

@@ -152,10 +152,11 @@ class Tensor:
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Tensor:
     """Run op's forward on the arrays inside, and remember how to run its backward.
 
-    Inputs that are no Tensors are constants; a Python number takes the precision of the Tensors beside it.
+    Inputs that are no Tensors are constants; a Python number takes the precision, and the device, of the Tensors
+    beside it.
     """
-    dtype = next((t.data.dtype for t in inputs if isinstance(t, Tensor)), np.dtype(np.float32))
-    tensors = tuple(t if isinstance(t, Tensor) else Tensor(_constant(t, dtype)) for t in inputs)
+    beside = next((t.data for t in inputs if isinstance(t, Tensor)), np.zeros((), np.float32))
+    tensors = tuple(t if isinstance(t, Tensor) else Tensor(_constant(t, beside)) for t in inputs)
     arrays = [t.data for t in tensors]
     forward, backward = op.pair(*arrays)
     y, saved = forward(*arrays, **attrs)
@@ -170,8 +171,8 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Tensor:
     return result
 
 
-def _constant(value: Any, dtype: np.dtype) -> Any:
-    return value if hasattr(value, "dtype") else np.asarray(value, dtype)
+def _constant(value: Any, beside: Any) -> Any:
+    return value if hasattr(value, "dtype") else xp(beside).full((), value, beside.dtype)
 
 
 def topological_order(root: Tensor) -> list[Tensor]:

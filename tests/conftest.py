@@ -11,6 +11,8 @@ os.environ.setdefault("MINICODEC_QUIET", "1")  # whether something must be compi
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests import pretend_gpu  # noqa: E402
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
@@ -50,3 +52,30 @@ def loud_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "loud.safetensors"
     codec.save(path)
     return path
+
+
+def real_gpu():
+    """Is there a GPU, and CuPy to use it?"""
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    return cupy.cuda.is_available()
+
+
+@pytest.fixture(params=["pretend", "real"] if real_gpu() else ["pretend"])
+def gpu(request, monkeypatch):
+    """The module cupy: a stand-in that keeps its rules [tests/pretend_gpu], and the real one where there is a GPU."""
+    if request.param == "pretend":
+        return pretend_gpu.install(monkeypatch)
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture
+def no_host_reads(gpu):
+    """A function whose blocks fail when Python waits for the device in them."""
+    import cupyx
+
+    return lambda: cupyx.allow_synchronize(False)

@@ -18,6 +18,7 @@ from minicodec.codec.entropy.encodec_coder import CodingError, RangeDecoder, Ran
 from minicodec.codec.entropy.positions import Positions
 from minicodec.codec.entropy.predictor import Predictor
 from minicodec.errors import InputError
+from tests.conftest import real_gpu
 from tests.entropy_models import exact_lm, frames, previous
 
 RECORDED_FUNCTIONS = "d48c1016210bd7d9"
@@ -193,6 +194,7 @@ DECODES = """
 import sys
 from minicodec.codec.entropy.chunks import decode
 from minicodec.codec.entropy.predictor import Predictor
+from tests.conftest import real_gpu
 from tests.entropy_models import exact_lm
 (codes,) = decode([bytes.fromhex(sys.argv[1])], [60], Predictor(exact_lm(scale=2.0), 3))
 print(codes.tobytes().hex())
@@ -242,9 +244,11 @@ def test_code_for_wide_cpus_never_fuses_a_product_with_a_sum(tmp_path):
     assert "fnmadd" not in assembly
 
 
-@pytest.mark.skipif(backend.cupy is None or not backend.cupy.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not real_gpu(), reason="needs a GPU")
 def test_bits_on_a_gpu():
-    cupy, lm = backend.cupy, exact_lm()
+    import cupy
+
+    lm = exact_lm()
     numbers = previous(frames(20))
     here = Predictor(lm, 3)
     expected = here(numbers, here.start(1))

@@ -19,6 +19,12 @@ CASES = all_cases()
 INTEGER_RESULTS = {"nearest_codeword"}  # codes carry no gradient
 
 
+@pytest.fixture
+def rng():
+    """Not of seed 0, as the cases' inputs are: along dy = v, say, the gradient of weight norm is 0."""
+    return np.random.default_rng(1)
+
+
 def every_case():
     return [pytest.param(op, case, id=f"{name}-{case}") for name, op in OPS.items() for case in CASES.get(name, [])]
 

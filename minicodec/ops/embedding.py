@@ -10,11 +10,15 @@ from numba import njit
 from minicodec.backend import Op, xp
 
 
+def check_indices(indices, N):
+    """ValueError unless all are in [0, N). Not asked of a GPU's indices: Python would wait for the answer each time."""
+    if xp(indices) is np and indices.size and (indices.min() < 0 or indices.max() >= N):
+        raise ValueError(f"embedding: indices {indices.min()} .. {indices.max()} are not in [0, {N})")
+
+
 def embedding_forward(table, indices):
     """table (N,D), indices (*b) -> y (*b,D); indices are integers in [0, N)."""
-    N = len(table)
-    if indices.size and (indices.min() < 0 or indices.max() >= N):
-        raise ValueError(f"embedding: indices {indices.min()} .. {indices.max()} are not in [0, {N})")
+    check_indices(indices, len(table))
     return table[indices], (table.shape, indices)
 
 

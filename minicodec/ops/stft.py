@@ -19,7 +19,7 @@ def hann(n_fft, like, normalized):
     """The periodic Hann window (n_fft,), in the precision and on the device of `like`."""
     window = 0.5 - 0.5 * xp(like).cos(2 * math.pi / n_fft * xp(like).arange(n_fft))
     if normalized:
-        window /= math.sqrt(float((window**2).sum()))
+        window /= xp(like).sqrt((window**2).sum())
     return window.astype(like.dtype)
 
 
