@@ -5,13 +5,15 @@ Shapes, formulas and gradients stand in the op's own file in `minicodec/ops/`.
 
 from typing import Any
 
-from minicodec.backend import xp
+from minicodec.backend import Op, xp
 from minicodec.ops import (
     activations,
     conv1d as conv1d_op,
+    conv1d_layer as conv1d_layer_op,
     conv2d as conv2d_op,
     conv2d_leaky_relu as conv2d_leaky_relu_op,
     conv_transpose1d as conv_transpose1d_op,
+    conv_transpose1d_layer as conv_transpose1d_layer_op,
     embedding as embedding_op,
     linear as linear_op,
     lstm as lstm_op,
@@ -106,6 +108,40 @@ def conv1d(x: Any, w: Any, stride: int = 1, dilation: int = 1) -> Tensor:
 def conv_transpose1d(x: Any, w: Any, stride: int = 1) -> Tensor:
     """x (B,T,Ci), w (K,Ci,Co) -> y (B,(T-1)·stride+K,Co)."""
     return apply(conv_transpose1d_op.conv_transpose1d, x, w, stride=stride)
+
+
+def conv1d_layer(
+    x: Any,
+    w: Any,
+    b: Any,
+    elu: bool,
+    left: int,
+    right: int,
+    mode: str = "zero",
+    stride: int = 1,
+    dilation: int = 1,
+) -> Tensor:
+    """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co): conv1d(pad1d(elu(x)), w) + b, ELU if `elu`."""
+    op = conv1d_layer_op.conv1d_layer
+    if _in_one(op, x, w, b):
+        attrs = {"elu": elu, "left": left, "right": right, "mode": mode, "stride": stride, "dilation": dilation}
+        return apply(op, x, w, b, **attrs)
+    x = pad1d(apply(activations.elu, x) if elu else x, left, right, mode)
+    return conv1d(x, w, stride, dilation) + b
+
+
+def conv_transpose1d_layer(x: Any, w: Any, b: Any, stride: int, left: int, right: int) -> Tensor:
+    """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co): conv_transpose1d(elu(x), w) + b, trimmed on both sides."""
+    op = conv_transpose1d_layer_op.conv_transpose1d_layer
+    if _in_one(op, x, w, b):
+        return apply(op, x, w, b, stride=stride, left=left, right=right)
+    y = conv_transpose1d(elu(x), w, stride) + b
+    return y[:, left : y.shape[1] - right]
+
+
+def _in_one(op: Op, *inputs: Any) -> bool:
+    """Has the backend in use a pair for an op that several others make up? Else those run, each on its own pair."""
+    return op.pair(*(t.data for t in inputs)) is not op.pairs["numpy"]
 
 
 def conv2d(

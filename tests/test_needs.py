@@ -14,17 +14,21 @@ CASES = all_cases()
 LEFT_OUT = {
     "add": (0, 1),
     "conv1d": (0, 1),
+    "conv1d_layer": (0, 1, 2),
     "conv2d": (0, 1),
     "conv2d_leaky_relu": (0, 1, 2),
     "conv_transpose1d": (0, 1),
+    "conv_transpose1d_layer": (0, 1, 2),
     "linear": (0, 1),
     "lstm": (0, 1, 2),
 }
 MODULES = {  # where the products of an op are
     "conv1d": conv1d,
+    "conv1d_layer": conv1d,
     "conv2d": conv2d,
     "conv2d_leaky_relu": conv2d,
     "conv_transpose1d": conv_transpose1d,
+    "conv_transpose1d_layer": conv_transpose1d,
     "linear": linear,
     "lstm": lstm,
 }

@@ -13,6 +13,7 @@
 `layers` numbers the parts as the published checkpoints do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -70,6 +71,18 @@ class ELU(Module):
         return F.elu(x)
 
 
+def in_turn(layers: Sequence[Module], x: Tensor) -> Tensor:
+    """x through one layer after the other. An ELU is left to the convolution behind it, which has to read x anyway."""
+    elu = False
+    for layer in layers:
+        if isinstance(layer, ELU):
+            elu = True
+        else:
+            x = layer(x, elu=True) if elu else layer(x)
+            elu = False
+    return x
+
+
 class ResidualUnit(Module):
     """x (B,T,C) -> shortcut(x) + [ELU, conv K=3 C→C/2, ELU, conv K=1 C/2→C](x), (B,T,C)."""
 
@@ -83,9 +96,7 @@ class ResidualUnit(Module):
         self.shortcut = _conv(C, C, 1, config, rng=rng) if config.shortcut == "conv" else None
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = x
-        for layer in self.block:
-            y = layer(y)
+        y = in_turn(self.block, x)
         return y + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -105,9 +116,7 @@ class Encoder(Module):
         self.layers += [ELU(), _conv(C, config.latent, config.kernel, config, rng=rng)]
 
     def __call__(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return in_turn(self.layers, x)
 
 
 class Decoder(Module):
@@ -129,9 +138,7 @@ class Decoder(Module):
         self.layers += [ELU(), _conv(C, channels, config.kernel, config, rng=rng)]
 
     def __call__(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return in_turn(self.layers, x)
 
 
 def _conv(

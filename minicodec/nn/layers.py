@@ -144,10 +144,11 @@ class Conv1d(_Convolution):
         right = 0 if self.causal else total // 2
         return total - right, right + fill_last_window
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, elu: bool = False) -> Tensor:
+        """With `elu`, of elu(x): faster than an ELU in front."""
         left, right = self.padding(x.shape[1])
-        x = F.pad1d(x, left, right, mode=self.pad_mode)
-        y = F.conv1d(x, self.effective_weight(), stride=self.stride, dilation=self.dilation) + self.bias
+        w = self.effective_weight()
+        y = F.conv1d_layer(x, w, self.bias, elu, left, right, self.pad_mode, self.stride, self.dilation)
         return y if self.norm is None else self.norm(y)
 
 
@@ -175,8 +176,12 @@ class ConvTranspose1d(_Convolution):
         self.trim_right = surplus if causal else surplus // 2
         self.trim_left = surplus - self.trim_right
 
-    def __call__(self, x: Tensor) -> Tensor:
-        y = F.conv_transpose1d(x, self.effective_weight(), stride=self.stride) + self.bias
+    def __call__(self, x: Tensor, elu: bool = False) -> Tensor:
+        """With `elu`, of elu(x): faster than an ELU in front."""
+        w = self.effective_weight()
+        if elu and self.norm is None:
+            return F.conv_transpose1d_layer(x, w, self.bias, self.stride, self.trim_left, self.trim_right)
+        y = F.conv_transpose1d(F.elu(x) if elu else x, w, stride=self.stride) + self.bias
         if self.norm is not None:
             y = self.norm(y)
         return y[:, self.trim_left : y.shape[1] - self.trim_right]

@@ -10,6 +10,7 @@ Padding is an op of its own, so windows here lie wholly inside x. Bias is `add`.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -88,19 +89,24 @@ def steps(x, stride, dilation):
     return {"batch_step": T * C, "row_step": stride * C, "tap_step": dilation * C}
 
 
-def correlate(x, w, To, stride, dilation):
-    """x (B,T,Ci), w (K,Ci,*Co) -> y (B,To,N), N = ΠCo, y[t] = Σ_k x[t·stride + k·dilation] w[k]."""
+def correlate(x, w, To, stride, dilation, **finish):
+    """x (B,T,Ci), w (K,Ci,*Co) -> y (B,To,N), N = ΠCo, y[t] = Σ_k x[t·stride + k·dilation] w[k].
+
+    `finish`: what else `multiply` is to do with its outputs.
+    """
     B, T, Ci = x.shape
     K, N = len(w), math.prod(w.shape[2:])
-    if N <= 2 and stride == 1 and 1 < K * N <= 16:
+    if N <= 2 and stride == 1 and 1 < K * N <= 16 and finish.keys() <= {"bias"}:
         # So few columns leave most of a vector idle. Let every tap be a column, y[t] = Σ_k (x w[k])[t + k·dilation].
         columns = w.reshape(K, Ci, N).swapaxes(0, 1).reshape(1, Ci, K * N)
         products = multiply(x, columns, np.empty((B, T, K * N), np.float32), **steps(x, 1, 1)).reshape(B, T, K, N)
         y = products[:, :To, 0].copy()
         for k in range(1, K):
             y += products[:, k * dilation : k * dilation + To, k]
+        if "bias" in finish:
+            y += finish["bias"]
         return y
-    return multiply(x, w, np.empty((B, To, N), np.float32), **steps(x, stride, dilation))
+    return multiply(x, w, np.empty((B, To, N), np.float32), **steps(x, stride, dilation), **finish)
 
 
 def correlate_dw(x, dy, K, stride, dilation):
@@ -108,8 +114,11 @@ def correlate_dw(x, dy, K, stride, dilation):
     return multiply_transposed(x, dy, taps=K, P=x.shape[2], **steps(x, stride, dilation))
 
 
-def spread(x, w, To, stride, dilation):
+def spread(x, w, To, stride, dilation, bias=None, derivative_at=None):
     """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), y[t·stride + k·dilation] += x[t] w[k]: the transpose of `correlate`.
+
+    Then + bias (Co); then times the derivative of ELU where its result was `derivative_at`, an array like y, To a
+    multiple of the stride.
 
     Seen from the output it is a correlation again. Frame q·stride + r has met the inputs q, q - 1, ..., q - J + 1,
     J = ceil(K / stride), through the taps r, r + stride, ...: so a window of J frames makes `stride` frames at once,
@@ -124,12 +133,19 @@ def spread(x, w, To, stride, dilation):
     margin = (J - 1) * dilation
     windows = x
     if margin or Q > T:  # zeros stand for the frames before the first and after the last
-        windows = np.zeros((B, margin + Q, Ci), np.float32)
+        windows = np.empty((B, margin + Q, Ci), np.float32)
+        windows[:, :margin] = 0
         windows[:, margin : margin + T] = x
+        windows[:, margin + T :] = 0
     if K % stride:
         w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), np.float32)])
     phases = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2)
-    return correlate(windows, phases, Q, 1, dilation).reshape(B, Q * stride, Co)[:, :To]
+    finish: dict[str, Any] = {}
+    if bias is not None:
+        finish["bias"] = np.tile(bias, stride)
+    if derivative_at is not None:
+        finish |= {"activation": "elu", "derivative_at": derivative_at.reshape(B, Q, stride * Co)}
+    return correlate(windows, phases, Q, 1, dilation, **finish).reshape(B, Q * stride, Co)[:, :To]
 
 
 conv1d.add("numba", conv1d_forward_numba, conv1d_backward_numba)
