@@ -19,8 +19,9 @@ from minicodec.backend import OPS
 from minicodec.evaluation.bench.machine import timed
 
 FAMILIES = (
-    *("activations", "arithmetic", "conv1d", "conv2d", "conv2d_leaky_relu", "conv_transpose1d", "embedding", "linear"),
-    *("lstm", "nearest_codeword", "norm", "padding", "softmax_cross_entropy", "stft", "weight_norm"),
+    *("activations", "arithmetic", "conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu", "conv_transpose1d"),
+    *("conv_transpose1d_layer", "embedding", "linear", "lstm", "nearest_codeword", "norm", "padding"),
+    *("softmax_cross_entropy", "stft", "weight_norm"),
 )
 for family in FAMILIES:
     import_module(f"minicodec.ops.{family}")
@@ -29,9 +30,11 @@ for family in FAMILIES:
 # such products, one for dx and one for dw.
 PRODUCTS: dict[str, Callable[[Any, Any], float]] = {
     "conv1d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
+    "conv1d_layer": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv2d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv2d_leaky_relu": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
     "conv_transpose1d": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
+    "conv_transpose1d_layer": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
     "linear": lambda shapes, y: 2 * np.prod(y) * shapes[1][0],
     "lstm": lambda shapes, y: 2 * np.prod(shapes[0][:2]) * (np.prod(shapes[1]) + np.prod(shapes[2])),
     "nearest_codeword": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0],
@@ -105,6 +108,8 @@ def other_rows(batch: int) -> Iterator[Row]:
     yield Row("leaky_relu", ((batch, 93, 257, 32),))
     yield Row("gelu", ((batch, 75, 800),))
     yield Row("pad1d", ((batch, 24000, 16),), {"left": 2, "right": 0})
+    yield Row("conv1d_layer", ((batch, 24000, 16), (3, 16, 8), (8,)), {"left": 2, "mode": "reflect"})
+    yield Row("conv_transpose1d_layer", ((batch, 12000, 32), (4, 32, 16), (16,)), {"stride": 2})
     yield Row("weight_norm", ((16, 128, 256), (1, 1, 256)), {"axis": 2})
     yield Row("group_norm", ((batch, 24000, 16), (16,), (16,)))
     yield Row("layer_norm", ((batch, 75, 200), (200,), (200,)))
