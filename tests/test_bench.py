@@ -4,17 +4,23 @@ No duration is asserted. How the rounds are put together is tested on children t
 their place.
 """
 
+import argparse
+import contextlib
 import json
 import math
 import stat
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import minicodec
 from minicodec import cli
 from minicodec.backend import OPS
+from minicodec.cli import bench
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import cases, machine, ops, run
+from minicodec.evaluation.bench import cases, compare, machine, ops, run, send, start, work
 from minicodec.evaluation.bench.cases import Case
 from minicodec.evaluation.bench.child import Order
 
@@ -33,9 +39,12 @@ def measured(tmp_path_factory):
 def test_a_real_run(measured):
     report = json.loads((measured / "bench.json").read_text(encoding="utf-8"))
     assert report["settings"] == {
-        "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peer": None, "compiled": False
+        "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peer": None, "compiled": False,
+        "start": False, "patience": 300, "device": "cpu",
     }  # fmt: skip
-    assert set(report["machine"]) == {"cpu", "cores", "load", "system", "python", "numpy", "numba", "torch"}
+    about = {"cpu", "cores", "load", "system", "python", "numpy", "numba", "torch", "environment"}
+    assert set(report["machine"]) == about
+    assert report["start"] == []
     peak = report["ceilings"]["1"]["sgemm"]
     labels = [(r["op"], r["size"], r["direction"], r["backend"]) for r in report["ops"]]
     size = "1x75x200 200x800"
@@ -71,9 +80,11 @@ def test_a_real_run_leaves_all_files(measured):
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        (["conv3d"], "nothing is called conv3d: choose from ops, cases, conv1d"),
+        (["conv3d"], "nothing is called conv3d: choose from ops, cases, start, targets, conv1d"),
         (["linear", "--threads", "0"], "--threads 0"),
         (["linear", "--rounds", "-1"], "--rounds -1"),
+        (["linear", "--rounds", "0"], "--rounds 0"),
+        (["linear", "--patience", "0"], "--patience 0"),
         (["linear", "--preset", "tiny_24khz"], "choose encodec_24khz or mini_24khz"),
         (["linear", "--out", "{folder}"], "bench.json: the file exists already"),
         (["linear", "--out", "{folder}/bench.json"], "is no folder"),
@@ -119,6 +130,14 @@ def test_calls_by_turns():
     assert calls == ["a", "b"] * 3
 
 
+def test_slow_calls_are_not_waited_for_again_and_again(monkeypatch):
+    clock = iter(range(0, 1000, 30))
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))
+    calls = []
+    assert machine.timed([lambda: calls.append("a")], 1, least=9) == [[30]]
+    assert calls == ["a"]
+
+
 @pytest.mark.skipif(machine.sys.platform != "linux", reason="other systems do not tell")
 def test_memory_is_what_a_call_takes_at_its_height():
     def call():
@@ -141,35 +160,40 @@ def test_work_of_the_encoder_by_hand():
         unit = 3 * C * (C // 2) + (C // 2) * C + C * C  # the last is the shortcut
         products += T * unit + T // stride * 2 * stride * C * 2 * C
     quantizer = 75 * 8 * 1024 * 128
-    assert cases.work(Case("encoder", 1), "encodec_24khz") == 2 * (products + quantizer)
-    assert cases.work(Case("encoder_frame"), "encodec_24khz") == 2 * (products + quantizer) / 75
+    assert work.work(Case("encoder", 1), "encodec_24khz") == 2 * (products + quantizer)
+    assert work.work(Case("encoder_frame"), "encodec_24khz") == 2 * (products + quantizer) / 75
 
 
 def test_work_of_training_by_hand():
     """A backward costs two forwards; the discriminator's scales see n_fft/2 + 1 bins, halved by each stride."""
     mini = "mini_24khz"
     codec = cases.initial_codec(mini)
-    forward = cases.network_work(codec.encoder, 24000) + cases.network_work(codec.decoder, 75)
-    assert cases.work(Case("generator", 1, 2), mini) == 3 * 2 * forward
+    forward = work.network_work(codec.encoder, 24000) + work.network_work(codec.decoder, 75)
+    assert work.work(Case("generator", 1, 2), mini) == 3 * 2 * forward
     products = 0
     for n_fft in (1024, 512, 256):
         frames = (24000 - n_fft) // (n_fft // 4) + 1
         bins = [n_fft // 2 + 1, n_fft // 4 + 1, n_fft // 8 + 1, n_fft // 16 + 1]
         products += frames * (27 * 2 * 8 * bins[0] + 27 * 8 * 8 * sum(bins[1:]) + 9 * 8 * (8 + 1) * bins[3])
-    assert cases.work(Case("discriminator", 1, 2), mini) == 3 * 2 * 2 * 2 * products
+    assert work.work(Case("discriminator", 1, 2), mini) == 3 * 2 * 2 * 2 * products
     quantizer = 2 * 2 * 75 * 8 * 1024 * 64
-    assert cases.work(Case("adversarial", 1, 2), mini) == 6 * forward + quantizer + 10 * 2 * 2 * products
+    assert work.work(Case("adversarial", 1, 2), mini) == 6 * forward + quantizer + 10 * 2 * 2 * products
 
 
 def test_every_case_has_its_own_name_and_file():
     for quick in (True, False):
-        some = cases.cases(quick)
-        assert len({str(case) for case in some}) == len({case.file for case in some}) == len(some)
-        assert {case.kind for case in some} == set(cases.TITLES)
+        kinds = set()
+        for device in ("cpu", "gpu"):
+            some = cases.cases(quick, device)
+            assert len({str(case) for case in some}) == len({case.file for case in some}) == len(some)
+            kinds |= {case.kind for case in some}
+        assert kinds == set(cases.TITLES)
 
 
 def test_every_target_is_that_of_a_case():
-    assert {str(case): case.target for case in cases.cases(quick=False) if case.target} == cases.TARGETS
+    thorough = [*cases.cases(quick=False), *cases.cases(quick=False, device="gpu")]
+    assert {str(case): case.target for case in thorough if case.target} == cases.TARGETS
+    assert {str(case): case.limit for case in thorough if case.limit} == cases.LIMITS
     assert {case.target for case in cases.cases(quick=True) if not case.kind.endswith("_frame")} == {None}
 
 
@@ -182,8 +206,8 @@ def order(**changes):
 
 
 def test_a_child_that_fails_says_what_and_why():
-    with pytest.raises(run.ChildError) as failure:
-        list(run.send(order(preset="maxi_24khz", names=(("range_coder", 0, 1),))))
+    with pytest.raises(send.ChildError) as failure:
+        list(send.send(order(preset="maxi_24khz", names=(("range_coder", 0, 1),))))
     assert str(failure.value) == (
         "bench: minicodec, 1 thread: range coder, there and back, 10000 codes: InputError: maxi_24khz: no such preset; "
         "there are encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz"
@@ -201,18 +225,90 @@ def test_a_child_that_dies(lines, reason, tmp_path, monkeypatch):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\necho a compiler talks\n{lines}\n", encoding="utf-8")
     python.chmod(python.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setattr(run.sys, "executable", str(python))
-    with pytest.raises(run.ChildError, match=f"^bench: torch, 2 threads: {reason}".replace("?", r"\?")):
-        list(run.send(order(what="torch", threads=2)))
+    monkeypatch.setattr(send.sys, "executable", str(python))
+    with pytest.raises(send.ChildError, match=f"^bench: torch, 2 threads: {reason}".replace("?", r"\?")):
+        list(send.send(order(what="torch", threads=2)))
+
+
+def test_a_child_that_is_late_ends_with_all_it_has_started(tmp_path, monkeypatch):
+    """What it started would keep its stdout open, and `send` waiting, for a minute."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho '{\"case\": 1}'\nsleep 60 &\nsleep 60\n", encoding="utf-8")
+    python.chmod(python.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setattr(send.sys, "executable", str(python))
+    answers = send.send(order(what="torch.compile"), limit=0.5)
+    assert next(answers) == {"case": 1}
+    start = time.monotonic()
+    with pytest.raises(send.LateError, match=r"^bench: torch.compile, 1 thread: not done in 0.5 s$"):
+        next(answers)
+    assert time.monotonic() - start < 30
+
+
+def test_targets_are_what_is_measured_for_them():
+    parser = argparse.ArgumentParser()
+    bench.configure(parser)
+    settings = bench.chosen(parser.parse_args(["targets", "adam", "--peer", "torch"]))
+    assert {str(case) for case in settings.cases if case.kind != "adam"} == {
+        str(case) for case in cases.cases(quick=False) if case.target
+    }
+    assert (settings.start, settings.ops, settings.compiled) == (True, (), True)
+    settings = bench.chosen(parser.parse_args(["targets", "--device", "gpu"]))
+    assert [(str(case), case.limit) for case in settings.cases] == [("adversarial step, 64 x 1 s", 0.6)]
+    assert (settings.start, settings.device, len(settings.threads)) == (False, "gpu", 1)
+
+
+# Start-up and memory
+
+
+def test_start_up_and_memory(monkeypatch):
+    """The first use takes 5 s with nothing compiled and 2 s after that; the second process of each pair finds it."""
+    caches, numbers = [], {start.IDLE: 1e8, start.DONE: 3e8, start.IMPORT: 0.1}
+
+    def number(code, *arguments, **changes):
+        if "NUMBA_CACHE_DIR" not in changes:
+            return numbers[code]
+        caches.append(changes["NUMBA_CACHE_DIR"])
+        return 5.0 if caches.count(caches[-1]) == 1 else 2.0
+
+    monkeypatch.setattr(start, "_number", number)
+    found = {r["what"]: (r["unit"], r["median"], r["met"]) for r in start.measure("mini_24khz", True, 1, print)}
+    assert found == {
+        "import minicodec": ("s", 0.1, True),
+        "first use: compiling, encode and decode": ("s", 3.0, None),
+        "later uses: from nothing to the first encode and decode": ("s", 2.0, None),
+    } | {
+        f"memory, {what} {length}": ("bytes", 2e8, None)
+        for what in ("encode", "decode")
+        for length in ("15 s", "1 minute")
+    }
+    assert {start.record(what, "s", [limit])["met"] for what, limit in start.LIMITS.items()} == {False}
+
+
+def test_every_limit_is_that_of_something_measured(monkeypatch):
+    monkeypatch.setattr(start, "_number", lambda code, *arguments, **changes: 1.0)
+    monkeypatch.setattr(start.audio, "writer", lambda *_: contextlib.nullcontext(SimpleNamespace(write=lambda x: None)))
+    found = [r["what"] for r in start.measure("mini_24khz", False, 3, lambda line: None)]
+    assert set(start.LIMITS) < set(found)
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.skipif(machine.sys.platform != "linux", reason="other systems do not tell")
+def test_what_processes_say_of_themselves(tmp_path):
+    assert 0 < start._number(start.IMPORT) < 60
+    model = tmp_path / "m.safetensors"
+    minicodec.build("tiny_24khz", seed=0).save(model)
+    assert 2**24 < start._number(start.IDLE, str(model)) < 2**30
+    with pytest.raises(InputError, match=r"^bench: start: the process ended with 1: .*no_such_model"):
+        start._number(start.IDLE, str(tmp_path / "no_such_model"))
 
 
 def test_a_child_knows_its_threads_before_it_imports(tmp_path, monkeypatch):
     python = tmp_path / "python"
-    variables = ", ".join(f'\\"{name}\\": $%s' % name for name in run.THREADS)
+    variables = ", ".join(f'\\"{name}\\": $%s' % name for name in send.THREADS)
     python.write_text(f'#!/bin/sh\necho "{{{variables}}}"\n', encoding="utf-8")
     python.chmod(python.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setattr(run.sys, "executable", str(python))
-    assert list(run.send(order(threads=7))) == [dict.fromkeys(run.THREADS, 7)]
+    monkeypatch.setattr(send.sys, "executable", str(python))
+    assert list(send.send(order(threads=7))) == [dict.fromkeys(send.THREADS, 7)]
 
 
 # Who computes something else
@@ -238,14 +334,14 @@ def test_results_are_compared(change, reason, tmp_path):
     np.savez(tmp_path / "theirs.npz", **(expected | change))
     paths = tmp_path / "ours.npz", tmp_path / "theirs.npz"
     if reason is None:
-        run.compare(CODER, "torch", *paths)
+        compare.compare(CODER, "torch", *paths)
     else:
         with pytest.raises(InputError, match=f"range coder, there and back, 10000 codes: torch {reason}"):
-            run.compare(CODER, "torch", *paths)
+            compare.compare(CODER, "torch", *paths)
 
 
 def test_a_peer_that_shows_nothing_has_not_shown_that_it_is_right(tmp_path):
     np.savez(tmp_path / "ours.npz", y=np.ones(3))
     np.savez(tmp_path / "theirs.npz")
     with pytest.raises(InputError, match="torch shows no results"):
-        run.compare(CODER, "torch", tmp_path / "ours.npz", tmp_path / "theirs.npz")
+        compare.compare(CODER, "torch", tmp_path / "ours.npz", tmp_path / "theirs.npz")

@@ -5,45 +5,111 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 FILES = ("bench.json", "bench.md", "bench.png", "roofline.png")
 ROUNDS, QUICK_ROUNDS = 5, 1
+PATIENCE = 300
+GROUPS = ("ops", "cases", "start", "targets")
+EXAMPLES = f"""\
+examples:
+  minicodec bench --quick                                  a first look, in a minute
+  minicodec bench targets --peer torch --eager             what was meant to be reached, in one table: about an hour
+  minicodec bench encoder lstm --peer torch --rounds 9     these two, and torch.compile as well
+  minicodec bench --peer torch --out bench                 everything, with pictures: some hours
+  minicodec bench --device gpu --peer torch                training and batches on the GPU; PyTorch in float32 and TF32
+
+Run it on a machine that does nothing else. WHAT: ops are single operators, cases the codec in use and in training,
+start the first use and memory, targets all that has a target. torch.compile gets {PATIENCE} s for each case
+(--patience), then "not in time" is its result. Every figure comes with its spread.
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument(
-        "what", nargs="*", metavar="WHAT", help="ops, cases, or names of some, e.g. conv1d encoder (default: all)"
+        "what", nargs="*", metavar="WHAT", help=f"{', '.join(GROUPS)}, or names of ops and cases (default: all)"
     )
     parser.add_argument("--quick", action="store_true", help="less of everything, on the smaller preset: in a minute")
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 and as many as there are cores")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: training and batches on CUDA")
     parser.add_argument("--peer", choices=("torch",), help="measure PyTorch on the same work, and torch.compile")
     parser.add_argument("--eager", action="store_true", help="leave torch.compile out, which takes minutes to start")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, metavar="S", help=f"seconds that it gets (default: {PATIENCE})"
+    )
     parser.add_argument("--preset", help="encodec_24khz (default) or mini_24khz (default with --quick)")
-    parser.add_argument("--rounds", type=int, help=f"turns of each rival (default: {ROUNDS}; quick: {QUICK_ROUNDS})")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help=f"turns of each rival (default: {ROUNDS}; quick: {QUICK_ROUNDS})"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"write {', '.join(FILES)} there")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite them")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; see minicodec/evaluation/bench."""
+    if args.out:
+        check_folder(args.out, args.force)
+    settings = chosen(args)
+
+    from rich.console import Console
+
+    from minicodec.evaluation.bench import report as reports, run as bench
+
+    report = bench.run(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    console = Console(width=None if Console().is_terminal else 250)
+    for headings, rows in reports.tables(report):
+        console.print(reports.rich_table(headings, rows))
+        console.print()
+    for line in (reports.machine_line(report), *reports.notes(report)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if args.out:
+        write(report, args.out, args.force)
+    return 0
+
+
+def check_folder(folder: Path, force: bool) -> None:
+    """Make it. InputError: nothing can be written there, or only over what is there."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        check_target(folder / name, force)
+
+
+def write(report: dict[str, Any], folder: Path, force: bool) -> None:
+    """FILES; no picture of what was not measured."""
+    from minicodec.evaluation.bench import pictures, report as reports
+
+    texts = {"bench.json": json.dumps(report, indent=1) + "\n", "bench.md": reports.markdown(report)}
+    for name, text in texts.items():
+        with write_atomically(folder / name, force) as path:
+            path.write_text(text, encoding="utf-8")
+    if report["cases"]:
+        pictures.cases_picture(report, folder / "bench.png")
+    if report["ops"]:
+        pictures.roofline(report, folder / "roofline.png")
+
+
+def chosen(args: argparse.Namespace) -> Any:
+    """The `Settings` that the arguments ask for. InputError: there is no such thing to measure."""
     cores = os.cpu_count() or 1
-    threads = tuple(dict.fromkeys(args.threads or (1, cores)))
+    on_gpu = args.device == "gpu"
+    # The processor has little to do beside a GPU, and all its threads for that.
+    threads = tuple(dict.fromkeys(args.threads or ((cores,) if on_gpu else (1, cores))))
     for n in threads:
         if not 1 <= n <= cores:
             raise InputError(f"--threads {n}: this machine has 1 to {cores}")
-    rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
+    rounds = (QUICK_ROUNDS if args.quick else ROUNDS) if args.rounds is None else args.rounds
     if rounds < 1:
         raise InputError(f"--rounds {rounds}: at least 1")
-    if args.out:
-        if args.out.exists() and not args.out.is_dir():
-            raise InputError(f"{args.out}: is no folder")
-        args.out.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            check_target(args.out / name, args.force)
+    if not args.patience > 0:
+        raise InputError(f"--patience {args.patience:g}: more than 0 seconds")
 
     from minicodec.evaluation.bench import cases, ops, run as bench
 
@@ -51,14 +117,16 @@ def run(args: argparse.Namespace) -> int:
     if preset not in cases.PRESETS:
         raise InputError(f"--preset {preset}: choose {' or '.join(cases.PRESETS)}")
     all_ops = tuple(dict.fromkeys(row.op for row in ops.rows(args.quick)))
-    all_cases = tuple(cases.cases(args.quick))
+    all_cases = tuple(cases.cases(args.quick, args.device))
     kinds = tuple(dict.fromkeys(case.kind for case in all_cases))
-    what = set(args.what or ("ops", "cases"))
-    unknown = what - {"ops", "cases", *all_ops, *kinds}
+    # Start-up is none of the GPU's business.
+    what = set(args.what or (("ops", "cases") if on_gpu else ("ops", "cases", "start")))
+    unknown = what - {*GROUPS, *all_ops, *kinds}
     if unknown:
-        names = ", ".join(("ops", "cases", *all_ops, *kinds))
+        names = ", ".join((*GROUPS, *all_ops, *kinds))
         raise InputError(f"nothing is called {', '.join(sorted(unknown))}: choose from {names}")
-    settings = bench.Settings(
+    aimed = {case for case in all_cases if case.target or case.limit} if "targets" in what else set()
+    return bench.Settings(
         preset=preset,
         quick=args.quick,
         threads=threads,
@@ -66,28 +134,8 @@ def run(args: argparse.Namespace) -> int:
         peer=args.peer,
         compiled=not (args.eager or args.quick),
         ops=tuple(op for op in all_ops if op in what or "ops" in what),
-        cases=tuple(case for case in all_cases if case.kind in what or "cases" in what),
+        cases=tuple(case for case in all_cases if case.kind in what or "cases" in what or case in aimed),
+        start=bool(what & ({"start"} if on_gpu else {"start", "targets"})),
+        patience=args.patience,
+        device=args.device,
     )
-
-    from rich.console import Console
-
-    from minicodec.evaluation.bench import report as reports
-
-    report = bench.run(settings, lambda line: print(line, file=sys.stderr, flush=True))
-    console = Console(width=None if Console().is_terminal else 200)
-    for headings, rows in (reports.op_rows(report), reports.case_rows(report)):
-        if rows:
-            console.print(reports.rich_table(headings, rows))
-    for line in (reports.machine_line(report), *reports.notes(report)):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if args.out:
-        from minicodec.evaluation.bench import pictures
-
-        for name, text in (("bench.json", json.dumps(report, indent=1) + "\n"), ("bench.md", reports.markdown(report))):
-            with write_atomically(args.out / name, args.force) as path:
-                path.write_text(text, encoding="utf-8")
-        if report["cases"]:
-            pictures.cases_picture(report, args.out / "bench.png")
-        if report["ops"]:
-            pictures.roofline(report, args.out / "roofline.png")
-    return 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import cases, ours, run
+from minicodec.evaluation.bench import cases, compare as comparison, ours
 from minicodec.evaluation.bench.cases import Case
 
 torch = pytest.importorskip("torch")
@@ -17,7 +17,7 @@ PRESET = "mini_24khz"
 # A frame is 1/75 s.
 CASES = {kind: Case(kind, 0.2) for kind in cases.PEERED}
 CASES |= {kind: Case(kind) for kind in ("encoder_frame", "decoder_frame", "adam")}
-CASES |= {kind: Case(kind, 0.1, 2) for kind in ("lstm_step", "generator", "discriminator", "adversarial")}
+CASES |= {kind: Case(kind, 0.1, 2) for kind in cases.BATCHED}
 
 
 def compare(case, folder):
@@ -26,7 +26,7 @@ def compare(case, folder):
     results = {name: p.result() for name, p in prepared.items()}
     for name, result in results.items():
         np.savez(folder / f"{name}.npz", **result)
-    run.compare(case, "torch", folder / "ours.npz", folder / "torch.npz")
+    comparison.compare(case, "torch", folder / "ours.npz", folder / "torch.npz")
     return results["ours"], results["torch"]
 
 

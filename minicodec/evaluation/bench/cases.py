@@ -12,11 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicodec.codec.model import Codec
-from minicodec.nn.layers import LSTM, Conv1d, Conv2d, ConvTranspose1d
-from minicodec.nn.module import Module
 from minicodec.training.adversarial import Adversary
 from minicodec.training.config import RunConfig, from_preset
-from minicodec.training.discriminator import STFTDiscriminator
 from minicodec.training.initial import initialise_codec
 
 KBPS = 6.0  # of all cases
@@ -38,6 +35,8 @@ TITLES = {
     "generator": "generator forward + backward",
     "discriminator": "discriminator step",
     "adversarial": "adversarial step",
+    "encode_batch": "encode a batch",
+    "decode_batch": "decode a batch",
     "adam": "Adam, the codec's weights",
     "range_coder": "range coder, there and back",
     "lm_encode": "language model: encode",
@@ -46,8 +45,9 @@ TITLES = {
 # What the peer does as well; and what torch.compile is tried on: networks whole, on signals whole.
 PEERED = (
     *("encoder", "decoder", "encoder_frame", "decoder_frame", "quantizer", "lstm", "lstm_step", "generator"),
-    *("discriminator", "adversarial", "adam"),
+    *("discriminator", "adversarial", "adam", "encode_batch", "decode_batch"),
 )
+BATCHED = ("lstm_step", "generator", "discriminator", "adversarial", "encode_batch", "decode_batch")
 COMPILED = ("encoder", "decoder", "generator", "discriminator", "adversarial")
 # How many times as fast as PyTorch each is meant to be, at the sizes of a thorough run.
 TARGETS = {
@@ -55,7 +55,9 @@ TARGETS = {
     "streaming encoder, one frame": 4.0, "streaming decoder, one frame": 4.0,
     "LSTM forward, 10 s": 1.2, "LSTM forward + backward, 4 x 1 s": 1.2,
     "generator forward + backward, 4 x 1 s": 1.7, "discriminator step, 4 x 1 s": 1.3, "adversarial step, 4 x 1 s": 1.5,
+    "adversarial step, 64 x 1 s": 1.0,  # on a GPU
 }  # fmt: skip
+LIMITS = {"adversarial step, 64 x 1 s": 0.6}  # seconds that no call may exceed
 
 Arrays = Mapping[str, Any]  # NumPy arrays by name
 
@@ -86,6 +88,11 @@ class Case:
         """The ratio to reach against PyTorch; None where none is set."""
         return TARGETS.get(str(self))
 
+    @property
+    def limit(self) -> float | None:
+        """Seconds that no call may exceed; None where there is no such limit."""
+        return LIMITS.get(str(self))
+
 
 class Prepared(NamedTuple):
     """What a case is made of. `run` is timed; `result`, called once before, does the same work and shows the outcome.
@@ -97,8 +104,11 @@ class Prepared(NamedTuple):
     result: Callable[[], Arrays]
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool, device: str = "cpu") -> list[Case]:
     """All cases; if quick, on less audio. A new kind needs a line here, a title above, and a function in `ours.py`."""
+    if device == "gpu":
+        sizes = ((0.25, 2),) if quick else ((1.0, 16), (1.0, 64))
+        return [*(Case(kind, *size) for kind in BATCHED for size in sizes), Case("adam")]
     seconds, batch = (0.25, 1) if quick else (1.0, 4)  # of a training step
     return [
         *(Case(kind, seconds) for kind in ("encoder", "decoder") for seconds in ((1,) if quick else (1, 10, 60))),
@@ -167,72 +177,3 @@ def audio(case: Case, sample_rate: int, seed: int = 0) -> np.ndarray:
 def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Standard normal numbers, float32."""
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
-
-
-# Work: multiplications and additions. Only products are counted: activations, norms and losses come for free.
-
-
-def work(case: Case, preset: str) -> float | None:
-    """Of one call; None where there are (nearly) no products."""
-    codec = initial_codec(preset)
-    T = audio(case, codec.sample_rate).shape[1]
-    B, frames, latent = case.batch, T // codec.config.seanet.hop, codec.config.seanet.latent
-    quantizer = 2.0 * B * frames * LEVELS * codec.config.quantizer.entries * latent
-    lstm = next(layer for layer in codec.encoder.layers if isinstance(layer, LSTM))
-    generator = B * (network_work(codec.encoder, T) + network_work(codec.decoder, frames))
-    match case.kind:
-        case "encoder" | "encoder_frame":
-            return network_work(codec.encoder, T) + quantizer
-        case "decoder" | "decoder_frame":
-            return network_work(codec.decoder, frames)
-        case "quantizer":
-            return quantizer
-        case "lstm":
-            return network_work(lstm, frames)
-        case "lstm_step":
-            return 3 * B * network_work(lstm, frames)
-        case "generator":  # a backward is two more products, for the gradients of inputs and of weights
-            return 3 * generator
-        case "discriminator":  # sees recordings and decodings
-            return 3 * 2 * B * discriminator_work(preset, T)
-        case "adversarial":  # the same; then it looks at both again, and two losses go back to its input
-            return 3 * generator + quantizer + (6 + 2 + 2) * B * discriminator_work(preset, T)
-    return None
-
-
-def network_work(network: Module, T: int) -> float:
-    """Of a forward of a SEANet network, or of one of its layers, on T frames."""
-    total = 0.0
-    for layer in _layers(network):
-        match layer:
-            case Conv1d():
-                T = -(-T // layer.stride)
-                total += 2.0 * T * np.prod(layer.effective_weight().shape)
-            case ConvTranspose1d():
-                total += 2.0 * T * np.prod(layer.effective_weight().shape)
-                T *= layer.stride
-            case LSTM():
-                total += 2.0 * T * sum(p.data.size for p in layer.parameters() if p.data.ndim == 2)
-    return total
-
-
-def _layers(network: Module) -> list[Module]:
-    """The layers that have weights, in order; those of a residual unit leave the number of frames as it is."""
-    if isinstance(network, Conv1d | ConvTranspose1d | LSTM):
-        return [network]
-    return [layer for _, part in network.parts() for layer in _layers(part)]
-
-
-def discriminator_work(preset: str, T: int) -> float:
-    """Of a forward of all scales on T samples."""
-    return sum(_scale_work(scale, T) for scale in initial_adversary(preset).discriminator.scales)
-
-
-def _scale_work(scale: STFTDiscriminator, T: int) -> float:
-    frames, bins = (T - scale.n_fft) // (scale.n_fft // 4) + 1, scale.n_fft // 2 + 1
-    total = 0.0
-    for conv in (*scale.convs, scale.conv_post):
-        assert isinstance(conv, Conv2d)
-        bins = -(-bins // conv.stride[1])
-        total += 2.0 * frames * bins * np.prod(conv.effective_weight().shape)
-    return total

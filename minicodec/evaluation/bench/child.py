@@ -24,10 +24,11 @@ from minicodec.evaluation.bench.cases import Case
 class Order:
     """What a child is to do.
 
-    what          "ceilings" of the machine, "ops", or whose cases: "minicodec", "torch", "torch.compile"
+    what          "ceilings" of the machine, "ops", or whose cases: "minicodec", "torch", "torch.compile", "torch.tf32"
     names         of the ops, or the cases as [kind, seconds, batch]
     seconds       to spend on each, and the `least` number of calls
     results       the folder to write to what the cases compute, as Case.file; if given, memory is measured as well
+    device        "cpu" or "gpu"
     """
 
     what: str
@@ -38,6 +39,7 @@ class Order:
     least: int
     names: tuple[Any, ...] = ()
     results: str | None = None
+    device: str = "cpu"
 
 
 def measure(order: Order) -> Iterator[dict[str, Any]]:

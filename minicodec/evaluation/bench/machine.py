@@ -20,21 +20,36 @@ import numpy as np
 
 PEAK_SIZE = 1024  # rows and columns of the matrices
 BANDWIDTH_BYTES = 2**27  # of the array that is copied: beyond all caches
+PATIENCE = 20
+THREADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMBA_", "TORCHINDUCTOR_")  # how such variables begin
+
+Stopwatch = Callable[[Callable[[], Any]], float]
 
 
-def timed(functions: Sequence[Callable[[], Any]], seconds: float, least: int = 5) -> list[list[float]]:
+def stopwatch(function: Callable[[], Any]) -> float:
+    """The seconds that a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def timed(
+    functions: Sequence[Callable[[], Any]], seconds: float, least: int = 5, stopwatch: Stopwatch = stopwatch
+) -> list[list[float]]:
     """Call the functions by turns for so many seconds each, and `least` times or more -> the seconds of each call.
 
-    By turns, so that a busy moment of the machine hurts all of them. First calls may compile: make them before.
+    By turns, so that a busy moment of the machine hurts all of them. First calls may compile: make them before. What
+    would take more than PATIENCE times as long as it should is called less often than `least`, but at least once.
     """
     times: list[list[float]] = [[] for _ in functions]
-    end = time.perf_counter() + seconds * len(functions)
-    while time.perf_counter() < end or len(times[0]) < least:
+    start = time.perf_counter()
+    planned = seconds * len(functions)
+    while True:
         for function, some in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            some.append(time.perf_counter() - start)
-    return times
+            some.append(stopwatch(function))
+        passed, enough = time.perf_counter() - start, len(times[0]) >= least
+        if passed >= planned and (enough or passed >= PATIENCE * planned > 0):
+            return times
 
 
 def peak(seconds: float) -> float:
@@ -63,25 +78,29 @@ def peak_memory(function: Callable[[], Any]) -> int | None:
         trim(0)  # what the C library keeps of freed memory would hide what the call takes
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew: proc(5)
-        before = _status("VmRSS")
+        before = status("VmRSS")
         function()
-        return _status("VmHWM") - before
+        return status("VmHWM") - before
     except OSError:
         return None
 
 
-def _status(name: str) -> int:
-    """Bytes, from a line such as "VmHWM:     1928 kB"."""
+def status(name: str) -> int:
+    """Bytes, from a line such as "VmHWM:     1928 kB". OSError: not on Linux."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def describe() -> dict[str, Any]:
-    """What the figures are measured on. load: the processes that wanted a core in the last minute (None on Windows)."""
+    """What the figures are measured on.
+
+    load: the processes that wanted a core in the last minute (None on Windows). environment: how threads are to behave.
+    """
     names = ("numpy", "numba", "torch")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"cpu": _cpu_name(), "cores": os.cpu_count(), "load": load, "system": platform.system()} | {
-        "python": platform.python_version(), **{name: _version(name) for name in names}
+        "python": platform.python_version(), **{name: _version(name) for name in names},
+        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(THREADING)},
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from minicodec.evaluation.bench.cases import (
 from minicodec.nn.layers import LSTM
 from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
-from minicodec.tensor import Tensor, grad
+from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.memory import keep_freed_memory
 from minicodec.training.trainer import Trainer
 
@@ -169,6 +169,38 @@ def adversarial(case: Case, preset: str) -> Prepared:
     return Prepared(lambda: trainer.update(x), lambda: figures(lambda: trainer.update(x)))
 
 
+def encode_batch(case: Case, preset: str) -> Prepared:
+    """Many waveforms at once to codes."""
+    codec = initial_codec(preset)
+    x = Tensor(audio(case, codec.sample_rate))
+
+    def run() -> Any:
+        with no_grad():
+            return codec.quantizer.encode(codec.encoder(x).data, LEVELS)
+
+    return Prepared(run, lambda: {"codes": run()})
+
+
+def decode_batch(case: Case, preset: str) -> Prepared:
+    """Codes of many waveforms at once back to these."""
+    codec = initial_codec(preset)
+    some = batch_codes(case, preset)
+
+    def run() -> Any:
+        with no_grad():
+            return codec.decoder(Tensor(codec.quantizer.decode(some))).data
+
+    return Prepared(run, lambda: {"wav": run()})
+
+
+def batch_codes(case: Case, preset: str) -> np.ndarray:
+    """Random codes (Q,B,frames) int64."""
+    codec = initial_codec(preset)
+    frames = audio(case, codec.sample_rate).shape[1] // codec.config.seanet.hop
+    flat = codes(case.batch * frames, codec.config.quantizer.entries)
+    return flat.reshape(LEVELS, case.batch, frames).astype(np.int64)
+
+
 def adam(case: Case, preset: str) -> Prepared:
     """The codec's weights, once."""
     codec = deepcopy(initial_codec(preset))  # other cases want it as it is
@@ -196,6 +228,6 @@ PREPARE: dict[str, Callable[[Case, str], Prepared]] = {
     prepare.__name__: prepare
     for prepare in (
         *(encoder, decoder, encoder_frame, decoder_frame, quantizer, lstm, lstm_step, generator, discriminator),
-        *(adversarial, adam, entropy.range_coder, entropy.lm_encode, entropy.lm_decode),
+        *(adversarial, encode_batch, decode_batch, adam, entropy.range_coder, entropy.lm_encode, entropy.lm_decode),
     )
 }

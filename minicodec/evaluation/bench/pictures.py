@@ -8,10 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from minicodec.evaluation.bench.report import Report
+from minicodec.evaluation.bench.send import counted
+from minicodec.evaluation.bench.targets import Report
 from minicodec.files import write_atomically
 
-COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
+COLOURS = (
+    *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"),
+    *("tab:cyan", "black", "gold", "darkgreen"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "d")
 
 
@@ -24,7 +28,7 @@ def cases_picture(report: Report, path: Path) -> None:
     axes = figure.subplots(1, len(threads), sharey=True, squeeze=False)[0]
     for one, count in zip(axes, threads, strict=True):
         (_ratio_bars if compared else _share_bars)(one, report, names, count)
-        one.set(title=f"{count} thread{'s' * (count > 1)}", yticks=range(len(names)), yticklabels=names)
+        one.set(title=counted(count), yticks=range(len(names)), yticklabels=names)
         one.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
     axes[0].legend(loc="lower right", fontsize="small")
@@ -78,8 +82,8 @@ def roofline(report: Report, path: Path) -> None:
             colour, marker = styles[r["op"]]
             face = colour if r["direction"] == "forward" else "none"
             one.plot(r["flop"] / r["bytes"], r["gflops"], marker, color=colour, markerfacecolor=face, ms=6, alpha=0.8)
-        _roof(one, report["ceilings"][str(count)], [r["flop"] / r["bytes"] for r in measured])
-        one.set(title=f"{count} thread{'s' * (count > 1)}", xlabel="operations / byte", xscale="log", yscale="log")
+        _roof(one, count, report["ceilings"][str(count)], [r["flop"] / r["bytes"] for r in measured])
+        one.set(xlabel="operations / byte", xscale="log", yscale="log")
         one.grid(alpha=0.3, which="both", lw=0.5)
     axes[0].set_ylabel("GF/s")
     handles = [Line2D([], [], color=c, marker=m, ls="", label=op) for op, (c, m) in styles.items()]
@@ -89,13 +93,12 @@ def roofline(report: Report, path: Path) -> None:
     save(figure, path)
 
 
-def _roof(axes: Axes, ceilings: dict[str, float], intensities: list[float]) -> None:
+def _roof(axes: Axes, threads: int, ceilings: dict[str, float], intensities: list[float]) -> None:
     peak, bandwidth = ceilings["sgemm"] / 1e9, ceilings["bandwidth"] / 1e9
     x = np.geomspace(min(intensities, default=0.1) / 2, max(intensities, default=100) * 2, 200)
     axes.plot(x, np.minimum(peak, bandwidth * x), color="black", lw=1.5)
-    axes.annotate(f"sgemm {peak:.0f} GF/s", (x[-1], peak), (0, 5), textcoords="offset points", ha="right")
-    corner = (x[0] * 1.5, bandwidth * x[0] * 1.5)
-    axes.annotate(f"memory {bandwidth:.0f} GB/s", corner, (4, -14), textcoords="offset points")
+    # In the title, where no point can lie.
+    axes.set_title(f"{counted(threads)}: sgemm {peak:.0f} GF/s, memory {bandwidth:.0f} GB/s")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -3,11 +3,13 @@
     version, machine, settings
     ceilings   {"1": {"sgemm": flop/s, "bandwidth": bytes/s}, ...} by number of threads
     ops        a record for each op, size, direction, backend and number of threads (`ops.Result`; gflops, share)
-    cases      a record for each case, implementation and number of threads: median, quartiles, the medians of the
-               rounds (all seconds), gflops, share of the peak, memory (bytes at the height of a call, beyond what the
-               process had before), error (why there are no figures)
+    cases      a record for each case, implementation and number of threads: median, quartiles and slowest of all calls,
+               the medians of the rounds (all seconds), gflops, share of the peak, memory (bytes at the height of a
+               call, beyond what the process had before), audio (seconds of it), target, limit (seconds that no call
+               may exceed), error (why there are no figures), late (the seconds in which it was not done)
     ratios     a record for each case, rival and number of threads: rival's time / minicodec's. ratio, lowest and
                highest of the rounds; the target, where there is one, and whether it is met
+    start      start-up and memory, as in `start.py`
 """
 
 from collections.abc import Iterator
@@ -16,10 +18,13 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-Report = dict[str, Any]
+from minicodec.evaluation.bench.send import THREADS
+from minicodec.evaluation.bench.targets import ERRATIC, Report, erratic, meets, quantity, target_rows, times
+
 OP_HEADINGS = ("op", "size", "", "threads", "definition, ms", "fast, ms", "x", "GF/s", "of peak", "GB/s")
 BUSY = 0.5  # processes that want a core before the benchmark starts its own
-CASE_HEADINGS = ("case", "threads", "ms", "GF/s", "of peak", "MB")
+CASE_HEADINGS = ("case", "threads", "ms", "GF/s", "of peak", "audio s/s", "MB")
+WORDS = ("op", "size", "", "case", "what")  # headings of columns of words
 
 
 def ratios(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -30,13 +35,11 @@ def ratios(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             continue
         own = ours[c["case"], c["threads"]]
         by_round = [theirs / mine for theirs, mine in zip(c["rounds"], own["rounds"], strict=True)]
-        ratio, target = float(np.median(by_round)), c["target"]
-        # The targets are set against eager PyTorch.
-        met = None if target is None or c["implementation"] != "torch" else ratio >= target
-        yield {
-            "case": c["case"], "against": c["implementation"], "threads": c["threads"], "ratio": ratio,
-            "lowest": min(by_round), "highest": max(by_round), "target": target, "met": met,
+        ratio = {
+            "case": c["case"], "against": c["implementation"], "threads": c["threads"], "target": c["target"],
+            "ratio": float(np.median(by_round)), "lowest": min(by_round), "highest": max(by_round),
         }  # fmt: skip
+        yield ratio | {"met": meets(ratio)}
 
 
 def case_rows(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -52,11 +55,11 @@ def case_rows(report: Report) -> tuple[list[str], list[list[str]]]:
     for c in report["cases"]:
         if c["implementation"] != "minicodec":
             continue
-        row = [c["case"], str(c["threads"]), milliseconds(c), *throughput(c), megabytes(c)]
+        row = [c["case"], str(c["threads"]), milliseconds(c), *throughput(c), audio(c), megabytes(c)]
         for rival in rivals:
             key = (c["case"], c["threads"], rival)
             their = theirs.get(key)
-            row += [milliseconds(their), megabytes(their), times_as_fast(compared.get(key))]
+            row += [milliseconds(their), megabytes(their), times(compared.get(key))]
         if "torch" in rivals:
             row.append(verdict(compared.get((c["case"], c["threads"], "torch"))))
         rows.append(row)
@@ -82,7 +85,7 @@ def milliseconds(record: dict[str, Any] | None) -> str:
     if record is None:
         return ""
     if record.get("error"):
-        return "fails"
+        return f"not in {record['late']:g} s" if record["late"] else "fails"
     spread = (record["upper_quartile"] - record["lower_quartile"]) / 2 * 1e3
     digits = 2 if record["median"] < 0.1 else 0
     return f"{record['median'] * 1e3:.{digits}f} ± {spread:.{digits}f}"
@@ -95,18 +98,14 @@ def throughput(record: dict[str, Any]) -> list[str]:
     return [f"{record['gflops']:.1f}", f"{record['share']:.0%}"]
 
 
+def audio(record: dict[str, Any]) -> str:
+    """Seconds of it that are done in a second; empty where audio is not what is counted."""
+    return f"{record['audio'] / record['median']:.3g}" if record["audio"] else ""
+
+
 def megabytes(record: dict[str, Any] | None) -> str:
     """Of memory, in 10^6 bytes."""
     return "" if record is None or record["memory"] is None else f"{record['memory'] / 1e6:.0f}"
-
-
-def times_as_fast(ratio: dict[str, Any] | None) -> str:
-    """The ratio, with its range if there were several rounds; what is slower than the rival is marked."""
-    if ratio is None:
-        return ""
-    mark = " SLOWER" if ratio["ratio"] < 1 else ""
-    spread = "" if ratio["lowest"] == ratio["highest"] else f" ({ratio['lowest']:.2f}…{ratio['highest']:.2f})"
-    return f"{ratio['ratio']:.2f}{spread}{mark}"
 
 
 def verdict(ratio: dict[str, Any] | None) -> str:
@@ -124,11 +123,15 @@ def notes(report: Report) -> list[str]:
     ]
     if report["settings"]["peer"]:
         lines.append("x: rival's time / minicodec's, median (range) over rounds; below 1, minicodec is slower.")
+    if any(erratic(r) for r in report["ratios"]):
+        lines.append(f"ERRATIC: rounds differ by more than {ERRATIC:g} times; the lowest is held against the target.")
     if report["settings"]["peer"] and report["settings"]["quick"]:
         lines.append("torch.compile: not in a quick run, compiling takes minutes.")
     load = report["machine"]["load"]
     if load is not None and load > BUSY:
         lines.append(f"THE MACHINE WAS BUSY before this began (load average {load:.1f}): no figure can be trusted.")
+    given = ", ".join(f"{k}={v}" for k, v in report["machine"]["environment"].items() if k not in THREADS)
+    lines.append(f"Threads: {', '.join(THREADS)} set for each process; {given or 'no other such variable is set'}.")
     failures = dict.fromkeys(c["error"] for c in report["cases"] if c["error"])
     return [*lines, *failures]
 
@@ -148,17 +151,31 @@ def rich_table(headings: list[str], rows: list[list[str]]) -> Table:
     """For a terminal: words to the left, numbers to the right."""
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=True, justify="left" if heading in ("op", "size", "", "case") else "right")
+        table.add_column(heading, no_wrap=True, justify="left" if heading in WORDS else "right")
     for row in rows:
         table.add_row(*row)
     return table
 
 
+def start_rows(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: start-up and memory."""
+    rows = []
+    for s in report["start"]:
+        spread = "" if len(s["rounds"]) == 1 else "…".join(quantity(f(s["rounds"]), s["unit"]) for f in (min, max))
+        rows.append([s["what"], quantity(s["median"], s["unit"]), spread])
+    return ["what", "median", "range"], rows
+
+
+def tables(report: Report) -> list[tuple[list[str], list[list[str]]]]:
+    """All that have rows: what was meant to be reached comes first."""
+    every = (target_rows(report), case_rows(report), start_rows(report), op_rows(report))
+    return [(headings, rows) for headings, rows in every if rows]
+
+
 def markdown(report: Report) -> str:
-    """Both tables, the machine and the notes."""
+    """The tables, the machine and the notes."""
     parts = [machine_line(report)]
-    for headings, rows in (case_rows(report), op_rows(report)):
-        if rows:
-            lines = [headings, ["---"] * len(headings), *rows]
-            parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+    for headings, rows in tables(report):
+        lines = [headings, ["---"] * len(headings), *rows]
+        parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
     return "\n\n".join([*parts, *notes(report)]) + "\n"

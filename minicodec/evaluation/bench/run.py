@@ -1,14 +1,10 @@
 """The whole benchmark: sends out children (`child.py`), compares what they compute, and gathers their figures.
 
-For every case, minicodec and its rival take turns, round after round, so that both see the same weather on a machine
-that is doing other things, too. A ratio is the median of the rounds' ratios, and its spread their range. What the two
+For every case, minicodec and its rivals take turns, round after round, so that all see the same weather on a machine
+that is doing other things, too. A ratio is the median of the rounds' ratios, and its spread their range. What they
 compute is compared before the times are believed.
 """
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,21 +15,15 @@ from typing import Any
 import numpy as np
 
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import machine
-from minicodec.evaluation.bench.cases import COMPILED, LATER, PEERED, Case, work
+from minicodec.evaluation.bench import machine, start
+from minicodec.evaluation.bench.cases import COMPILED, PEERED, Case
 from minicodec.evaluation.bench.child import Order
+from minicodec.evaluation.bench.compare import compare
 from minicodec.evaluation.bench.report import Report, ratios
-
-TOLERANCE = 1e-4  # relative to the size of an array
-TOLERANCE_LATER = 1e-2  # after an update by Adam, which makes steps of one size from gradients that are only rounding
-CODES_EQUAL = 0.99  # share: two codewords can be equally near but for rounding
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+from minicodec.evaluation.bench.send import LateError, counted, send
+from minicodec.evaluation.bench.work import work
 
 Say = Callable[[str], None]
-
-
-class ChildError(InputError):
-    """A child that could not do its work. The message is one line that says which and why."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +31,12 @@ class Settings:
     """What to measure.
 
     ops, cases    names of ops, and cases
+    start         start-up and memory as well
     rounds        of the cases
     peer          "torch", or None to measure minicodec alone
     compiled      torch.compile as well, which takes minutes before it is fast
+    patience      seconds that torch.compile gets for a case; then "not in time" is the result
+    device        "cpu" or "gpu"
     """
 
     preset: str
@@ -54,11 +47,16 @@ class Settings:
     compiled: bool
     ops: tuple[str, ...]
     cases: tuple[Case, ...]
+    start: bool = False
+    patience: float = 300.0
+    device: str = "cpu"
 
     def implementations(self) -> tuple[str, ...]:
         """Who takes turns."""
         if self.peer is None:
             return ("minicodec",)
+        if self.device == "gpu":
+            return ("minicodec", "torch", "torch.tf32")
         return ("minicodec", "torch", "torch.compile") if self.compiled else ("minicodec", "torch")
 
 
@@ -71,34 +69,37 @@ def run(settings: Settings, say: Say) -> Report:
         raise InputError(f"--peer {settings.peer}: it is not installed; pip install {settings.peer}")
     before = machine.describe()
     ceilings = {str(t): _ceilings(settings, t, say) for t in settings.threads}
+    rows = list(start.measure(settings.preset, settings.quick, settings.rounds, say)) if settings.start else []
     threads_of_ops = [max(settings.threads)] if settings.quick else settings.threads
     records = [r for t in threads_of_ops for r in _ops(settings, t, ceilings[str(t)]["sgemm"], say)]
     cases = list(_cases(settings, ceilings, say))
     return {
-        "version": 1,
+        "version": 2,
         "machine": before,
         "settings": {name: value for name, value in asdict(settings).items() if name not in ("ops", "cases")},
         "ceilings": ceilings,
         "ops": records,
         "cases": cases,
         "ratios": list(ratios(cases)),
+        "start": rows,
     }
 
 
 def _order(settings: Settings, what: str, threads: int, **changes: Any) -> Order:
-    effort = {"seconds": 0.1, "least": 2} if settings.quick else {"seconds": 1.0, "least": 5}
-    return Order(what=what, threads=threads, preset=settings.preset, quick=settings.quick, **(effort | changes))
+    effort: dict[str, Any] = {"seconds": 0.1, "least": 2} if settings.quick else {"seconds": 1.0, "least": 5}
+    order = Order(what, threads, settings.preset, settings.quick, device=settings.device, **effort)
+    return replace(order, **changes)
 
 
 def _ceilings(settings: Settings, threads: int, say: Say) -> dict[str, float]:
-    say(f"the machine's ceilings, {_threads(threads)}")
+    say(f"the machine's ceilings, {counted(threads)}")
     (answer,) = send(_order(settings, "ceilings", threads))
     return answer
 
 
 def _ops(settings: Settings, threads: int, peak: float, say: Say) -> Iterator[dict[str, Any]]:
     if settings.ops:
-        say(f"operators, {_threads(threads)}")
+        say(f"operators, {counted(threads)}")
         effort = {"seconds": 0.01, "least": 3} if settings.quick else {"seconds": 0.2, "least": 5}
         for answer in send(_order(settings, "ops", threads, names=settings.ops, **effort)):
             for r in answer["results"]:
@@ -124,7 +125,8 @@ def _cases(settings: Settings, ceilings: dict[str, dict[str, float]], say: Say) 
                 for name in settings.implementations():
                     if has(name, case):
                         record = {"case": str(case), "kind": case.kind, "target": case.target, "threads": threads}
-                        record |= {"implementation": name, "error": failures.get(name)}
+                        record |= {"limit": case.limit, "audio": case.seconds * case.batch, "implementation": name}
+                        record |= failures.get(name, {"error": None, "late": None})
                         yield record | summary([a[str(case)] for a in answers[name]], flop, peak)
 
 
@@ -135,86 +137,45 @@ def has(name: str, case: Case) -> bool:
 
 def _rounds(
     settings: Settings, group: tuple[Case, ...], threads: int, say: Say
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, dict[str, Any]]]:
     """For every implementation its answers by case, an element for each round; and why it has none."""
     names = [name for name in settings.implementations() if any(has(name, case) for case in group)]
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.implementations()}
-    failures: dict[str, str] = {}
+    failures: dict[str, dict[str, Any]] = {}
     for turn in range(settings.rounds):
         with tempfile.TemporaryDirectory() as folder:
             # The first to go alternates: who follows may find the machine warmer, or slower.
             for name in names[:: -1 if turn % 2 else 1]:
                 mine = [case for case in group if has(name, case)]
                 listed = str(mine[0]) if len(mine) == 1 else f"{len(mine)} cases"
-                say(f"{listed}: {name}, {_threads(threads)}, round {turn + 1} of {settings.rounds}")
+                say(f"{listed}: {name}, {counted(threads)}, round {turn + 1} of {settings.rounds}")
                 order = _order(settings, name, threads, names=tuple((c.kind, c.seconds, c.batch) for c in mine))
                 if turn == 0:
                     (Path(folder) / name).mkdir()
                     order = replace(order, results=str(Path(folder) / name))
+                compiles = name == "torch.compile"
                 try:
-                    answers[name].append({a["case"]: a for a in send(order)})
+                    answers[name].append({a["case"]: a for a in send(order, settings.patience if compiles else None)})
                     if turn == 0 and name != "minicodec":  # which went first
                         for case in mine:
                             compare(case, name, *(Path(folder) / n / case.file for n in ("minicodec", name)))
                 except InputError as error:
-                    if name != "torch.compile":  # which does not work everywhere: then the table says so
+                    if not compiles:  # which does not work everywhere: then the table says so
                         raise
-                    failures[name], answers[name] = str(error), []
+                    late, reason = isinstance(error, LateError), str(error)
+                    reason = f"{listed}: {reason}, compiling included" if late else reason
+                    failures[name], answers[name] = {"error": reason, "late": settings.patience if late else None}, []
             names = [name for name in names if name not in failures]
     return answers, failures
 
 
 def summary(answers: Sequence[dict[str, Any]], flop: float | None, peak: float) -> dict[str, Any]:
-    """The figures of some rounds, all None if there is none: median and quartiles of all calls, medians of rounds."""
+    """The figures of some rounds, all None if there is none: of all calls, and the medians of the rounds."""
     if not answers:
-        names = ("median", "lower_quartile", "upper_quartile", "gflops", "share", "memory")
+        names = ("median", "lower_quartile", "upper_quartile", "slowest", "gflops", "share", "memory")
         return {"rounds": []} | dict.fromkeys(names)
     times = [t for a in answers for t in a["times"]]
     low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-    figures = {"median": median, "lower_quartile": low, "upper_quartile": high, "memory": answers[0]["memory"]}
-    return figures | rates(flop, median, peak) | {"rounds": [float(np.median(a["times"])) for a in answers]}
-
-
-def compare(case: Case, name: str, ours: Path, theirs: Path) -> None:
-    """InputError unless both computed the same: whoever computes something else may well be faster."""
-    with np.load(ours) as expected, np.load(theirs) as found:
-        if not found.files:
-            raise InputError(f"{case}: {name} shows no results")
-        for key in found.files:
-            a, b = expected[key], found[key]
-            if a.shape != b.shape:
-                raise InputError(f"{case}: {name} gives {key} as {b.shape}, minicodec as {a.shape}")
-            if a.dtype.kind == "i":
-                if (equal := float((a == b).mean())) < CODES_EQUAL:
-                    raise InputError(f"{case}: {name} has only {equal:.1%} of the {key} that minicodec has")
-                continue
-            error = float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(a)), 1e-30)
-            if not error <= (TOLERANCE_LATER if key.startswith(LATER) else TOLERANCE):
-                raise InputError(f"{case}: {name} differs from minicodec in {key} by {error:.1e}")
-
-
-def send(order: Order) -> Iterator[dict[str, Any]]:
-    """Start a child, and pass on its answers as they come. ChildError: it failed, or was killed."""
-    command = [sys.executable, "-m", "minicodec.evaluation.bench.child", json.dumps(asdict(order))]
-    environment = os.environ | dict.fromkeys(THREADS, str(order.threads))
-    who = f"bench: {order.what}, {_threads(order.threads)}"
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, text=True) as child,
-    ):
-        assert child.stdout is not None
-        for line in child.stdout:
-            if not line.startswith("{"):  # compilers talk
-                continue
-            answer = json.loads(line)
-            if "error" in answer:
-                raise ChildError(f"{who}: {answer['error']}")
-            yield answer
-        if child.wait():
-            stderr.seek(0)
-            reasons = stderr.read().strip().splitlines() or ["it says nothing; is the memory full?"]
-            raise ChildError(f"{who}: the process ended with {child.returncode}: {reasons[-1]}")
-
-
-def _threads(threads: int) -> str:
-    return f"{threads} thread{'s' * (threads > 1)}"
+    figures = {"median": median, "lower_quartile": low, "upper_quartile": high, "slowest": max(times)}
+    figures |= {"memory": answers[0]["memory"]} | rates(flop, median, peak)
+    return figures | {"rounds": [float(np.median(a["times"])) for a in answers]}

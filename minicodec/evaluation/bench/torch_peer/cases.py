@@ -28,7 +28,9 @@ from minicodec.evaluation.bench.torch_peer.training import Adversary, Trainer, n
 def prepare(case: Case, preset: str, threads: int, compiled: bool) -> Prepared:
     """The case, ready to run; compiled: with torch.compile. KeyError: there is no such kind."""
     torch.set_num_threads(threads)
-    return PREPARE[case.kind](case, preset, torch.compile if compiled else lambda network: network)
+    # All shapes of a case stay the same; left to itself, the compiler looks for code for all shapes, and often fails.
+    compile_: Compile = partial(torch.compile, dynamic=False) if compiled else lambda network: network
+    return PREPARE[case.kind](case, preset, compile_)
 
 
 Compile = Callable[[Any], Any]
@@ -201,6 +203,32 @@ def adversarial(case: Case, preset: str, compile_: Compile) -> Prepared:
     return Prepared(run, partial(ours.figures, run))
 
 
+def encode_batch(case: Case, preset: str, compile_: Compile) -> Prepared:
+    """Many waveforms at once to codes."""
+    encoder, _, codebooks = _inference(preset)
+    network, x = compile_(encoder), to_torch(audio(case, initial_codec(preset).sample_rate))
+
+    @torch.inference_mode()
+    def run() -> Tensor:
+        z = network(x).transpose(1, 2)
+        return _quantize(z.reshape(-1, z.shape[2]), codebooks).reshape(LEVELS, *z.shape[:2])
+
+    return Prepared(run, lambda: {"codes": run().numpy()})
+
+
+def decode_batch(case: Case, preset: str, compile_: Compile) -> Prepared:
+    """Codes of many waveforms at once back to these."""
+    _, decoder, codebooks = _inference(preset)
+    network, codes = compile_(decoder), torch.from_numpy(ours.batch_codes(case, preset))
+
+    @torch.inference_mode()
+    def run() -> Tensor:
+        y: Tensor = network(sum(book[level] for book, level in zip(codebooks, codes, strict=True)).transpose(1, 2))
+        return y
+
+    return Prepared(run, lambda: {"wav": run().transpose(1, 2).numpy()})
+
+
 def adam(case: Case, preset: str, compile_: Compile) -> Prepared:
     """The codec's weights, once."""
     network = nn.ModuleDict(dict(zip(("encoder", "decoder"), networks(initial_codec(preset)), strict=True)))
@@ -226,6 +254,6 @@ PREPARE: dict[str, Callable[[Case, str, Compile], Prepared]] = {
     prepare.__name__: prepare
     for prepare in (
         *(encoder, decoder, encoder_frame, decoder_frame, quantizer, lstm, lstm_step, generator, discriminator),
-        *(adversarial, adam),
+        *(adversarial, encode_batch, decode_batch, adam),
     )
 }
