@@ -22,7 +22,6 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 static inline void __threadfence() {}
 template <class T> static inline T atomicAdd(T* at, T value) { T old = *at; *at += value; return old; }
-template <class T> static inline T __ldcg(const T* at) { return *at; }
 static inline float __int_as_float(int bits) { float x; memcpy(&x, &bits, 4); return x; }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }

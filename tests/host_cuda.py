@@ -54,6 +54,7 @@ ERRORS = {
     4: "a thread wrote behind the end of shared memory",
 }
 SHARED_BY_DEFAULT, SHARED_AT_MOST, THREADS_AT_MOST = 48 * 1024, 227 * 1024, 1024
+MULTIPROCESSORS = 3  # of the GPU that is played
 GUARD = 256  # bytes
 
 
@@ -277,3 +278,8 @@ def furnish(cupy):
     )  # fmt: skip
     cupy.cuda.device = SimpleNamespace(get_cublas_handle=lambda: 0)
     cupy.cuda.runtime.CUDA_R_32F = R_32F
+    cupy.cuda.runtime.getDevice = lambda: 0
+    cupy.cuda.runtime.cudaDevAttrMultiProcessorCount = 16
+    cupy.cuda.runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+    limits = {16: MULTIPROCESSORS, 97: SHARED_AT_MOST}
+    cupy.cuda.runtime.deviceGetAttribute = lambda attribute, device: limits[attribute]

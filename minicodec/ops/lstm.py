@@ -24,6 +24,7 @@ from minicodec.backend import Op, xp
 from minicodec.ops.engine import multiply, multiply_transposed, pack
 from minicodec.ops.engine_loops import inner
 from minicodec.ops.fastmath import ONE, sigmoid32, tanh32
+from minicodec.ops.lstm_cuda import lstm_backward_cupy, lstm_forward_cupy
 from minicodec.ops.microkernel import COLUMNS, LANES, VECTORS, address, make_tile
 from minicodec.ops.workers import share_out
 
@@ -261,3 +262,4 @@ def _backward_rows(w, steps, c0, gates, y, dy, dz, dh, dz_t, dc, one):
 
 
 lstm.add("numba", lstm_forward_numba, lstm_backward_numba)
+lstm.add("cupy", lstm_forward_cupy, lstm_backward_cupy)
