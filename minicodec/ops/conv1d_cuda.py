@@ -9,6 +9,7 @@ import numpy as np
 from minicodec.backend import xp
 from minicodec.ops.cublas import multiply, multiply_transposed
 from minicodec.ops.cuda import contiguous
+from minicodec.ops.padding_cuda import padded
 
 
 def steps(x, stride, dilation):
@@ -51,8 +52,7 @@ def spread(x, w, To, stride, dilation):
     K, _, Co = w.shape
     J, Q = -(-K // stride), -(-To // stride)
     margin = (J - 1) * dilation
-    windows = xp(x).zeros((B, margin + Q, Ci), np.float32)  # zeros for the frames before the first and after the last
-    windows[:, margin : margin + T] = x
+    windows = padded(x, margin, Q - T, "zero")  # zeros for the frames before the first and after the last
     if K % stride:
         w = xp(w).concatenate([w, xp(w).zeros((J * stride - K, Ci, Co), np.float32)])
     phases = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2).reshape(J, Ci, stride * Co)

@@ -22,6 +22,7 @@ from minicodec.ops.conv1d import (
     output_length,
     spread,
 )
+from minicodec.ops.conv1d_layer_cuda import conv1d_layer_backward_cupy, conv1d_layer_forward_cupy
 from minicodec.ops.padding import mirrored, pad1d_backward, pad1d_forward
 from minicodec.ops.workers import share_out
 
@@ -108,3 +109,4 @@ def gradient_of_padded(dy, w, padded, elu, stride, dilation):
 
 
 conv1d_layer.add("numba", conv1d_layer_forward_numba, conv1d_layer_backward_numba)
+conv1d_layer.add("cupy", conv1d_layer_forward_cupy, conv1d_layer_backward_cupy)

@@ -11,6 +11,7 @@ from minicodec.backend import Op, xp
 from minicodec.ops.activations import elu_backward, elu_forward, elu_forward_numba
 from minicodec.ops.arithmetic import column_sums
 from minicodec.ops.conv1d import correlate, correlate_dw, spread
+from minicodec.ops.conv1d_layer_cuda import conv_transpose1d_layer_backward_cupy, conv_transpose1d_layer_forward_cupy
 from minicodec.ops.conv_transpose1d import conv_transpose1d_backward, conv_transpose1d_forward
 
 
@@ -63,3 +64,4 @@ def conv_transpose1d_layer_backward_numba(dy, saved, *, stride=1, left=0, right=
 
 
 conv_transpose1d_layer.add("numba", conv_transpose1d_layer_forward_numba, conv_transpose1d_layer_backward_numba)
+conv_transpose1d_layer.add("cupy", conv_transpose1d_layer_forward_cupy, conv_transpose1d_layer_backward_cupy)
