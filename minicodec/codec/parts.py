@@ -15,7 +15,7 @@ import numpy as np
 from minicodec.codec.bitstream import SCALE, Chunk, Header, Layout, pack_bits, read_scale, unpack_bits
 from minicodec.errors import InputError
 
-BLOCK_FRAMES = 80  # coded at a time: about a second, so that activations stay in the cache; 8 frames fill whole bytes
+BLOCK_FRAMES = 640  # coded at a time: enough work for several threads, some seconds; 8 frames fill whole bytes
 
 
 def cut(blocks: Iterable[np.ndarray], length: int, stride: int) -> Iterator[np.ndarray]:

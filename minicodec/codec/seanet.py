@@ -104,7 +104,7 @@ class Encoder(Module):
     """Waveform (B,T,C) -> latent (B,ceil(T/hop),D)."""
 
     def __init__(self, channels: int, config: SEANetConfig, *, rng: np.random.Generator):
-        C = config.filters
+        C, self.hop = config.filters, config.hop
         self.layers: list[Module] = [_conv(channels, C, config.kernel, config, rng=rng)]
         for stride in config.strides:
             for i in range(config.residual_units):

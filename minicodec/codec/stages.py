@@ -18,18 +18,22 @@ Every output is summed in the same order whatever the number of frames in a call
 same bits.
 """
 
+from functools import partial
 from typing import Any
 
+import numba
 import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import active
+from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
 from minicodec.ops.conv1d import output_length
 from minicodec.ops.engine import multiply, pack
 from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
+from minicodec.ops.workers import convoy
 from minicodec.tensor import Tensor
 
 State = Any
@@ -195,7 +199,22 @@ class ResidualStage:
         return self.second(h, n, self.activation, add_to=y), (in_first, x[:, n:].copy())
 
 
-Stage = ConvStage | ConvTransposeStage | LSTMStage | ELUStage | ResidualStage
+class QuantizerStage:
+    """Latents (1,n,D) to codes (1,n,Q), which have no past."""
+
+    def __init__(self, quantizer: ResidualVectorQuantizer, levels: int):
+        self.quantizer, self.levels = quantizer, levels
+        self.packed = quantizer.packed(levels)
+
+    def start(self) -> State:
+        return ()
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        codes = self.quantizer.encode(x[0], self.levels, self.packed)
+        return np.ascontiguousarray(codes.T[None]), ()
+
+
+Stage = ConvStage | ConvTransposeStage | LSTMStage | ELUStage | ResidualStage | QuantizerStage
 
 
 class Chain:
@@ -214,11 +233,22 @@ class Chain:
         return tuple(stage.start() for stage in self.stages)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
-        after = []
-        for stage, before in zip(self.stages, state, strict=True):
-            x, new = stage(x, before, last)
-            after.append(new)
-        return x, tuple(after)
+        (y,), state = self.run([x], state, last)
+        return y, state
+
+    def run(self, pieces: list[np.ndarray], state: State, last: bool) -> tuple[list[np.ndarray], State]:
+        """Several pieces, one after the other, on all threads: a layer that has passed one on takes the next."""
+        states, ends = list(state), [False] * len(pieces)
+        ends[-1] = last
+
+        def step(i: int, piece: tuple[np.ndarray, bool]) -> tuple[np.ndarray, bool]:
+            x, end = piece
+            y, states[i] = self.stages[i](x, states[i], end)
+            return y, end
+
+        steps = [partial(step, i) for i in range(len(states))]
+        done = convoy(numba.get_num_threads(), list(zip(pieces, ends, strict=True)), steps)
+        return [y for y, _ in done], tuple(states)
 
 
 def _stage(layer: Module, pad_mode: str | None) -> Stage:

@@ -14,23 +14,28 @@ import numpy as np
 
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
-from minicodec.codec.stages import Chain
+from minicodec.codec.stages import Chain, QuantizerStage
+
+PIECE_FRAMES = 40  # that go through a layer at once: enough to use its weights well, few enough to stay in the cache
 
 
 class _Stream:
     """What both directions share: a network, where it stands, and an end."""
 
-    def __init__(self, network: Encoder | Decoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
-        self._chain = Chain(network.layers, pad_mode)
-        self._quantizer = quantizer
-        self.state = self._chain.start()
+    def __init__(self, chain: Chain, piece: int):
+        self._chain, self._piece = chain, piece
+        self.state = chain.start()
 
     def _run(self, x: np.ndarray, last: bool = False) -> np.ndarray:
+        """x (T,C) -> y (To,Co)."""
         if self.state is None:
             raise ValueError("the stream has ended: nothing can follow a flush")
-        y, state = self._chain(np.ascontiguousarray(x[None], np.float32), self.state, last)
+        x = np.ascontiguousarray(x[None], np.float32)
+        pieces = [x[:, t : t + self._piece] for t in range(0, max(1, x.shape[1]), self._piece)]
+        ys, state = self._chain.run(pieces, self.state, last)
         self.state = None if last else state
-        return y[0]
+        y: np.ndarray = np.concatenate(ys, axis=1)[0]
+        return y
 
 
 class StreamEncoder(_Stream):
@@ -43,9 +48,10 @@ class StreamEncoder(_Stream):
     def __init__(
         self, encoder: Encoder, quantizer: ResidualVectorQuantizer, channels: int, levels: int, pad_mode: str | None
     ):
-        super().__init__(encoder, quantizer, pad_mode)
+        chain = Chain(encoder.layers, pad_mode)
+        chain.stages.append(QuantizerStage(quantizer, levels))
+        super().__init__(chain, PIECE_FRAMES * encoder.hop)
         self.channels, self.levels = channels, levels
-        self._codebooks = quantizer.packed(levels)
 
     def push(self, wav: np.ndarray) -> np.ndarray:
         """Samples (C,n), any n -> the codes (Q,frames) int16 that they complete, often none.
@@ -57,24 +63,19 @@ class StreamEncoder(_Stream):
             raise ValueError(f"samples ({self.channels},n) are needed, these are {wav.shape}")
         if not np.isfinite(wav).all():
             raise ValueError("there are samples that are not finite numbers")
-        return self._codes(self._run(wav.T))
+        return self._run(wav.T).T.astype(np.int16)
 
     def flush(self) -> np.ndarray:
         """The end: the last codes (Q,frames), of a frame that is not full and of what a mirror held back."""
-        return self._codes(self._run(np.zeros((0, self.channels)), last=True))
-
-    def _codes(self, z: np.ndarray) -> np.ndarray:
-        if len(z) == 0:
-            return np.zeros((self.levels, 0), np.int16)
-        codes: np.ndarray = self._quantizer.encode(z, self.levels, self._codebooks).astype(np.int16)
-        return codes
+        return self._run(np.zeros((0, self.channels)), last=True).T.astype(np.int16)
 
 
 class StreamDecoder(_Stream):
     """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
 
     def __init__(self, decoder: Decoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
-        super().__init__(decoder, quantizer, pad_mode)
+        super().__init__(Chain(decoder.layers, pad_mode), PIECE_FRAMES)
+        self._quantizer = quantizer
 
     def push(self, codes: np.ndarray) -> np.ndarray:
         """Codes (Q,frames), any number of frames -> the samples (C,n) that they complete.
