@@ -2,7 +2,8 @@
 
 A call of the C library's `exp` inside a loop keeps the compiler from vectorising it. These functions hold nothing but
 +, ·, /, comparisons and integer shifts, so a loop over them handles 8 (AVX2) or 16 (AVX-512) numbers at once. IEEE 754
-fixes the result of each step, so unlike a library's `exp` they give the same bits on every machine.
+fixes the result of each step, so unlike a library's `exp` they give the same bits on all machines that multiply and
+add in one instruction (ops/engine.py); that one rounds once, and halves the length of the chain of steps.
 
 The method is the classical one (Muller, "Elementary Functions", 2016, on range reduction). With n the integer nearest
 to x / ln 2:
@@ -19,7 +20,10 @@ Call them from `@njit` functions. Constants are np.float32 because Numba compute
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 # For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
 OPTIONS: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -44,6 +48,20 @@ EXP_LOWEST, EXP_HIGHEST = np.float32(-104), np.float32(89)  # beyond: exp is 0 a
 EXPM1_LOWEST = np.float32(-18)  # below: expm1 is -1 in float32
 
 
+def _multiply_add(typing_context, a, b, c):
+    """a · b + c, rounded once where the machine has an instruction for it; Numba by itself never uses that."""
+
+    def emit(context, builder, signature, args):
+        number = ir.FloatType()
+        fused = ir.FunctionType(number, [number] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, fused, "llvm.fmuladd.f32"), args)
+
+    return types.float32(types.float32, types.float32, types.float32), emit
+
+
+multiply_add: Any = intrinsic(_multiply_add)
+
+
 @inner
 def between(x, lowest, highest):
     """min(max(x, lowest), highest), `lowest` for NaN; Numba's min and max take longer to compile than all else here."""
@@ -60,12 +78,13 @@ def power_of_two(n):
 @inner
 def reduce32(x):
     """n (int32) and exp(r) - 1 for a float32 x = n ln 2 + r with |r| <= ln 2 / 2."""
-    rounded = np.float32(x * LOG2_E + ROUNDER)
+    rounded = np.float32(multiply_add(x, LOG2_E, ROUNDER))
     n = np.int32(rounded.view(np.int32) - ROUNDER_BITS)
     n_float = rounded - ROUNDER
-    r = (x - n_float * LN2_HIGH) - n_float * LN2_LOW
-    tail = C2 + r * (C3 + r * (C4 + r * (C5 + r * (C6 + r * C7))))
-    return n, r + r * r * tail
+    r = multiply_add(-n_float, LN2_LOW, multiply_add(-n_float, LN2_HIGH, x))
+    tail = multiply_add(r, multiply_add(r, multiply_add(r, C7, C6), C5), C4)
+    tail = multiply_add(r, multiply_add(r, tail, C3), C2)
+    return n, multiply_add(r * r, tail, r)
 
 
 @inner
@@ -75,7 +94,7 @@ def exp32(x):
     n, e = reduce32(inside)
     half = np.int32(n >> np.int32(1))  # 2ⁿ itself leaves the normal numbers at n = 128 and n < -126; its root does not
     scale = power_of_two(half)
-    y = (scale + scale * e) * power_of_two(np.int32(n - half))
+    y = multiply_add(scale, e, scale) * power_of_two(np.int32(n - half))
     return y if x == x else x
 
 
@@ -85,7 +104,7 @@ def expm1_32(x):
     inside = between(x, EXPM1_LOWEST, EXP_HIGHEST)
     n, e = reduce32(inside)
     half = power_of_two(np.int32(n - np.int32(1)))  # all halved, since 2ⁿ overflows at n = 128
-    y = TWO * (half * e + (half - HALF))
+    y = TWO * multiply_add(half, e, half - HALF)
     return y if x == x else x
 
 
