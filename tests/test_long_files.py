@@ -14,11 +14,12 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import main
 from minicodec.cli.decode import rescaled, trimmed
+from minicodec.cli.encode import BLOCK_SECONDS
 from minicodec.cli.progress import watched
 from minicodec.codec.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
 from minicodec.codec.config import CodecConfig, QuantizerConfig
 from minicodec.codec.model import Codec
-from minicodec.codec.parts import cut, overlap_add, pack_parts, unpack_parts
+from minicodec.codec.parts import BLOCK_FRAMES, cut, overlap_add, pack_parts, unpack_parts
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.errors import InputError
 from minicodec.tensor import Tensor, no_grad
@@ -68,7 +69,7 @@ def test_overlapping_chunks_fade_into_each_other(lengths):
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), expected, rtol=0, atol=1e-6)
 
 
-@given(layout=st.sampled_from([MONO, STEREO]), Q=st.integers(1, 3), T=st.integers(1, 900), sizes=cuts)
+@given(layout=st.sampled_from([MONO, STEREO]), Q=st.integers(1, 3), T=st.integers(1, 9000), sizes=cuts)
 @settings(deadline=None)
 def test_parts_give_the_bytes_of_the_whole_file(layout, Q, T, sizes):
     rng = np.random.default_rng(T)
@@ -86,7 +87,7 @@ def test_parts_give_the_bytes_of_the_whole_file(layout, Q, T, sizes):
     assert [part.scale for part in read] == [scale] * len(read)
     joined = [np.concatenate([part.codes for part in parts], axis=1) for parts in (read, expected)]
     np.testing.assert_array_equal(*joined)
-    assert max(part.codes.shape[1] for part in read) <= 80
+    assert max(part.codes.shape[1] for part in read) <= BLOCK_FRAMES
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused():
@@ -255,7 +256,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 def test_a_file_of_several_blocks_is_coded_as_in_one_piece(extra, tmp_path):
     codec = minicodec.build("tiny_24khz", seed=0)
     codec.save(tmp_path / "tiny.safetensors")
-    soundfile.write(tmp_path / "in.flac", noise(2 * 44_100 + extra, 2).T, 44_100)
+    soundfile.write(tmp_path / "in.flac", noise(2 * BLOCK_SECONDS * 44_100 + extra, 2).T, 44_100)
     model = ["-m", str(tmp_path / "tiny.safetensors")]
     assert main(["encode", str(tmp_path / "in.flac"), str(tmp_path / "a.ecdc"), *model]) == 0
     wav, rate = audio.read(tmp_path / "in.flac")

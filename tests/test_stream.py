@@ -3,12 +3,14 @@
 import pickle
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
 import minicodec
 from minicodec.backend import use
+from minicodec.codec import stream
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
@@ -109,6 +111,22 @@ def test_any_cut_of_the_codes_gives_the_samples_of_the_whole(name, T, sizes):
     np.testing.assert_array_equal(in_pieces(codec.stream_decoder(), codes, sizes), wav)
     np.testing.assert_allclose(wav, decoded_by_definition(codec, codes), rtol=1e-5, atol=1e-6)
     assert wav.shape == (1, T * HOP)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("piece", [1, 3, 40])
+@pytest.mark.parametrize("name", SMALL)
+def test_threads_that_follow_each_other_give_the_bits_of_one(name, piece, threads, monkeypatch):
+    """One push of 50 frames and a bit, cut into pieces, each a thread's: against 51 pushes."""
+    codec, wav = SMALL[name], noise(50 * HOP + 1)
+    codes = in_pieces(codec.stream_encoder(), wav, [HOP])
+    decoded = in_pieces(codec.stream_decoder(), codes, [1])
+    monkeypatch.setattr(stream, "PIECE_FRAMES", piece)
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    np.testing.assert_array_equal(in_pieces(codec.stream_encoder(), wav, [wav.shape[1]]), codes)
+    np.testing.assert_array_equal(in_pieces(codec.stream_decoder(), codes, [51]), decoded)
+    numba.set_num_threads(before)
 
 
 def test_the_small_models_use_all_codes_and_differ():

@@ -2,10 +2,12 @@
 
 import os
 import threading
+import time
+from functools import partial
 
 import pytest
 
-from minicodec.ops.workers import share_out
+from minicodec.ops.workers import convoy, share_out
 
 
 @pytest.mark.parametrize(("threads", "tasks"), [(1, 5), (2, 1), (2, 7), (3, 7), (4, 3)])
@@ -49,3 +51,54 @@ def test_a_forked_child_still_computes():
     assert os.waitpid(child, 0)[1] == 0
     assert sorted(os.read(read, 3)) == [0, 1]
     os.close(read)
+
+
+@pytest.mark.parametrize(("threads", "items"), [(1, 4), (2, 1), (2, 9), (3, 9), (4, 3)])
+def test_a_step_sees_the_items_in_their_order_one_at_a_time(threads, items):
+    seen = [[], [], []]
+
+    def step(s, item):
+        seen[s].append(item)
+        time.sleep(0.001 * (item % 3))  # so that a thread that did not wait would overtake
+        assert seen[s][-1] == item
+        return item + 100
+
+    done = convoy(threads, range(items), [partial(step, s) for s in range(3)])
+    assert done == [item + 300 for item in range(items)]
+    assert seen == [[item + 100 * s for item in range(items)] for s in range(3)]
+
+
+def test_one_item_moves_on_while_the_next_follows():
+    """Item 0 in the second step and item 1 in the first meet; on one thread at a time, they would wait for ever."""
+    meeting = threading.Barrier(2, timeout=60)
+
+    def first(item):
+        if item == 1:
+            meeting.wait()
+        return item
+
+    def second(item):
+        if item == 0:
+            meeting.wait()
+        return item
+
+    assert convoy(2, [0, 1], [first, second]) == [0, 1]
+
+
+@pytest.mark.parametrize("unlucky", [0, 1, 5])
+def test_an_error_in_a_step_comes_through_and_nobody_waits(unlucky):
+    def step(item):
+        if item == unlucky:
+            raise ValueError("unlucky")
+        return item
+
+    with pytest.raises(ValueError, match="unlucky"):
+        convoy(2, range(6), [step, step])
+
+
+def test_work_that_is_shared_out_is_not_shared_out_again():
+    """All of a pool's threads could wait for threads of the same pool."""
+    names = []
+    share_out(2, 2, lambda first, last: share_out(2, 4, lambda a, b: names.append((threading.get_ident(), a, b))))
+    assert {(a, b) for _, a, b in names} == {(0, 4)}
+    assert len({name for name, _, _ in names}) == 2

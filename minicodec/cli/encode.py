@@ -18,6 +18,8 @@ from minicodec.codec.parts import pack_parts
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
+BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads (codec/parts.py)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -103,13 +105,13 @@ def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:
 
 
 def converted(path: Path, info: audio.AudioInfo, codec: "minicodec.Codec") -> Iterator[np.ndarray]:
-    """The file in blocks (codec.channels,n), of about a second, at the codec's rate.
+    """The file in blocks (codec.channels,n), of some seconds, at the codec's rate.
 
     InputError, besides those of `audio.blocks`: samples of a float file so large that sums of them could overflow.
     """
 
     def remixed() -> Iterator[np.ndarray]:
-        for block in audio.blocks(path, info.sample_rate):
+        for block in audio.blocks(path, BLOCK_SECONDS * info.sample_rate):
             peak = np.abs(block).max()
             if peak > SCALE_LIMIT:
                 raise InputError(f"{path}: has samples up to {peak:g}, where audio lies within -1 … 1")

@@ -30,6 +30,7 @@ from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
+from minicodec.ops.activations import elu_share
 from minicodec.ops.conv1d import output_length
 from minicodec.ops.engine import multiply, pack
 from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
@@ -67,28 +68,36 @@ class Windows:
 
 
 class Joint:
-    """A buffer in which frames of the past and new ones come to lie one after the other."""
+    """A buffer in which frames of the past and new ones, or ELU of these, come to lie one after the other."""
 
-    def __init__(self, C: int):
-        self.room = np.empty((1, 0, C), np.float32)
+    def __init__(self, C: int, elu: bool):
+        self.room, self.elu = np.empty((1, 0, C), np.float32), elu
 
     def __call__(self, before: np.ndarray, x: np.ndarray) -> np.ndarray:
         """(1,m,C), (1,n,C) -> (1,m+n,C), valid until the next call."""
-        m, n = before.shape[1], x.shape[1]
+        m, n, C = before.shape[1], x.shape[1], x.shape[2]
         if self.room.shape[1] < m + n:
-            self.room = np.empty((1, m + n, x.shape[2]), np.float32)
-        self.room[:, :m], self.room[:, m : m + n] = before, x
-        return self.room[:, : m + n]
+            self.room = np.empty((1, m + n, C), np.float32)
+        frames = self.room[:, : m + n]
+        frames[:, :m] = before
+        if self.elu and active() == "numba":
+            elu_share(0, n * C, np.ascontiguousarray(x).reshape(-1), frames[:, m:].reshape(-1))
+        else:
+            frames[:, m:] = F.elu(x).data if self.elu else x
+        return frames
 
 
 class ConvStage:
-    """Conv1d. State: (frames (1,n,Ci) that windows to come will see, is the mirror in front of them still to come?)."""
+    """Conv1d. State: (frames (1,n,Ci) that windows to come will see, is the mirror in front of them still to come?).
 
-    def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None):
+    elu_first: of ELU of its input.
+    """
+
+    def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None, elu_first: bool = False):
         self.layer, self.pad_mode, self.activation = layer, pad_mode or layer.pad_mode, activation
         self.windows = Windows(layer.effective_weight().data, layer.bias.data, layer.stride, layer.dilation)
         self.margin, _ = layer.padding(layer.stride)
-        self.joint = Joint(self.windows.w.shape[1])
+        self.joint = Joint(self.windows.w.shape[1], elu_first)
         if self.pad_mode == "reflect" and self.margin < layer.stride - 1:
             raise ValueError(f"conv K={layer.K} stride {layer.stride}: forgets frames that the mirror at the end shows")
 
@@ -122,7 +131,7 @@ class ConvTransposeStage:
         w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), w.dtype)])
         newest_last = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2).reshape(J, Ci, stride * Co)
         self.windows = Windows(newest_last, np.tile(layer.bias.data, stride))
-        self.Co, self.joint = Co, Joint(Ci)
+        self.Co, self.joint = Co, Joint(Ci, elu=False)
         self.activation: str | None = None
 
     def start(self) -> State:
@@ -181,7 +190,7 @@ class ResidualStage:
         _, first, _, second = unit.block
         assert isinstance(first, Conv1d)
         assert isinstance(second, Conv1d)
-        self.first = ConvStage(first, pad_mode, "elu")
+        self.first = ConvStage(first, pad_mode, "elu", elu_first=True)
         self.second = Windows(second.effective_weight().data, second.bias.data)
         conv = unit.shortcut
         self.shortcut = None if conv is None else Windows(conv.effective_weight().data, conv.bias.data)
@@ -192,7 +201,7 @@ class ResidualStage:
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         in_first, waiting = state
-        h, in_first = self.first(F.elu(x).data, in_first, last)
+        h, in_first = self.first(x, in_first, last)
         n = h.shape[1]
         x = np.concatenate([waiting, x], axis=1) if waiting.shape[1] else x
         y = x[:, :n].copy() if self.shortcut is None else self.shortcut(x, n)
