@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 import minicodec
 from minicodec.backend import use
-from minicodec.codec import stream
+from minicodec.codec import stream as streaming
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
@@ -121,7 +121,7 @@ def test_threads_that_follow_each_other_give_the_bits_of_one(name, piece, thread
     codec, wav = SMALL[name], noise(50 * HOP + 1)
     codes = in_pieces(codec.stream_encoder(), wav, [HOP])
     decoded = in_pieces(codec.stream_decoder(), codes, [1])
-    monkeypatch.setattr(stream, "PIECE_FRAMES", piece)
+    monkeypatch.setattr(streaming, "PIECE_FRAMES", piece)
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     np.testing.assert_array_equal(in_pieces(codec.stream_encoder(), wav, [wav.shape[1]]), codes)
