@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from minicodec.backend import Op, xp
+from minicodec.ops.embedding_cuda import embedding_backward_cupy
 
 
 def check_indices(indices, N):
@@ -53,3 +54,4 @@ def embedding_backward_numba(dy, saved):
 
 
 embedding.add("numba", embedding_forward, embedding_backward_numba)
+embedding.add("cupy", embedding_forward, embedding_backward_cupy)

@@ -18,6 +18,7 @@ from minicodec.backend import Op
 from minicodec.ops.engine import pack
 from minicodec.ops.engine_loops import GROUP, tile, wide_row
 from minicodec.ops.microkernel import COLUMNS, ROWS, address
+from minicodec.ops.nearest_codeword_cuda import nearest_codeword_forward_cupy
 
 WIDTH = GROUP * COLUMNS  # codewords that are compared at once
 STRIP = 16 * ROWS  # rows of x whose scores stay in the cache while all codewords pass by
@@ -119,3 +120,4 @@ def _nearest(x, panels, norms, codes):
 
 
 nearest_codeword.add("numba", nearest_codeword_forward_numba, nearest_codeword_backward)
+nearest_codeword.add("cupy", nearest_codeword_forward_cupy, nearest_codeword_backward)
