@@ -22,7 +22,7 @@ CASES |= {kind: Case(kind, 0.1, 2) for kind in cases.BATCHED}
 
 def compare(case, folder):
     """What the benchmark does with the results of both."""
-    prepared = {"ours": ours.prepare(case, PRESET), "torch": peer.prepare(case, PRESET, threads=1, compiled=False)}
+    prepared = {"ours": ours.prepare(case, PRESET), "torch": peer.prepare(case, PRESET, threads=1)}
     results = {name: p.result() for name, p in prepared.items()}
     for name, result in results.items():
         np.savez(folder / f"{name}.npz", **result)

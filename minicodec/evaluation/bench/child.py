@@ -16,15 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.evaluation.bench import machine, ops
-from minicodec.evaluation.bench.cases import Case
+from minicodec.evaluation.bench import ops
+from minicodec.evaluation.bench.cases import Arrays, Case
+from minicodec.evaluation.bench.machine import timed
+from minicodec.evaluation.bench.place import CPU, place
+from minicodec.ops.cublas import tf32
 
 
 @dataclass(frozen=True)
 class Order:
     """What a child is to do.
 
-    what          "ceilings" of the machine, "ops", or whose cases: "minicodec", "torch", "torch.compile", "torch.tf32"
+    what          "ceilings" of the machine, "ops", or whose cases: "minicodec", "torch", "torch.compile"; on a GPU
+                  "minicodec", "minicodec.tf32", "torch", "torch.tf32"
     names         of the ops, or the cases as [kind, seconds, batch]
     seconds       to spend on each, and the `least` number of calls
     results       the folder to write to what the cases compute, as Case.file; if given, memory is measured as well
@@ -45,35 +49,43 @@ class Order:
 def measure(order: Order) -> Iterator[dict[str, Any]]:
     """Everything that was ordered, one after the other."""
     if order.what == "ceilings":
-        yield {"sgemm": machine.peak(order.seconds), "bandwidth": machine.bandwidth(order.seconds, order.threads)}
+        yield place(order.device).ceilings(order.seconds, order.threads)
     elif order.what == "ops":
+        where = place(order.device)
         for row in ops.rows(order.quick):
             if row.op in order.names:
-                yield {"results": [asdict(r) for r in ops.measure(row, order.seconds, order.least)]}
+                yield {"results": [asdict(r) for r in ops.measure(row, where, order.seconds, order.least)]}
     else:
-        for name in order.names:
-            case = Case(*name)
-            try:
-                yield _measure_case(order, case)
-            except Exception as error:
-                error.add_note(str(case))
-                raise
+        with tf32(order.what == "minicodec.tf32"):
+            for name in order.names:
+                case = Case(*name)
+                try:
+                    yield _measure_case(order, case)
+                except Exception as error:
+                    error.add_note(str(case))
+                    raise
 
 
 def _measure_case(order: Order, case: Case) -> dict[str, Any]:
-    if order.what == "minicodec":
+    if order.what.startswith("minicodec"):
         from minicodec.evaluation.bench import ours
 
-        prepared = ours.prepare(case, order.preset)
+        where = place(order.device)
+        prepared, stopwatch, peak_memory = ours.prepare(case, order.preset, where), where.stopwatch, where.peak_memory
+        result: Arrays = {name: where.get(array) for name, array in prepared.result().items()}
     else:
-        from minicodec.evaluation.bench.torch_peer import cases as peer
+        from minicodec.evaluation.bench.torch_peer import cases as peer, gpu
 
-        prepared = peer.prepare(case, order.preset, order.threads, compiled=order.what == "torch.compile")
-    result, memory = prepared.result(), None
+        on_gpu = order.device == "gpu"
+        stopwatch, peak_memory = (gpu.stopwatch, gpu.peak_memory) if on_gpu else (CPU.stopwatch, CPU.peak_memory)
+        prepared = peer.prepare(case, order.preset, order.threads, order.what, "cuda" if on_gpu else "cpu")
+        result = prepared.result()
+    memory = None
     if order.results is not None:
         np.savez(Path(order.results) / case.file, **result)
-        memory = machine.peak_memory(prepared.run)
-    return {"case": str(case), "times": machine.timed([prepared.run], order.seconds, order.least)[0], "memory": memory}
+        memory = peak_memory(prepared.run)
+    (times,) = timed([prepared.run], order.seconds, order.least, stopwatch)
+    return {"case": str(case), "times": times, "memory": memory}
 
 
 def main(argument: str) -> int:

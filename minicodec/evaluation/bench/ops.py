@@ -17,6 +17,7 @@ import numpy as np
 
 from minicodec.backend import OPS
 from minicodec.evaluation.bench.machine import timed
+from minicodec.evaluation.bench.place import Place
 
 FAMILIES = (
     *("activations", "arithmetic", "conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu", "conv_transpose1d"),
@@ -139,28 +140,29 @@ def work(row: Row, y: tuple[int, ...], direction: str) -> float | None:
     return float(np.prod(y)) if row.op in ELEMENTWISE else None
 
 
-def moved(arrays: list[np.ndarray], y: np.ndarray, direction: str) -> float:
+def moved(arrays: list[Any], y: Any, direction: str) -> float:
     """Bytes: the inputs and y; backward, the inputs and dy are read, and a gradient of each input is written."""
     inputs = float(sum(a.nbytes for a in arrays))
     return y.nbytes + (2 * inputs if direction == "backward" else inputs)
 
 
-def measure(row: Row, seconds: float, least: int) -> list[Result]:
-    """Forward and backward of a row on each CPU backend that has a pair for it."""
-    op, arrays = OPS[row.op], row.arrays()
-    backends = [name for name in ("numpy", "numba") if name in op.pairs]
+def measure(row: Row, where: Place, seconds: float, least: int) -> list[Result]:
+    """Forward and backward of a row in a place: the definition, and the fast pair that there is."""
+    op, arrays = OPS[row.op], [where.put(array) for array in row.arrays()]
+    backends = [name for name in ("numpy", where.backend) if name in op.pairs]
     calls: dict[str, list[Callable[[], Any]]] = {"forward": [], "backward": []}
     for name in backends:
         forward, backward = op.pairs[name]
         y, saved = forward(*arrays, **row.attrs)
-        dy = np.random.default_rng(1).standard_normal(y.shape, np.float32)
+        dy = where.put(np.random.default_rng(1).standard_normal(y.shape, np.float32))
         calls["forward"].append(partial(forward, *arrays, **row.attrs))
         if y.dtype.kind == "f":  # codes have no gradient
             calls["backward"].append(partial(backward, dy, saved, **row.attrs))
             calls["backward"][-1]()  # so that none of the timed calls compiles
     results = []
     for direction, functions in calls.items():
-        for name, times in zip(backends, timed(functions, seconds, least) if functions else [], strict=False):
+        measured = timed(functions, seconds, least, where.stopwatch) if functions else []
+        for name, times in zip(backends, measured, strict=False):
             low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
             flop, size = work(row, y.shape, direction), moved(arrays, y, direction)
             results.append(Result(row.op, str(row), direction, name, median, low, high, flop, size))

@@ -25,6 +25,7 @@ from minicodec.evaluation.bench.cases import (
     normal,
     run_config,
 )
+from minicodec.evaluation.bench.place import CPU, Place
 from minicodec.nn.layers import LSTM
 from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
@@ -33,8 +34,12 @@ from minicodec.training.memory import keep_freed_memory
 from minicodec.training.trainer import Trainer
 
 
-def prepare(case: Case, preset: str) -> Prepared:
-    """The case, ready to run. KeyError: there is no such kind."""
+def prepare(case: Case, preset: str, where: Place = CPU) -> Prepared:
+    """The case, ready to run; on a GPU, one of BATCHED or Adam. KeyError: there is no such kind."""
+    if case.kind in ON_GPU:
+        return ON_GPU[case.kind](case, preset, where)
+    if where is not CPU:
+        raise ValueError(f"{case}: not on a GPU")
     return PREPARE[case.kind](case, preset)
 
 
@@ -112,18 +117,18 @@ def lstm_and_input(case: Case, preset: str) -> tuple[LSTM, Tensor]:
     return network, Tensor(normal((case.batch, frames, network.H)))
 
 
-def lstm_step(case: Case, preset: str) -> Prepared:
+def lstm_step(case: Case, preset: str, where: Place) -> Prepared:
     """Forward and backward of it."""
     network, x = lstm_and_input(case, preset)
-    x.requires_grad = True
+    network, x = where.move(network), Tensor(where.put(x.data), requires_grad=True)
     return _gradients(lambda: network(x), {"x": x} | dict(network.named_parameters()))
 
 
-def generator(case: Case, preset: str) -> Prepared:
+def generator(case: Case, preset: str, where: Place) -> Prepared:
     """Encoder and decoder, without quantizer and losses."""
     keep_freed_memory()  # as `minicodec train` does
-    codec = initial_codec(preset)
-    x = Tensor(audio(case, codec.sample_rate))
+    codec = where.move(initial_codec(preset))
+    x = Tensor(where.put(audio(case, codec.sample_rate)))
     parameters = _named({"encoder": codec.encoder, "decoder": codec.decoder})
     return _gradients(lambda: codec.decoder(codec.encoder(x)), parameters)
 
@@ -142,24 +147,26 @@ def _gradients(forward: Callable[[], Tensor], parameters: Mapping[str, Tensor]) 
     return Prepared(run, lambda: dict(zip(parameters, run(), strict=True)))
 
 
-def discriminator(case: Case, preset: str) -> Prepared:
+def discriminator(case: Case, preset: str, where: Place) -> Prepared:
     """Forward on recordings and on decodings, hinge loss, backward, Adam."""
     keep_freed_memory()
     adversary, rate = deepcopy(initial_adversary(preset)), initial_codec(preset).sample_rate
-    real, fake = Tensor(audio(case, rate)), Tensor(audio(case, rate, seed=1))
+    adversary.discriminator = where.move(adversary.discriminator)
+    real, fake = (Tensor(where.put(audio(case, rate, seed))) for seed in (0, 1))
 
     return Prepared(lambda: adversary.learn(real, fake), lambda: figures(lambda: adversary.learn(real, fake)))
 
 
-def figures(step: Callable[[], Mapping[str, float]]) -> Arrays:
+def figures(step: Callable[[], Mapping[str, Any]]) -> Arrays:
     """What two steps of training say, each by itself: the second one's losses show the first one's update."""
     first, later = step(), step()
-    return {f"first {name}": np.array(value) for name, value in first.items()} | {
-        f"{LATER} {name}": np.array(value) for name, value in later.items() if name != "accuracy"  # a matter of luck
-    }
+    later = {name: value for name, value in later.items() if name != "accuracy"}  # a matter of luck
+    named = {f"first {name}": value for name, value in first.items()}
+    named |= {f"{LATER} {name}": value for name, value in later.items()}
+    return {name: np.array(float(value)) for name, value in named.items()}
 
 
-def adversarial(case: Case, preset: str) -> Prepared:
+def adversarial(case: Case, preset: str, where: Place) -> Prepared:
     """All of a training step: both players, all losses, the balancer, Adam, the averages."""
     keep_freed_memory()
     trainer = Trainer(run_config(preset))
@@ -169,10 +176,10 @@ def adversarial(case: Case, preset: str) -> Prepared:
     return Prepared(lambda: trainer.update(x), lambda: figures(lambda: trainer.update(x)))
 
 
-def encode_batch(case: Case, preset: str) -> Prepared:
+def encode_batch(case: Case, preset: str, where: Place) -> Prepared:
     """Many waveforms at once to codes."""
-    codec = initial_codec(preset)
-    x = Tensor(audio(case, codec.sample_rate))
+    codec = where.move(initial_codec(preset))
+    x = Tensor(where.put(audio(case, codec.sample_rate)))
 
     def run() -> Any:
         with no_grad():
@@ -181,10 +188,10 @@ def encode_batch(case: Case, preset: str) -> Prepared:
     return Prepared(run, lambda: {"codes": run()})
 
 
-def decode_batch(case: Case, preset: str) -> Prepared:
+def decode_batch(case: Case, preset: str, where: Place) -> Prepared:
     """Codes of many waveforms at once back to these."""
-    codec = initial_codec(preset)
-    some = batch_codes(case, preset)
+    codec = where.move(initial_codec(preset))
+    some = where.put(batch_codes(case, preset))
 
     def run() -> Any:
         with no_grad():
@@ -201,13 +208,13 @@ def batch_codes(case: Case, preset: str) -> np.ndarray:
     return flat.reshape(LEVELS, case.batch, frames).astype(np.int64)
 
 
-def adam(case: Case, preset: str) -> Prepared:
+def adam(case: Case, preset: str, where: Place) -> Prepared:
     """The codec's weights, once."""
-    codec = deepcopy(initial_codec(preset))  # other cases want it as it is
+    codec = where.move(deepcopy(initial_codec(preset)))  # other cases want it as it is
     parameters, config = dict(codec.named_parameters()), run_config(preset).training
     optimizer = Adam(parameters, lr=config.lr, betas=config.betas)
     for name, g in adam_gradients(codec).items():
-        parameters[name].grad = g
+        parameters[name].grad = where.put(g)
 
     def result() -> Arrays:
         for _ in range(STEPS):
@@ -227,7 +234,11 @@ def adam_gradients(codec: Codec) -> dict[str, np.ndarray]:
 PREPARE: dict[str, Callable[[Case, str], Prepared]] = {
     prepare.__name__: prepare
     for prepare in (
-        *(encoder, decoder, encoder_frame, decoder_frame, quantizer, lstm, lstm_step, generator, discriminator),
-        *(adversarial, encode_batch, decode_batch, adam, entropy.range_coder, entropy.lm_encode, entropy.lm_decode),
+        *(encoder, decoder, encoder_frame, decoder_frame, quantizer, lstm),
+        *(entropy.range_coder, entropy.lm_encode, entropy.lm_decode),
     )
+}
+ON_GPU: dict[str, Callable[[Case, str, Place], Prepared]] = {
+    prepare.__name__: prepare
+    for prepare in (lstm_step, generator, discriminator, adversarial, encode_batch, decode_batch, adam)
 }

@@ -22,6 +22,7 @@ from minicodec.evaluation.bench.send import THREADS
 from minicodec.evaluation.bench.targets import ERRATIC, Report, erratic, meets, quantity, target_rows, times
 
 OP_HEADINGS = ("op", "size", "", "threads", "definition, ms", "fast, ms", "x", "GF/s", "of peak", "GB/s")
+OURS = ("minicodec", "minicodec.tf32")
 BUSY = 0.5  # processes that want a core before the benchmark starts its own
 CASE_HEADINGS = ("case", "threads", "ms", "GF/s", "of peak", "audio s/s", "MB")
 WORDS = ("op", "size", "", "case", "what")  # headings of columns of words
@@ -29,11 +30,12 @@ WORDS = ("op", "size", "", "case", "what")  # headings of columns of words
 
 def ratios(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """How many times as fast minicodec is, from the records of the cases."""
-    ours = {(c["case"], c["threads"]): c for c in cases if c["implementation"] == "minicodec"}
+    records = {(c["case"], c["threads"], c["implementation"]): c for c in cases}
     for c in cases:
-        if c["implementation"] == "minicodec" or not c["rounds"]:
+        if c["implementation"] in OURS or not c["rounds"]:
             continue
-        own = ours[c["case"], c["threads"]]
+        # Like against like: TF32 against TF32.
+        own = records[c["case"], c["threads"], "minicodec.tf32" if c["implementation"] == "torch.tf32" else "minicodec"]
         by_round = [theirs / mine for theirs, mine in zip(c["rounds"], own["rounds"], strict=True)]
         ratio = {
             "case": c["case"], "against": c["implementation"], "threads": c["threads"], "target": c["target"],
@@ -44,8 +46,10 @@ def ratios(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def case_rows(report: Report) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: a row for each case and number of threads, the rivals beside minicodec."""
-    rivals = list(dict.fromkeys(c["implementation"] for c in report["cases"] if c["implementation"] != "minicodec"))
-    headings = [*CASE_HEADINGS]
+    implementations = list(dict.fromkeys(c["implementation"] for c in report["cases"]))
+    rivals = [name for name in implementations if name not in OURS]
+    variants = [name for name in implementations if name in OURS[1:]]
+    headings = [*CASE_HEADINGS, *(f"{name}, ms" for name in variants)]
     for rival in rivals:
         headings += [f"{rival}, ms", f"MB ({rival})", f"x {rival}"]
     headings += ["target"] if "torch" in rivals else []
@@ -56,6 +60,7 @@ def case_rows(report: Report) -> tuple[list[str], list[list[str]]]:
         if c["implementation"] != "minicodec":
             continue
         row = [c["case"], str(c["threads"]), milliseconds(c), *throughput(c), audio(c), megabytes(c)]
+        row += [milliseconds(theirs.get((c["case"], c["threads"], name))) for name in variants]
         for rival in rivals:
             key = (c["case"], c["threads"], rival)
             their = theirs.get(key)

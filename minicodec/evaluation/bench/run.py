@@ -53,11 +53,9 @@ class Settings:
 
     def implementations(self) -> tuple[str, ...]:
         """Who takes turns."""
-        if self.peer is None:
-            return ("minicodec",)
-        if self.device == "gpu":
-            return ("minicodec", "torch", "torch.tf32")
-        return ("minicodec", "torch", "torch.compile") if self.compiled else ("minicodec", "torch")
+        variants = ("", ".tf32") if self.device == "gpu" else ("", ".compile") if self.compiled else ("",)
+        ours = ("minicodec", "minicodec.tf32") if self.device == "gpu" else ("minicodec",)
+        return ours if self.peer is None else (*ours, *(self.peer + variant for variant in variants))
 
 
 def run(settings: Settings, say: Say) -> Report:
@@ -132,7 +130,7 @@ def _cases(settings: Settings, ceilings: dict[str, dict[str, float]], say: Say) 
 
 def has(name: str, case: Case) -> bool:
     """Does an implementation do such work?"""
-    return name == "minicodec" or case.kind in (COMPILED if name == "torch.compile" else PEERED)
+    return name.startswith("minicodec") or case.kind in (COMPILED if name == "torch.compile" else PEERED)
 
 
 def _rounds(

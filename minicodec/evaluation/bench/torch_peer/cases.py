@@ -21,15 +21,22 @@ from minicodec.evaluation.bench.cases import (
     normal,
     run_config,
 )
-from minicodec.evaluation.bench.torch_peer.networks import LSTM, fold, gradients, load, parameters, translated
+from minicodec.evaluation.bench.torch_peer.networks import LSTM, fold, gradients, load, parameters, tensor, translated
 from minicodec.evaluation.bench.torch_peer.training import Adversary, Trainer, nearest, networks
 
 
-def prepare(case: Case, preset: str, threads: int, compiled: bool) -> Prepared:
-    """The case, ready to run; compiled: with torch.compile. KeyError: there is no such kind."""
+def prepare(case: Case, preset: str, threads: int, name: str = "torch", device: str = "cpu") -> Prepared:
+    """The case, ready to run. KeyError: there is no such kind.
+
+    name     "torch"; "torch.compile" with its compiler; "torch.tf32" with products in TF32, on a GPU
+    device   as PyTorch calls it
+    """
     torch.set_num_threads(threads)
+    torch.set_default_device(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "torch.tf32"
+    torch.backends.cudnn.benchmark = True  # all shapes stay the same
     # All shapes of a case stay the same; left to itself, the compiler looks for code for all shapes, and often fails.
-    compile_: Compile = partial(torch.compile, dynamic=False) if compiled else lambda network: network
+    compile_: Compile = partial(torch.compile, dynamic=False) if name == "torch.compile" else lambda network: network
     return PREPARE[case.kind](case, preset, compile_)
 
 
@@ -38,7 +45,7 @@ Compile = Callable[[Any], Any]
 
 def to_torch(x: np.ndarray) -> Tensor:
     """x (B,T,C) -> (B,C,T)."""
-    return torch.from_numpy(np.ascontiguousarray(x.swapaxes(1, 2)))
+    return tensor(np.ascontiguousarray(x.swapaxes(1, 2)))
 
 
 @torch.inference_mode()
@@ -72,21 +79,21 @@ def _inference(preset: str) -> tuple[nn.Module, nn.Module, Tensor]:
     encoder, decoder = networks(codec)
     fold(encoder)
     fold(decoder)
-    return encoder, decoder, torch.from_numpy(codec.quantizer.codebooks[:LEVELS])
+    return encoder, decoder, tensor(codec.quantizer.codebooks[:LEVELS])
 
 
 def encoder(case: Case, preset: str, compile_: Compile) -> Prepared:
     """Waveform to codes."""
     network, _, codebooks = _inference(preset)
     run = partial(_encode, compile_(network), codebooks, to_torch(audio(case, initial_codec(preset).sample_rate)))
-    return Prepared(run, lambda: {"codes": run().numpy()})
+    return Prepared(run, lambda: {"codes": run().numpy(force=True)})
 
 
 def decoder(case: Case, preset: str, compile_: Compile) -> Prepared:
     """Codes to waveform."""
     _, network, codebooks = _inference(preset)
     run = partial(_decode, compile_(network), codebooks, _codes(preset, _frames(case, preset)))
-    return Prepared(run, lambda: {"wav": run()[0].numpy()})
+    return Prepared(run, lambda: {"wav": run()[0].numpy(force=True)})
 
 
 def _frames(case: Case, preset: str) -> int:
@@ -95,14 +102,14 @@ def _frames(case: Case, preset: str) -> int:
 
 
 def _codes(preset: str, frames: int) -> Tensor:
-    return torch.from_numpy(ours.codes(frames, initial_codec(preset).config.quantizer.entries).astype(np.int64))
+    return tensor(ours.codes(frames, initial_codec(preset).config.quantizer.entries).astype(np.int64))
 
 
 def encoder_frame(case: Case, preset: str, compile_: Compile) -> Prepared:
     """One frame's samples into a stream."""
     network, _, codebooks = _inference(preset)
     hop = initial_codec(preset).config.seanet.hop
-    wav = torch.from_numpy(normal((1, 1, FRAMES_LIVE * hop)) * np.float32(0.1))
+    wav = tensor(normal((1, 1, FRAMES_LIVE * hop)) * np.float32(0.1))
 
     def push(t: int) -> Tensor:
         return _encode(network, codebooks, wav[:, :, t * hop : (t + 1) * hop], live=True)
@@ -124,8 +131,8 @@ def decoder_frame(case: Case, preset: str, compile_: Compile) -> Prepared:
 def quantizer(case: Case, preset: str, compile_: Compile) -> Prepared:
     """Latents to codes."""
     _, _, codebooks = _inference(preset)
-    run = partial(_quantize, torch.from_numpy(ours.latents(case, preset)[0]), codebooks)
-    return Prepared(run, lambda: {"codes": run().numpy()})
+    run = partial(_quantize, tensor(ours.latents(case, preset)[0]), codebooks)
+    return Prepared(run, lambda: {"codes": run().numpy(force=True)})
 
 
 def _lstm(case: Case, preset: str) -> tuple[LSTM, Tensor]:
@@ -144,7 +151,7 @@ def lstm(case: Case, preset: str, compile_: Compile) -> Prepared:
         y: Tensor = network(x)
         return y
 
-    return Prepared(run, lambda: {"y": run().transpose(1, 2).numpy()})
+    return Prepared(run, lambda: {"y": run().transpose(1, 2).numpy(force=True)})
 
 
 def lstm_step(case: Case, preset: str, compile_: Compile) -> Prepared:
@@ -161,7 +168,7 @@ def lstm_step(case: Case, preset: str, compile_: Compile) -> Prepared:
     def result() -> Arrays:
         run()
         assert x.grad is not None
-        return {"x": x.grad.transpose(1, 2).numpy()} | gradients(network)
+        return {"x": x.grad.transpose(1, 2).numpy(force=True)} | gradients(network)
 
     return Prepared(run, result)
 
@@ -213,20 +220,20 @@ def encode_batch(case: Case, preset: str, compile_: Compile) -> Prepared:
         z = network(x).transpose(1, 2)
         return _quantize(z.reshape(-1, z.shape[2]), codebooks).reshape(LEVELS, *z.shape[:2])
 
-    return Prepared(run, lambda: {"codes": run().numpy()})
+    return Prepared(run, lambda: {"codes": run().numpy(force=True)})
 
 
 def decode_batch(case: Case, preset: str, compile_: Compile) -> Prepared:
     """Codes of many waveforms at once back to these."""
     _, decoder, codebooks = _inference(preset)
-    network, codes = compile_(decoder), torch.from_numpy(ours.batch_codes(case, preset))
+    network, codes = compile_(decoder), tensor(ours.batch_codes(case, preset))
 
     @torch.inference_mode()
     def run() -> Tensor:
         y: Tensor = network(sum(book[level] for book, level in zip(codebooks, codes, strict=True)).transpose(1, 2))
         return y
 
-    return Prepared(run, lambda: {"wav": run().transpose(1, 2).numpy()})
+    return Prepared(run, lambda: {"wav": run().transpose(1, 2).numpy(force=True)})
 
 
 def adam(case: Case, preset: str, compile_: Compile) -> Prepared:
@@ -234,7 +241,7 @@ def adam(case: Case, preset: str, compile_: Compile) -> Prepared:
     network = nn.ModuleDict(dict(zip(("encoder", "decoder"), networks(initial_codec(preset)), strict=True)))
     given = ours.adam_gradients(initial_codec(preset))
     for name, axes, p in translated(network):
-        p.grad = torch.from_numpy(np.ascontiguousarray(given[name].transpose(axes)))
+        p.grad = tensor(np.ascontiguousarray(given[name].transpose(axes)))
     trained = [p for p in network.parameters() if p.grad is not None]
     config = run_config(preset).training
     optimizer = torch.optim.Adam(trained, config.lr, betas=config.betas, fused=True)

@@ -197,6 +197,11 @@ class Discriminator(nn.Module):
 # Weights and gradients, from minicodec and back
 
 
+def tensor(array: np.ndarray) -> Tensor:
+    """On the device that is in use."""
+    return torch.from_numpy(array).to(torch.get_default_device())
+
+
 def load(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
     """Take over minicodec's weights, by name. KeyError: it has no such parameter."""
     with torch.no_grad():
@@ -210,12 +215,12 @@ def load(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
 def gradients(network: nn.Module) -> dict[str, np.ndarray]:
     """All gradients, in minicodec's names and shapes."""
     grads = {name: (axes, p.grad) for name, axes, p in translated(network) if p.grad is not None}
-    return {name: g.numpy().transpose(np.argsort(axes)) for name, (axes, g) in grads.items()}
+    return {name: g.numpy(force=True).transpose(np.argsort(axes)) for name, (axes, g) in grads.items()}
 
 
 def parameters(network: nn.Module) -> dict[str, np.ndarray]:
     """The same of the parameters themselves."""
-    return {name: p.detach().numpy().copy().transpose(np.argsort(axes)) for name, axes, p in translated(network)}
+    return {name: p.numpy(force=True).copy().transpose(np.argsort(axes)) for name, axes, p in translated(network)}
 
 
 def fold(network: nn.Module) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import DECAY, EPSILON
 from minicodec.evaluation.bench.cases import LEVELS, fit_codebooks, initial_adversary, run_config
-from minicodec.evaluation.bench.torch_peer.networks import Chain, Discriminator, load, seanet
+from minicodec.evaluation.bench.torch_peer.networks import Chain, Discriminator, load, seanet, tensor
 from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank
 from minicodec.training.initial import initialise_codec
 
@@ -37,7 +37,7 @@ class Adversary:
         load(self.discriminator, initial_adversary(preset).discriminator.state_dict())
         self.adam = torch.optim.Adam(self.discriminator.parameters(), config.lr, betas=config.betas, fused=True)
 
-    def learn(self, original: Tensor, decoded: Tensor) -> dict[str, float]:
+    def learn(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """One update on recordings and decodings (B,1,T)."""
         real, fake = self.discriminator(original)[0], self.discriminator(decoded.detach())[0]
         pairs = list(zip(real, fake, strict=True))
@@ -46,7 +46,7 @@ class Adversary:
         loss.backward()
         self.adam.step()
         right = [((r > 0).float().mean() + (f < 0).float().mean()) / 2 for r, f in pairs]
-        return {"discriminator": float(loss.detach()), "accuracy": float(torch.stack(right).mean())}
+        return {"discriminator": loss.detach(), "accuracy": torch.stack(right).mean()}
 
     def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """What the generator is to minimise."""
@@ -72,7 +72,7 @@ class Trainer:
         self.encoder, self.decoder = networks(codec)
         quantizer = codec.quantizer
         self.codebooks, self.counts, self.sums = (
-            torch.from_numpy(a.copy()) for a in (quantizer.codebooks, quantizer.counts, quantizer.sums)
+            tensor(a.copy()) for a in (quantizer.codebooks, quantizer.counts, quantizer.sums)
         )
         every = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.weights = [p for p in every if p.requires_grad]
@@ -121,7 +121,7 @@ class Trainer:
             residual = residual - codewords
         return (z - residual.detach()).transpose(1, 2), commitment
 
-    def update(self, x: Tensor) -> dict[str, float]:
+    def update(self, x: Tensor) -> dict[str, Tensor]:
         """One step on crops (B,1,T) -> the losses and the gradient's norm."""
         z, commitment = self.quantize(self.encoder(x))
         decoded = self.decoder(z)
@@ -144,4 +144,4 @@ class Trainer:
         torch._foreach_lerp_(self.averages, [p.detach() for p in self.weights], 1 - self.config.ema)
 
         named = losses | {"commitment": commitment, "gradient": norm}
-        return figures | {name: float(value.detach()) for name, value in named.items()}
+        return figures | {name: value.detach() for name, value in named.items()}
