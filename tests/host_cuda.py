@@ -174,7 +174,7 @@ def entries(code):
         yield name, [re.fullmatch(r"(.*?) ?(\w+)", p).groups() for p in plain]
 
 
-def launcher(number, name, parameters):
+def launcher(number, name, parameters, waits):
     """C++ that calls a kernel with an array of pointers to its arguments, as cuLaunchKernel does."""
     values = ", ".join(f"*({ctype}*)arguments_{number}[{i}]" for i, (ctype, _) in enumerate(parameters))
     return f"""
@@ -182,7 +182,7 @@ static void body_{number}_{name}() {{ source_{number}::{name}({values}); }}
 extern "C" int launch_{number}_{name}(void** arguments, const unsigned* grid, const unsigned* block, size_t shared,
                                       int cooperative, int last_first) {{
     arguments_{number} = arguments;
-    return host_run(body_{number}_{name}, grid, block, shared, cooperative, last_first);
+    return host_run(body_{number}_{name}, grid, block, shared, cooperative, last_first, {waits});
 }}
 """
 
@@ -192,7 +192,8 @@ def translated(number, code):
     body = SHARED.sub(r"float* \1 = (float*)host_shared;", code)
     assert "__shared__" not in body, "shared memory is to be declared as: extern __shared__ float name[];"
     body = body.replace('extern "C" ', "")
-    launchers = "".join(launcher(number, *entry) for entry in entries(code))
+    waits = int(any(word in code for word in ("__syncthreads", "__nanosleep", "__shared__")))
+    launchers = "".join(launcher(number, *entry, waits) for entry in entries(code))
     return f"namespace source_{number} {{\n{body}\n}}\nstatic void** arguments_{number};\n{launchers}"
 
 

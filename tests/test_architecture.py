@@ -13,7 +13,7 @@ ROOT = Path(minicodec.__file__).parent
 LAYERS = [
     {"errors"},
     {"files", "audio"},
-    {"backend", "jit"},
+    {"backend", "device", "jit"},
     {"ops"},
     {"tensor"},
     {"functional", "gradcheck"},

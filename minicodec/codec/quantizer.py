@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicodec import functional as F
-from minicodec.backend import active
+from minicodec.backend import active, xp
 from minicodec.nn.module import Module
 from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
 from minicodec.tensor import Tensor
@@ -79,7 +79,7 @@ class ResidualVectorQuantizer(Module):
             else:
                 codes.append(F.nearest_codeword(residual, codebook))
             residual = residual - codebook[codes[-1]]
-        return np.stack(codes)
+        return xp(z).stack(codes)
 
     def decode(self, codes: Any) -> Any:
         """Codes (Q,...) -> latents (...,D), the sum of Q codewords."""
@@ -94,7 +94,7 @@ class ResidualVectorQuantizer(Module):
         Levels that are not initialised yet are left out; in training the first of them gathers vectors. While there
         is no level at all, z passes unquantized. rng starts k-means and revives dead entries.
         """
-        residual, codes, commitment = z, [], Tensor(0.0)
+        residual, codes, commitment = z, [], Tensor(xp(z.data).zeros((), z.dtype))
         active = min(levels, self.ready)
         for q in range(active):
             level_codes = F.nearest_codeword(residual.data, self.codebooks[q])
@@ -107,9 +107,9 @@ class ResidualVectorQuantizer(Module):
         if self.training and active < levels:
             self._gather(active, residual.data, rng)
         if not codes:
-            return Quantized(z, commitment, np.zeros((z.shape[0], 0, z.shape[1]), np.int64))
+            return Quantized(z, commitment, xp(z.data).zeros((z.shape[0], 0, z.shape[1]), np.int64))
         quantized = F.straight_through(z, z.data - residual.data)
-        return Quantized(quantized, commitment / len(codes), np.stack(codes, axis=1))
+        return Quantized(quantized, commitment / len(codes), xp(z.data).stack(codes, axis=1))
 
     # Learning. x (B,T,D) are the vectors that a level was given.
 
@@ -131,25 +131,28 @@ class ResidualVectorQuantizer(Module):
         self.codebooks[q] = self.sums[q] / smoothed[:, None]
 
     def _revive_dead_entries(self, q: int, x: Any, rng: np.random.Generator) -> None:
-        """Make each entry that hardly anybody chooses a random vector of x (n,D).
+        """Make each entry that hardly anybody chooses a vector of x (n,D), the next one in a random order.
 
-        N and S are written, since codewords are computed from them. With N at the mean usage, an entry has some two
+        How many those are, only the device knows that counts them. So all entries are given a vector, and those that
+        live keep theirs. N and S are written, since codewords are computed from them. With N at the mean usage, an entry has some two
         hundred updates to find vectors of its own before it counts as dead again.
         """
         mean = self.counts[q].mean()
-        dead = np.flatnonzero(self.counts[q] < DEAD_SHARE * mean)
-        self.counts[q, dead] = mean
-        self.sums[q, dead] = mean * x[rng.choice(len(x), len(dead), replace=len(dead) > len(x))]
+        dead = self.counts[q] < DEAD_SHARE * mean
+        order = xp(x).asarray(rng.permutation(len(x)))
+        vectors = x[order[(dead.cumsum() - 1) % len(x)]]
+        self.counts[q] = xp(x).where(dead, mean, self.counts[q])
+        self.sums[q] = xp(x).where(dead[:, None], mean * vectors, self.sums[q])
 
     def _gather(self, q: int, x: Any, rng: np.random.Generator) -> None:
         """Collect vectors for level q; once there are enough, start it from k-means."""
         x = x.reshape(-1, x.shape[-1])
-        self.waiting = np.concatenate([self.waiting, x])
+        self.waiting = xp(x).concatenate([self.waiting, x])
         entries = len(self.codebooks[q])
         if len(self.waiting) < INIT_VECTORS_PER_ENTRY * entries:
             return
         means, n = kmeans(self.waiting, entries, KMEANS_ITERATIONS, rng)
-        self.counts[q] = np.maximum(n, 1) * (len(x) / len(self.waiting))  # as if each batch had counted its share
+        self.counts[q] = xp(x).maximum(n, 1) * (len(x) / len(self.waiting))  # as if each batch had counted its share
         self.sums[q] = means * self.counts[q][:, None]
         self._set_codewords(q)
         self.updates[q] = 1
@@ -158,9 +161,9 @@ class ResidualVectorQuantizer(Module):
 
 def _count_and_sum(x: Any, codes: Any, N: int) -> tuple[Any, Any]:
     """Vectors x (n,D) and their codes (n) -> how many chose each entry (N), and their sum (N,D)."""
-    n = np.bincount(codes, minlength=N).astype(x.dtype)
-    s = np.zeros((N, x.shape[1]), x.dtype)
-    np.add.at(s, codes, x)
+    n, s = xp(x).zeros(N, x.dtype), xp(x).zeros((N, x.shape[1]), x.dtype)
+    xp(x).add.at(n, codes, 1)
+    xp(x).add.at(s, codes, x)
     return n, s
 
 
@@ -169,9 +172,9 @@ def kmeans(x: Any, N: int, iterations: int, rng: np.random.Generator) -> tuple[A
 
     Starts from N different vectors. A mean that loses all its vectors stays where it is.
     """
-    means = x[rng.choice(len(x), N, replace=False)]
+    means = x[xp(x).asarray(rng.choice(len(x), N, replace=False))]
     for _ in range(iterations):
         n, s = _count_and_sum(x, F.nearest_codeword(x, means), N)
-        means = np.where(n[:, None] > 0, s / np.maximum(n, 1)[:, None], means)
+        means = xp(x).where(n[:, None] > 0, s / xp(x).maximum(n, 1)[:, None], means)
     n, _ = _count_and_sum(x, F.nearest_codeword(x, means), N)
     return means, n

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from minicodec.device import host
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
@@ -26,6 +27,6 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def write(path: str | PathLike[str], arrays: Mapping[str, Any], metadata: dict[str, str], overwrite: bool) -> None:
     """Write a file, whole or not at all. InputError as of `write_atomically`."""
     # safetensors writes the memory of an array as it lies there, whatever its strides say.
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    contiguous = {name: np.asarray(host(array), order="C") for name, array in arrays.items()}
     with write_atomically(path, overwrite=overwrite) as temporary:
         save_file(contiguous, temporary, metadata)

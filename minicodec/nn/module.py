@@ -10,10 +10,12 @@ Names are paths of attribute names, such as `encoder.layers.3.weight_v`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from minicodec.backend import xp
+from minicodec.device import assign, host, module as array_module
 from minicodec.tensor import Tensor
 
 
@@ -73,7 +75,21 @@ class Module:
         if wrong:
             raise ValueError("; ".join(wrong))
         for name, array in own.items():
-            array[...] = state[name]
+            assign(array, state[name])
+
+    def to(self, device: str) -> Self:
+        """Move parameters and buffers to "cpu" or "gpu" -> itself. InputError: there is no GPU.
+
+        Buffers of whole numbers stay with Python: they count, and it decides by them what to do next.
+        """
+        array = array_module(device)
+        for part in self.modules():
+            for name, value in vars(part).items():
+                if isinstance(value, Tensor):
+                    value.data = _moved(value.data, array)
+                elif _is_array(value) and value.dtype.kind == "f":
+                    setattr(part, name, _moved(value, array))
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradients of the last step."""
@@ -91,7 +107,11 @@ class Module:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or type(value).__module__.startswith("cupy")
+    return isinstance(value, np.ndarray) or xp(value) is not np
+
+
+def _moved(value: Any, array: Any) -> Any:
+    return host(value) if array is np else array.asarray(value)
 
 
 def parameter(array: Any) -> Tensor:

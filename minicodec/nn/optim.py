@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from minicodec.backend import xp
+from minicodec.device import assign
 from minicodec.tensor import Tensor
 
 
@@ -59,8 +60,8 @@ class Adam:
         if state.keys() != self.state_dict().keys():
             raise ValueError("the optimiser's state belongs to other parameters")
         for name in self.parameters:
-            self.m[name][...] = state[f"m.{name}"]
-            self.v[name][...] = state[f"v.{name}"]
+            assign(self.m[name], state[f"m.{name}"])
+            assign(self.v[name], state[f"v.{name}"])
             self.steps[name] = int(state[f"steps.{name}"])
 
 

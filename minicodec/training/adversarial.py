@@ -58,16 +58,18 @@ def _mean(losses: list[Tensor]) -> Tensor:
 class Adversary:
     """The discriminator in training, and what it tells the generator."""
 
-    def __init__(self, config: AdversaryConfig, *, seed: int):
+    def __init__(self, config: AdversaryConfig, *, seed: int, device: str = "cpu"):
         self.config = config
         rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
         self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, rng=rng)
         initialise_discriminator(self.discriminator)
+        self.discriminator.to(device)
         named = dict(self.discriminator.named_parameters())
         self.optimizer = Adam(named, lr=config.lr, betas=config.betas)
 
-    def learn(self, original: Tensor, decoded: Tensor) -> dict[str, float]:
-        """One update of the discriminator on recordings and decodings (B,T,C) -> its loss, and how often it is right.
+    def learn(self, original: Tensor, decoded: Tensor) -> dict[str, Any]:
+        """One update of the discriminator on recordings and decodings (B,T,C) -> its loss, and how often it is right,
+        as arrays of one number.
 
         Its accuracy is the share of patches of recordings with logits > 0 and of decodings with logits < 0.
         """
@@ -77,7 +79,7 @@ class Adversary:
         for p, g in zip(parameters, grad(loss, parameters), strict=True):
             p.grad = g
         self.optimizer.step()
-        return {"discriminator": float(loss), "accuracy": accuracy(real, fake)}
+        return {"discriminator": loss.data, "accuracy": accuracy(real, fake)}
 
     def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """What the generator is to minimise: {"adversarial": ..., "feature": ...}."""
@@ -92,7 +94,7 @@ class Adversary:
     def judge(self, original: Tensor, decoded: Tensor) -> float:
         """The discriminator's accuracy on recordings and decodings (B,T,C)."""
         with no_grad():
-            return accuracy(self.discriminator(original).logits, self.discriminator(decoded).logits)
+            return float(accuracy(self.discriminator(original).logits, self.discriminator(decoded).logits))
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays to save: those of the discriminator, and of its optimiser under optimizer.NAME."""
@@ -106,7 +108,7 @@ class Adversary:
         self.discriminator.load_state_dict({k: v for k, v in state.items() if not k.startswith(prefix)})
 
 
-def accuracy(real: list[Tensor], fake: list[Tensor]) -> float:
+def accuracy(real: list[Tensor], fake: list[Tensor]) -> Any:
     """Share of patches that the discriminator judges rightly, a mean over both kinds and all scales."""
     right = [(r.data > 0).mean() / 2 + (f.data < 0).mean() / 2 for r, f in zip(real, fake, strict=True)]
-    return float(np.mean(right))
+    return sum(right) / len(right)

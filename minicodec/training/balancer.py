@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicodec.backend import xp
+from minicodec.device import host
 from minicodec.tensor import Tensor, grad
 
 EPSILON = 1e-12
@@ -34,10 +35,10 @@ class Balancer:
 
     def __init__(self, weights: Mapping[str, float], *, norm: float = 1.0, decay: float = 0.999, balanced: bool = True):
         self.weights, self.norm, self.decay, self.balanced = dict(weights), norm, decay, balanced
-        self.totals = dict.fromkeys(weights, 0.0)
+        self.totals: dict[str, Any] = dict.fromkeys(weights, 0.0)  # numbers of the device on which the losses are
         self.counts = dict.fromkeys(weights, 0.0)
 
-    def __call__(self, losses: Mapping[str, Tensor], decoded: Tensor) -> tuple[Any, dict[str, float]]:
+    def __call__(self, losses: Mapping[str, Tensor], decoded: Tensor) -> tuple[Any, dict[str, Any]]:
         """Losses computed from `decoded` (B,T,C) -> the gradient to send back from it, and each loss's share in it.
 
         Sizes of gradients, ‖g‖, are means over the batch of each item's Euclidean norm; a share is the size of what a
@@ -47,13 +48,13 @@ class Balancer:
         combined, sizes = xp(decoded.data).zeros_like(decoded.data), {}
         for name, loss in losses.items():
             (g,) = grad(loss, [decoded])
-            size = float(xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean())
+            size = xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean().astype(np.float64)
             self.totals[name] = self.totals[name] * self.decay + size
             self.counts[name] = self.counts[name] * self.decay + 1
             factor = self.weights[name]
             if self.balanced:
                 average = self.totals[name] / self.counts[name]
-                factor *= self.norm / (total_weight * (average + EPSILON))
+                factor = (factor * (self.norm / (total_weight * (average + EPSILON)))).astype(g.dtype)
             combined += g * factor
             sizes[name] = size * factor
         total_size = sum(sizes.values()) + EPSILON
@@ -61,7 +62,7 @@ class Balancer:
 
     def state_dict(self) -> dict[str, Any]:
         """totals.NAME and counts.NAME."""
-        arrays = {f"totals.{name}": np.asarray(value) for name, value in self.totals.items()}
+        arrays = {f"totals.{name}": host(value) for name, value in self.totals.items()}
         return arrays | {f"counts.{name}": np.asarray(value) for name, value in self.counts.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ A checkpoint is one safetensors file named by its step, checkpoints/step-0000100
     average.NAME          the moving average of the weights
     optimizer.NAME        Adam's moments and counts
 
-Equal states give equal bytes, so two runs can be compared with `cmp`. Files are written beside, and renamed when they
+The same files whatever device the training runs on: it can go on on another. Equal states give equal bytes, so two runs can be compared with `cmp`. Files are written beside, and renamed when they
 are on the disk: whenever the process dies, the newest checkpoint is whole.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from minicodec.device import host
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
@@ -32,7 +33,7 @@ def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, Any]], keep:
     arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
     arrays["step"] = np.array(step)
     # safetensors writes the memory of an array as it lies there, whatever its strides say.
-    arrays = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
+    arrays = {name: np.asarray(host(arrays[name]), order="C") for name in sorted(arrays)}
     path = folder / f"step-{step:08d}.safetensors"
     with write_atomically(path, overwrite=True) as temporary:
         save_file(arrays, temporary)

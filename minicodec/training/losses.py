@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import xp
+from minicodec.device import module as array_module
 from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank
 from minicodec.tensor import Tensor, no_grad
 
@@ -27,12 +29,13 @@ class MelLoss:
     (w - hop)/2 zeros stand on both sides of the signal, so that each frame is centred on its own hop.
     """
 
-    def __init__(self, sample_rate: int, windows: Sequence[int]):
-        self.filters = {w: mel_filterbank(sample_rate, w, mel_bins(w, sample_rate)) for w in windows}
+    def __init__(self, sample_rate: int, windows: Sequence[int], device: str = "cpu"):
+        array = array_module(device)
+        self.filters = {w: array.asarray(mel_filterbank(sample_rate, w, mel_bins(w, sample_rate))) for w in windows}
 
     def __call__(self, x: Tensor, decoded: Tensor) -> Tensor:
         """Original x (B,T,C), a constant, and decoded (B,T,C) -> the loss, a scalar."""
-        loss = Tensor(np.zeros((), decoded.dtype))
+        loss = Tensor(xp(decoded.data).zeros((), decoded.dtype))
         for window in self.filters:
             with no_grad():
                 target = self.spectrogram(x, window)

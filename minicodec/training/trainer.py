@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import xp
 from minicodec.codec.model import Codec
+from minicodec.device import module as array_module, read
 from minicodec.errors import InputError
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad
@@ -44,41 +46,45 @@ class DivergedError(InputError):
 
 
 class Trainer:
-    """A codec in training. `step` counts the updates made.
+    """A codec in training, on a "cpu" or a "gpu". `step` counts the updates made.
 
     codec       the weights that are trained
     average     a second codec: the moving average of those weights, with the same codebooks
     """
 
-    def __init__(self, run: RunConfig):
-        self.config = run.training
+    def __init__(self, run: RunConfig, device: str = "cpu"):
+        self.config, self.array = run.training, array_module(device)
         self.codec = Codec(run.model, seed=self.config.seed)
         initialise_codec(self.codec)
-        self.average = Codec(run.model, seed=self.config.seed)
+        self.codec.to(device)
+        self.average = Codec(run.model, seed=self.config.seed).to(device)
         self.average.load_state_dict(self.codec.state_dict())
         self.average.eval()
         self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
         loss, rival = self.config.loss, self.config.adversary
         self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False)
         self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False)
-        self.adversary = Adversary(rival, seed=self.config.seed) if rival.enabled else None
+        self.adversary = Adversary(rival, seed=self.config.seed, device=device) if rival.enabled else None
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
         self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
-        self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows)
+        self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows, device)
         self.step = 0
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
     @np.errstate(over="ignore", invalid="ignore")  # no warnings: _check says it, once
-    def update(self, x: np.ndarray) -> dict[str, float]:
+    def update(self, x: np.ndarray) -> dict[str, Any]:
         """One step on crops x (B,T,C) float32 -> the losses, their shares in dx̂, and the gradient's norm.
 
         "loss" is the weighted sum of l1 and mel, whether or not it is what the step went by.
         DivergedError: they cannot be used; then no weight has changed.
+
+        On a GPU they are arrays of one number that nobody has looked at, for the step may still be under way: whoever
+        reads them [device.read] has to `check` them.
         """
-        original = Tensor(x)
-        decoded, commitment = self._forward(x, self.levels())
+        original = Tensor(self.array.asarray(x))
+        decoded, commitment = self._forward(original.data, self.levels())
         losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
-        figures: dict[str, float] = {}
+        figures: dict[str, Any] = {}
         balancer = self.warmup if self.step < self.config.warmup_steps else self.plain
         if self.adversary is not None:
             rival = self.config.adversary
@@ -98,9 +104,11 @@ class Trainer:
 
         weighted = losses["l1"] * self.config.loss.l1 + losses["mel"] * self.config.loss.mel
         named = {"loss": weighted} | losses | {"commitment": commitment}
-        figures = {name: float(value) for name, value in named.items()} | figures
+        figures = {name: value.data for name, value in named.items()} | figures
         figures |= {"gradient": self._gradient_norm()} | {f"share.{name}": share for name, share in shares.items()}
-        self._check(figures)
+        if self.array is np:
+            (figures,) = read([figures])
+            self.check(self.step + 1, figures)
 
         self.optimizer.step()
         decay = np.float32(self.config.ema)
@@ -121,27 +129,28 @@ class Trainer:
             return 0
         return config.levels(rng.choice(config.bandwidths))
 
-    def _forward(self, x: np.ndarray, levels: int) -> tuple[Tensor, Tensor]:
+    def _forward(self, x: Any, levels: int) -> tuple[Tensor, Tensor]:
         """x (B,T,C) -> decoded (B,T,C), and the commitment loss."""
-        scale = level(x) if self.codec.config.normalize else np.ones((len(x), 1, 1), np.float32)
-        z, commitment = self.codec.encoder(Tensor(x / scale)), Tensor(0.0)
+        scale = level(x) if self.codec.config.normalize else self.array.ones((len(x), 1, 1), np.float32)
+        z, commitment = self.codec.encoder(Tensor(x / scale)), Tensor(self.array.zeros((), np.float32))
         if levels:
             rng = np.random.default_rng([self.config.seed, self.step, QUANTIZER])
             z, commitment, _ = self.codec.quantizer(z, levels, rng)
         decoded = self.codec.decoder(z)[:, : x.shape[1]]  # T may be no multiple of the hop
         return decoded * scale, commitment
 
-    def _gradient_norm(self) -> float:
-        squares = [float(np.vdot(p.grad, p.grad)) for p in self.codec.parameters() if p.grad is not None]
-        return math.sqrt(sum(squares))
+    def _gradient_norm(self) -> Any:
+        squares = [self.array.vdot(p.grad, p.grad) for p in self.codec.parameters() if p.grad is not None]
+        return self.array.sqrt(self.array.stack(squares).sum(dtype=np.float64))
 
-    def _check(self, figures: Mapping[str, float]) -> None:
+    def check(self, step: int, figures: Mapping[str, float]) -> None:
+        """DivergedError if the figures of this step, as floats, cannot be those of a training that goes well."""
         listing = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if not all(math.isfinite(value) for value in figures.values()):
-            raise DivergedError(f"step {self.step + 1}: not a finite number among {listing}")
+            raise DivergedError(f"step {step}: not a finite number among {listing}")
         usual = median(self._recent) if self._recent else figures["loss"]
         if figures["loss"] > EXPLODED * usual:
-            raise DivergedError(f"step {self.step + 1}: the loss was about {usual:.4g} and has exploded: {listing}")
+            raise DivergedError(f"step {step}: the loss was about {usual:.4g} and has exploded: {listing}")
         self._recent.append(figures["loss"])
 
     def averaged_codec(self) -> Codec:
@@ -171,13 +180,13 @@ class Trainer:
     def branch(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over the codec of another recipe's run; an adversary starts anew. ValueError: it is another model."""
         # As many vectors as happened to wait; every other array has the shape that the configuration gives it.
-        self.codec.quantizer.waiting = np.zeros_like(state["model"]["quantizer.waiting"])
+        self.codec.quantizer.waiting = self.array.zeros(state["model"]["quantizer.waiting"].shape, np.float32)
         self.codec.load_state_dict(state["model"])
         self.average.load_state_dict(self.average.state_dict() | dict(state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = step
 
 
-def level(x: np.ndarray) -> np.ndarray:
+def level(x: Any) -> Any:
     """The RMS (B,1,1) of crops (B,T,C) mixed to mono, by which a normalizing codec divides [Codec._encode_chunk]."""
-    return np.sqrt((x.mean(axis=2, keepdims=True) ** 2).mean(axis=1, keepdims=True)) + np.float32(1e-8)
+    return xp(x).sqrt((x.mean(axis=2, keepdims=True) ** 2).mean(axis=1, keepdims=True)) + np.float32(1e-8)
