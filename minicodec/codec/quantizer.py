@@ -134,8 +134,8 @@ class ResidualVectorQuantizer(Module):
         """Make each entry that hardly anybody chooses a vector of x (n,D), the next one in a random order.
 
         How many those are, only the device knows that counts them. So all entries are given a vector, and those that
-        live keep theirs. N and S are written, since codewords are computed from them. With N at the mean usage, an entry has some two
-        hundred updates to find vectors of its own before it counts as dead again.
+        live keep theirs. N and S are written, since codewords are computed from them. With N at the mean usage, an
+        entry has some two hundred updates to find vectors of its own before it counts as dead again.
         """
         mean = self.counts[q].mean()
         dead = self.counts[q] < DEAD_SHARE * mean

@@ -8,8 +8,9 @@ A checkpoint is one safetensors file named by its step, checkpoints/step-0000100
     average.NAME          the moving average of the weights
     optimizer.NAME        Adam's moments and counts
 
-The same files whatever device the training runs on: it can go on on another. Equal states give equal bytes, so two runs can be compared with `cmp`. Files are written beside, and renamed when they
-are on the disk: whenever the process dies, the newest checkpoint is whole.
+The same files whatever device the training runs on: it can go on on another. Equal states give equal bytes, so two runs
+can be compared with `cmp`. Files are written beside, and renamed when they are on the disk: whenever the process dies,
+the newest checkpoint is whole.
 """
 
 import re
