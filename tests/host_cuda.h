@@ -67,21 +67,36 @@ static void resume(Fibre* f) {
     setcontext(&context);
 }
 
-// Opens the barriers at which all threads of a block have arrived; an error if they can never.
-static int open_barriers(size_t blocks, size_t threads) {
-    for (size_t b = 0; b < blocks; b++) {
-        Fibre* block = fibres + b * threads;
-        size_t waiting = 0, done = 0, line = 0;
-        for (size_t i = 0; i < threads; i++) {
-            done += block[i].state == DONE;
-            if (block[i].state <= 0) continue;
-            if (waiting++ && block[i].state != (int)line) return AT_DIFFERENT_BARRIERS;
-            line = block[i].state;
-        }
-        if (waiting && waiting + done == threads && done) return LEFT_OTHERS_WAITING;
-        for (size_t i = 0; waiting == threads && i < threads; i++) block[i].state = READY;
+// Opens the barrier at which all threads of a block have arrived; an error if they can never.
+static int open_barrier(Fibre* block, size_t threads) {
+    size_t waiting = 0, done = 0, line = 0;
+    for (size_t i = 0; i < threads; i++) {
+        done += block[i].state == DONE;
+        if (block[i].state <= 0) continue;
+        if (waiting++ && block[i].state != (int)line) return AT_DIFFERENT_BARRIERS;
+        line = block[i].state;
     }
+    if (waiting && waiting + done == threads && done) return LEFT_OTHERS_WAITING;
+    for (size_t i = 0; waiting == threads && i < threads; i++) block[i].state = READY;
     return FINE;
+}
+
+// Runs a block until all its threads have ended or wait for other blocks; false if all of them did already. As far as it
+// gets, since blocks of a GPU do not keep step either: only if they wait for each other where they must, will it do.
+static bool run_block(Fibre* block, size_t threads, int last_first, int* error) {
+    bool ran = false;
+    for (bool progress = true; progress && !*error; ran |= progress) {
+        progress = false;
+        for (size_t i = 0; i < threads; i++) {
+            Fibre* f = block + (last_first ? threads - 1 - i : i);
+            if (f->state != READY && f->state != YIELDS) continue;
+            bool waited = f->state == YIELDS;
+            resume(f);
+            progress |= !waited || f->state != YIELDS;
+        }
+        *error = open_barrier(block, threads);
+    }
+    return ran;
 }
 
 // Runs blocks first ... first + blocks - 1 of the grid side by side.
@@ -97,19 +112,13 @@ static int run_together(size_t first, size_t blocks, size_t threads, size_t shar
         f->shared = memory + i / threads * (shared + GUARD), f->state = READY;
     }
     int error = FINE;
-    for (long idle = 0, done = 0; !error && done < (long)(blocks * threads);) {
-        bool progress = false;
-        for (size_t i = 0; i < blocks * threads; i++) {
-            Fibre* f = fibres + (last_first ? blocks * threads - 1 - i : i);
-            if (f->state != READY && f->state != YIELDS) continue;
-            bool waited = f->state == YIELDS;
-            resume(f);
-            done += f->state == DONE;
-            progress |= !waited || f->state != YIELDS;
-        }
-        idle = progress ? 0 : idle + 1;
-        error = idle > 1000 ? STUCK : open_barriers(blocks, threads);
+    for (bool ran = true; ran && !error;) {
+        ran = false;
+        for (size_t b = 0; b < blocks && !error; b++)
+            ran |= run_block(fibres + (last_first ? blocks - 1 - b : b) * threads, threads, last_first, &error);
     }
+    for (size_t i = 0; i < blocks * threads && !error; i++)
+        if (fibres[i].state != DONE) error = STUCK;
     for (size_t b = 0; b < blocks; b++)
         for (size_t i = 0; i < GUARD; i++)
             if (!error && memory[b * (shared + GUARD) + shared + i] != (char)0xFF) error = WROTE_BEHIND_SHARED;
