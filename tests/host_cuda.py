@@ -13,7 +13,8 @@ supervision than there:
     memory           each array is put between guards: what is read there is NaN, what is written there an error;
                      shared memory starts as NaN, with a guard behind it
     __syncthreads    threads that wait at different ones, or for a thread that has left, are an error
-    races            every launch is done twice, first thread first and last thread first, and must give the same bits
+    races            every launch is done twice, first thread first and last thread first, and must give the same bits;
+                     once only if it gets a table of addresses (`float**`), of memory that nobody guards
     waiting          for other blocks works (`__nanosleep` in the loop) in a cooperative module, else it is an error
 
 What it cannot notice: whether a source is CUDA that NVRTC accepts (test_cuda_sources.py), limits of registers, and
@@ -45,7 +46,7 @@ ENTRY = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\
 SHARED = re.compile(r"extern __shared__ float (\w+)\[\];")
 TYPES = {
     "float": np.float32, "double": np.float64, "int": np.int32, "unsigned": np.uint32, "long long": np.int64,
-    "float2": np.complex64,
+    "float2": np.complex64, "float*": np.uint64,
 }  # fmt: skip
 ERRORS = {
     1: "a thread has left while others wait for it at __syncthreads()",
@@ -95,7 +96,7 @@ class RawKernel:
             raise TypeError(f"{self.name} takes {len(self.parameters)} arguments, got {len(args)}")
         values = [checked(self.name, *p, a) for p, a in zip(self.parameters, args, strict=True)]
         results = []
-        for last_first in (0, 1):
+        for last_first in (0,) if any(ctype == "float**" for ctype, _ in self.parameters) else (0, 1):
             memory = Guarded([v for v in values if not isinstance(v, np.generic)])
             packed = [v if isinstance(v, np.generic) else np.uint64(memory.address(v)) for v in values]
             cells = [np.array(v) for v in packed]
@@ -106,7 +107,7 @@ class RawKernel:
                 raise RuntimeError(f"{self.name}: {ERRORS[error]}")
             memory.check(self.name)
             results.append(memory)
-        if results[0].contents() != results[1].contents():
+        if results[0].contents() != results[-1].contents():
             raise RuntimeError(f"{self.name}: a race: other bits when the last thread runs first")
         results[0].copy_back()
 
@@ -171,7 +172,7 @@ def entries(code):
     """The kernels of a source: (name, [(type, parameter), ...])."""
     for name, parameters in ENTRY.findall(code):
         plain = [" ".join(re.sub(r"\bconst\b|__restrict__", "", p).split()) for p in parameters.split(",")]
-        yield name, [re.fullmatch(r"(.*?) ?(\w+)", p).groups() for p in plain]
+        yield name, [re.fullmatch(r"(.*?) ?(\w+)", p.replace("* *", "**")).groups() for p in plain]
 
 
 def launcher(number, name, parameters, waits):

@@ -14,6 +14,7 @@ from numba import njit
 
 from minicodec.backend import xp
 from minicodec.device import assign
+from minicodec.nn.adam_cuda import Job, adam_update_cupy
 from minicodec.tensor import Tensor
 
 
@@ -40,15 +41,19 @@ class Adam:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
+        (beta1, beta2), jobs = self.betas, []
         for name, p in self.parameters.items():
-            if p.grad is None:
-                continue
-            self.steps[name] += 1
-            t, (beta1, beta2) = self.steps[name], self.betas
-            scale, root = self.lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
-            decay = self.lr * self.weight_decay
-            update = adam_update_numba if isinstance(p.data, np.ndarray) and p.dtype == np.float32 else adam_update
-            update(p.data, p.grad, self.m[name], self.v[name], scale, root, beta1, beta2, self.eps, decay)
+            if p.grad is not None:
+                self.steps[name] += 1
+                t = self.steps[name]
+                scale, root = self.lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
+                jobs.append(Job(p.data, p.grad, self.m[name], self.v[name], scale, root))
+        same = (beta1, beta2, self.eps, self.lr * self.weight_decay)
+        if all(job.p.dtype == np.float32 for job in jobs) and xp(*(job.p for job in jobs)) is not np:
+            adam_update_cupy(jobs, *same)  # one launch for all
+        else:
+            for job in jobs:
+                (adam_update_numba if xp(job.p) is np and job.p.dtype == np.float32 else adam_update)(*job, *same)
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays to save: m.NAME, v.NAME and steps.NAME."""

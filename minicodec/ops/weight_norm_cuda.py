@@ -14,8 +14,8 @@ KERNELS = Kernels(
     "weight_norm",
     r"""
 // The sum over all threads that share this thread's column; as many as blockDim.x / columns, a power of 2.
+// Once a kernel: nobody waits here until all have read the sums of a call before.
 __device__ float sum_of_column(float x, float* shared, int columns) {
-    __syncthreads();  // nobody still reads the sums before
     shared[threadIdx.x] = x;
     for (int half = blockDim.x / columns / 2; half; half /= 2) {
         __syncthreads();
