@@ -22,6 +22,7 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active, xp
 from minicodec.nn.module import Module
+from minicodec.ops.embedding_cuda import sums_by_index
 from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
 from minicodec.tensor import Tensor
 
@@ -161,9 +162,11 @@ class ResidualVectorQuantizer(Module):
 
 def _count_and_sum(x: Any, codes: Any, N: int) -> tuple[Any, Any]:
     """Vectors x (n,D) and their codes (n) -> how many chose each entry (N), and their sum (N,D)."""
-    n, s = xp(x).zeros(N, x.dtype), xp(x).zeros((N, x.shape[1]), x.dtype)
-    xp(x).add.at(n, codes, 1)
-    xp(x).add.at(s, codes, x)
+    if xp(x) is not np:
+        s, n = sums_by_index(x, codes, N)
+        return n, s
+    n, s = np.bincount(codes, minlength=N).astype(x.dtype), np.zeros((N, x.shape[1]), x.dtype)
+    np.add.at(s, codes, x)
     return n, s
 
 
