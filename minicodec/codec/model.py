@@ -23,7 +23,7 @@ from minicodec.codec.entropy import encodec_files
 from minicodec.codec.entropy.container import read_header as read_coded_header
 from minicodec.codec.entropy.files import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
 from minicodec.codec.language_model import LanguageModel
-from minicodec.codec.parts import BLOCK_FRAMES, cut, overlap_add
+from minicodec.codec.parts import cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stream import StreamDecoder, StreamEncoder
@@ -93,9 +93,7 @@ class Codec(Module):
         Raises ValueError for another rate, another number of channels, no samples, or samples that are not finite.
         """
         self._check_wav(wav)
-        samples = BLOCK_FRAMES * self.config.seanet.hop
-        blocks = (wav[:, t : t + samples] for t in range(0, wav.shape[1], samples))
-        parts = list(self.encode_blocks(blocks, kbps))
+        parts = list(self.encode_blocks([wav], kbps))
         return [_joined(parts)] if self.config.chunk_stride is None else parts
 
     def decode(self, chunks: list[Chunk], length: int | None = None) -> np.ndarray:
@@ -122,8 +120,7 @@ class Codec(Module):
         if self.streams:
             decoder = self.stream_decoder()
             for part in parts:
-                for t in range(0, part.codes.shape[1], BLOCK_FRAMES):
-                    yield decoder.push(part.codes[:, t : t + BLOCK_FRAMES])
+                yield decoder.push(part.codes)
             yield decoder.flush()
         elif self.config.chunk_stride is None:
             yield self._decode_chunk(_joined(list(parts)))

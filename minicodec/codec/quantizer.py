@@ -21,6 +21,7 @@ import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import active, xp
+from minicodec.codec.kept import kept
 from minicodec.nn.module import Module
 from minicodec.ops.embedding_cuda import sums_by_index
 from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
@@ -68,11 +69,14 @@ class ResidualVectorQuantizer(Module):
         return int((self.updates > 0).sum())
 
     def packed(self, levels: int) -> list[PackedCodebook]:
-        """The first codebooks ready to search, for who encodes again and again while they stay as they are."""
-        return [pack_codebook(codebook) for codebook in self.codebooks[:levels]]
+        """The first codebooks ready to search."""
+        codebooks = self.codebooks[:levels]
+        return kept(self, lambda: [pack_codebook(codebook) for codebook in codebooks], [codebooks])
 
     def encode(self, z: Any, levels: int, packed: list[PackedCodebook] | None = None) -> Any:
-        """Latents z (...,D) -> codes (levels,...) integers; `packed` saves time."""
+        """Latents z (...,D) -> codes (levels,...) integers; `packed` saves a little time, while codebooks stay."""
+        if packed is None and active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32:
+            packed = self.packed(levels)
         codes, residual = [], z
         for q, codebook in enumerate(self.codebooks[:levels]):
             if packed is not None and active() == "numba":

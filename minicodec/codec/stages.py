@@ -10,35 +10,38 @@ first state is `stage.start()`; `last` says that no more input comes.
     ResidualStage        that of its first convolution, and frames that wait for it on the shortcut
     LSTMStage            h and c of every layer
 
-Made once, used for every frame: weight norm is computed and weights are packed as the engine reads them; the frames of
-the past and the new ones come to lie in one buffer, which stays; biases and ELU are part of the products, and so is
-the sum of a residual unit. States are tuples of arrays (and of such tuples) that nobody modifies.
+Weight norm is computed and weights are packed, as the engine reads them, once for all streams (codec/kept.py); the
+frames of the past and the new ones come to lie in one buffer, which stays; biases and ELU are part of the products, and
+so is the sum of a residual unit. States are tuples of arrays (and of such tuples) that nobody modifies.
 
 Every output is summed in the same order whatever the number of frames in a call (ops/engine.py), so any cut gives the
 same bits.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import active
+from minicodec.codec.kept import Made, kept
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
 from minicodec.ops.activations import elu_share
 from minicodec.ops.conv1d import output_length
-from minicodec.ops.engine import multiply, pack
+from minicodec.ops.engine import Packed, multiply, pack, unpack
 from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
 from minicodec.ops.workers import convoy
 from minicodec.tensor import Tensor
 
 State = Any
 Result = tuple[np.ndarray, State]
+LayerT = TypeVar("LayerT", bound=Module)
 
 
 class Windows:
@@ -48,23 +51,45 @@ class Windows:
     """
 
     def __init__(self, w: np.ndarray, bias: np.ndarray, stride: int = 1, dilation: int = 1):
-        self.w, self.bias, self.stride, self.dilation = w, bias, stride, dilation
-        self.packed = pack(w)
+        self.packed, self.bias, self.stride, self.dilation = pack(w), bias.copy(), stride, dilation
 
     def __call__(
         self, frames: np.ndarray, count: int, activation: str | None = None, add_to: np.ndarray | None = None
     ) -> np.ndarray:
-        _, Ci, Co = self.w.shape
+        _, Ci, Co = self.packed.shape
         if count == 0:
             return np.zeros((1, 0, Co), np.float32)
         if active() != "numba":
-            y: np.ndarray = F.conv1d(frames, self.w, self.stride, self.dilation).data + self.bias
+            y: np.ndarray = F.conv1d(frames, unpack(self.packed), self.stride, self.dilation).data + self.bias
             y = y if add_to is None else y + add_to
             return F.elu(y).data if activation else y
         y = np.empty((1, count, Co), np.float32) if add_to is None else add_to
         steps = {"batch_step": 0, "row_step": self.stride * Ci, "tap_step": self.dilation * Ci}
         add = add_to is not None
         return multiply(frames, self.packed, y, **steps, add=add, bias=self.bias, activation=activation)
+
+
+def windows_of(layer: Conv1d) -> Windows:
+    """Those of a convolution."""
+    return Windows(layer.effective_weight().data, layer.bias.data, layer.stride, layer.dilation)
+
+
+def transposed_windows_of(layer: ConvTranspose1d) -> Windows:
+    """Output frames t·stride … (t+1)·stride - 1 have met the inputs t, t - 1, … t - J + 1, J = ceil(K / stride).
+
+    Together they are one output of a convolution with K = J and stride·Co channels.
+    """
+    w, stride = layer.effective_weight().data, layer.stride
+    K, Ci, Co = w.shape
+    J = -(-K // stride)
+    w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), w.dtype)])
+    newest_last = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2).reshape(J, Ci, stride * Co)
+    return Windows(newest_last, np.tile(layer.bias.data, stride))
+
+
+def _kept(layer: LayerT, make: Callable[[LayerT], Made]) -> Made:
+    """make(layer), once while its weights stay as they are."""
+    return kept(layer, lambda: make(layer), [p.data for p in layer.parameters()])
 
 
 class Joint:
@@ -95,15 +120,15 @@ class ConvStage:
 
     def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None, elu_first: bool = False):
         self.layer, self.pad_mode, self.activation = layer, pad_mode or layer.pad_mode, activation
-        self.windows = Windows(layer.effective_weight().data, layer.bias.data, layer.stride, layer.dilation)
+        self.windows = _kept(layer, windows_of)
         self.margin, _ = layer.padding(layer.stride)
-        self.joint = Joint(self.windows.w.shape[1], elu_first)
+        self.joint = Joint(self.windows.packed.shape[1], elu_first)
         if self.pad_mode == "reflect" and self.margin < layer.stride - 1:
             raise ValueError(f"conv K={layer.K} stride {layer.stride}: forgets frames that the mirror at the end shows")
 
     def start(self) -> State:
         mirror = self.pad_mode == "reflect" and self.margin > 0
-        return np.zeros((1, 0 if mirror else self.margin, self.windows.w.shape[1]), np.float32), mirror
+        return np.zeros((1, 0 if mirror else self.margin, self.windows.packed.shape[1]), np.float32), mirror
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         before, mirror = state
@@ -118,24 +143,16 @@ class ConvStage:
 
 
 class ConvTransposeStage:
-    """ConvTranspose1d. State: the last J - 1 frames (1,J-1,Ci).
-
-    Output frames t·stride … (t+1)·stride - 1 have met the inputs t, t - 1, … t - J + 1, J = ceil(K / stride): together
-    they are one output of a convolution with K = J and stride·Co channels.
-    """
+    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in `transposed_windows_of`."""
 
     def __init__(self, layer: ConvTranspose1d):
-        w, stride = layer.effective_weight().data, layer.stride
-        K, Ci, Co = w.shape
-        J = -(-K // stride)
-        w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), w.dtype)])
-        newest_last = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2).reshape(J, Ci, stride * Co)
-        self.windows = Windows(newest_last, np.tile(layer.bias.data, stride))
-        self.Co, self.joint = Co, Joint(Ci, elu=False)
+        self.windows = _kept(layer, transposed_windows_of)
+        _, Ci, N = self.windows.packed.shape
+        self.Co, self.joint = N // layer.stride, Joint(Ci, elu=False)
         self.activation: str | None = None
 
     def start(self) -> State:
-        J, Ci, _ = self.windows.w.shape
+        J, Ci, _ = self.windows.packed.shape
         return np.zeros((1, J - 1, Ci), np.float32)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
@@ -144,13 +161,19 @@ class ConvTransposeStage:
         return self.windows(frames, n, self.activation).reshape(1, -1, self.Co), frames[:, n:].copy()
 
 
+def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
+    """The weights of its layers as `ops.lstm.run` reads them."""
+    weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
+    return [(pack(w_ih[None]), as_panels(w_hh, LONG), b.copy()) for w_ih, w_hh, b in weights]
+
+
 class LSTMStage:
     """LSTM with its skip. State: (h (1,H), c (1,H)) of every layer."""
 
     def __init__(self, lstm: LSTM):
         self.H = lstm.H
         self.weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
-        self.packed = [(pack(w_ih[None]), as_panels(w_hh, LONG), b) for w_ih, w_hh, b in self.weights]
+        self.packed = _kept(lstm, packed_lstm)
 
     def start(self) -> State:
         zeros = np.zeros((1, self.H), np.float32)
@@ -191,13 +214,12 @@ class ResidualStage:
         assert isinstance(first, Conv1d)
         assert isinstance(second, Conv1d)
         self.first = ConvStage(first, pad_mode, "elu", elu_first=True)
-        self.second = Windows(second.effective_weight().data, second.bias.data)
-        conv = unit.shortcut
-        self.shortcut = None if conv is None else Windows(conv.effective_weight().data, conv.bias.data)
+        self.second = _kept(second, windows_of)
+        self.shortcut = None if unit.shortcut is None else _kept(unit.shortcut, windows_of)
         self.activation: str | None = None
 
     def start(self) -> State:
-        return self.first.start(), np.zeros((1, 0, self.second.w.shape[2]), np.float32)
+        return self.first.start(), np.zeros((1, 0, self.second.packed.shape[2]), np.float32)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         in_first, waiting = state

@@ -10,20 +10,21 @@ reflection, as the published ones, must see the first 80 ms before the mirror in
 out until then, and all that is due at once. pad_mode="zero" does not wait, and codes the start a little differently.
 """
 
+import numba
 import numpy as np
 
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stages import Chain, QuantizerStage
 
-PIECE_FRAMES = 40  # that go through a layer at once: enough to use its weights well, few enough to stay in the cache
+PIECE_FRAMES = 40  # at most, that go through a layer at once: to use its weights well, and little memory
 
 
 class _Stream:
-    """What both directions share: a network, where it stands, and an end."""
+    """What both directions share: a network that makes a frame of `hop`, or of each, where it stands, and an end."""
 
-    def __init__(self, chain: Chain, piece: int):
-        self._chain, self._piece = chain, piece
+    def __init__(self, chain: Chain, hop: int):
+        self._chain, self._hop = chain, hop
         self.state = chain.start()
 
     def _run(self, x: np.ndarray, last: bool = False) -> np.ndarray:
@@ -31,11 +32,17 @@ class _Stream:
         if self.state is None:
             raise ValueError("the stream has ended: nothing can follow a flush")
         x = np.ascontiguousarray(x[None], np.float32)
-        pieces = [x[:, t : t + self._piece] for t in range(0, max(1, x.shape[1]), self._piece)]
-        ys, state = self._chain.run(pieces, self.state, last)
+        ys, state = self._chain.run(self._pieces(x), self.state, last)
         self.state = None if last else state
         y: np.ndarray = np.concatenate(ys, axis=1)[0]
         return y
+
+    def _pieces(self, x: np.ndarray) -> list[np.ndarray]:
+        """x (1,T,C) cut along T, as many pieces for every thread as for the others."""
+        frames, threads = max(1, -(-x.shape[1] // self._hop)), numba.get_num_threads()
+        count = 1 if frames <= PIECE_FRAMES else -(-frames // (PIECE_FRAMES * threads)) * threads
+        size = -(-frames // count) * self._hop
+        return [x[:, t : t + size] for t in range(0, max(1, x.shape[1]), size)]
 
 
 class StreamEncoder(_Stream):
@@ -50,7 +57,7 @@ class StreamEncoder(_Stream):
     ):
         chain = Chain(encoder.layers, pad_mode)
         chain.stages.append(QuantizerStage(quantizer, levels))
-        super().__init__(chain, PIECE_FRAMES * encoder.hop)
+        super().__init__(chain, encoder.hop)
         self.channels, self.levels = channels, levels
 
     def push(self, wav: np.ndarray) -> np.ndarray:
@@ -74,7 +81,7 @@ class StreamDecoder(_Stream):
     """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
 
     def __init__(self, decoder: Decoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
-        super().__init__(Chain(decoder.layers, pad_mode), PIECE_FRAMES)
+        super().__init__(Chain(decoder.layers, pad_mode), 1)
         self._quantizer = quantizer
 
     def push(self, codes: np.ndarray) -> np.ndarray:

@@ -63,6 +63,12 @@ def pack(w):
     return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
 
 
+def unpack(packed):
+    """Packed -> the weights (K,P,N) that `pack` was given."""
+    K, P, N = packed.shape
+    return np.moveaxis(packed.panels, 0, 2).reshape(K, P, -1)[..., :N]
+
+
 def multiply(
     x, w, out, *, batch_step, row_step, tap_step=0, add=False, bias=None, activation=None, derivative_at=None, slope=0.2
 ):

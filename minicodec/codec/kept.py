@@ -1,0 +1,57 @@
+"""What is made of a module's weights, made once for as long as they stay as they are.
+
+Whoever codes short pieces again and again would spend much of the time on packing weights (codec/stages.py). But
+arrays are open to everybody: an optimiser, a checkpoint or a student may change them in place, and nobody is told. So
+what was made is used again only if a fingerprint of all the numbers is still the same. Taking it reads them once,
+which costs a sixth of making it all again.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numba import njit
+
+from minicodec.nn.module import Module
+
+LANES = 64  # sums side by side, so that they fill vectors
+FACTOR = np.uint32(0x9E3779B1)  # odd: two sums that differ still do when they are multiplied, modulo 2³²
+SHIFT = np.uint32(15)
+
+_kept: WeakKeyDictionary[Module, tuple[bytes, Any]] = WeakKeyDictionary()
+Made = TypeVar("Made")
+
+
+def kept(module: Module, make: Callable[[], Made], arrays: list[np.ndarray]) -> Made:
+    """What make() returns, or what it returned last time for this module, if these arrays of it hold the same bits."""
+    now = fingerprint(arrays)
+    before, made = _kept.get(module, (b"", None))
+    if now != before:
+        made = make()
+        _kept[module] = now, made
+    result: Made = made
+    return result
+
+
+def fingerprint(arrays: list[np.ndarray]) -> bytes:
+    """256 bytes that depend on every bit of the arrays, and on the places of these.
+
+    A change of numbers in different lanes always shows; of several in one lane, all but one in 2³², as good as always.
+    """
+    sums = np.zeros(LANES, np.uint32)
+    for a in arrays:
+        words = np.ascontiguousarray(a).reshape(-1).view(np.uint32)
+        words.flags.writeable = False
+        _mix(words, sums)
+    return sums.tobytes()
+
+
+@njit(cache=True, nogil=True)
+def _mix(words, sums):
+    """In each lane, sum = stirred sum · FACTOR + word; stirred: the high bits go down, where the factor begins."""
+    for i in range(0, words.size, LANES):
+        some = words[i : i + LANES]
+        for lane in range(some.size):
+            stirred = sums[lane] ^ (sums[lane] >> SHIFT)
+            sums[lane] = np.uint32(stirred * FACTOR) + some[lane]
