@@ -31,6 +31,7 @@ For example, with y = a * b and L = y + a:
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -164,11 +165,16 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Tensor:
     if _recording[-1] and any(t.requires_grad for t in tensors):
         result.requires_grad = True
         result.parents = tensors
-        if "needs" in signature(backward).parameters:
+        if _asks_what_is_needed(backward):
             result.send_back = lambda dy, needs: backward(dy, saved, needs=needs, **attrs)
         else:
             result.send_back = lambda dy, needs: backward(dy, saved, **attrs)
     return result
+
+
+@cache
+def _asks_what_is_needed(backward: Callable[..., Any]) -> bool:
+    return "needs" in signature(backward).parameters
 
 
 def _constant(value: Any, beside: Any) -> Any:

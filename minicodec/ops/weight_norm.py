@@ -7,15 +7,23 @@ first of PyTorch's weights. In our layout, a conv weight (K,Ci,Co) has axis 2, i
 conv weight (K,Ci,Co) has axis 1: PyTorch keeps the input channels of that one in front.
 """
 
+import numpy as np
+
 from minicodec.backend import Op, xp
 from minicodec.ops.weight_norm_cuda import weight_norm_backward_cupy, weight_norm_forward_cupy
 
 
-def weight_norm_forward(v, g, *, axis):
-    """v (*v), g (*g) -> w (*v); g has the shape of v with 1 everywhere but at `axis`."""
+def all_but(v, g, axis):
+    """The axes of v that are summed over. ValueError: g has not the shape of v with 1 everywhere but at `axis`."""
     others = tuple(i for i in range(v.ndim) if i != axis % v.ndim)
     if g.shape != tuple(1 if i in others else n for i, n in enumerate(v.shape)):
         raise ValueError(f"weight_norm: g has shape {g.shape}, which does not fit v {v.shape} and axis {axis}")
+    return others
+
+
+def weight_norm_forward(v, g, *, axis):
+    """v (*v), g (*g) -> w (*v); g has the shape of v with 1 everywhere but at `axis`."""
+    others = all_but(v, g, axis)
     length = xp(v).sqrt((v * v).sum(axis=others, keepdims=True))
     direction = v / length
     return g * direction, (direction, length, g, others)
@@ -34,3 +42,32 @@ def weight_norm_backward(dw, saved, *, axis):
 
 weight_norm = Op("weight_norm", weight_norm_forward, weight_norm_backward)
 weight_norm.add("cupy", weight_norm_forward_cupy, weight_norm_backward_cupy)
+
+
+# For float32. Weights pass from and to memory in every step: so the direction is not kept but found again, and einsum
+# sums products without writing them down.
+
+
+def weight_norm_forward_fast(v, g, *, axis):
+    """v (*v), g (*g) -> w (*v)."""
+    all_but(v, g, axis)
+    length = np.sqrt(dot(v, v, g, axis))
+    return v * (g / length), (v, length, g)
+
+
+def weight_norm_backward_fast(dw, saved, *, axis):
+    """dw (*v) -> dv (*v), dg (*g)."""
+    v, length, g = saved
+    dg = dot(dw, v, g, axis) / length
+    dv = dw * (g / length)
+    dv -= v * (g / length * dg / length)
+    return dv, dg
+
+
+def dot(a, b, g, axis):
+    """a, b (*v) -> (*g), the sums of a·b over all axes but `axis`."""
+    axes = list(range(a.ndim))
+    return np.einsum(a, axes, b, axes, [axes[axis]]).reshape(g.shape)
+
+
+weight_norm.add("numba", weight_norm_forward_fast, weight_norm_backward_fast)
