@@ -193,11 +193,11 @@ def test_multiply_transposed_refuses_what_would_leave_its_arrays():
 
 
 def test_a_block_is_read_in_place_only_if_it_ends_inside():
-    """10 rows of 16 numbers, 20 apart, from number 5 on, end at number 5 + 9·20 + 16 = 201."""
+    """10 rows of 16 numbers, 20 apart, from number 5 on, end at number 5 + 9·20 + 16 = 201; and if they are near."""
     in_place = engine_loops._in_place.py_func
-    assert in_place(201, 5, 20, 10, 16)
-    assert not in_place(200, 5, 20, 10, 16)
-    assert not in_place(10**6, 5, engine_loops.NEAR + 1, 10, 16)
+    assert in_place(201, 5, 20, 10, 16, near=20)
+    assert not in_place(200, 5, 20, 10, 16, near=20)
+    assert not in_place(10**6, 5, 20, 10, 16, near=19)
 
 
 def test_arrays_that_may_only_be_read(rng):

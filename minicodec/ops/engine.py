@@ -119,8 +119,10 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     tiles, panels = -(-P // height), -(-N // width)
     dw = np.zeros((taps, tiles * height, panels * width), np.float32)
     threads = _threads(batches * rows * P * N)
+    block = loops.IN_PLACE if max(row_step, N) <= loops.IN_PLACE[1] else loops.PACKED
     for k in range(taps):
-        args = (_read_only(x), _read_only(dy), dw[k], (k * tap_step, batch_step, row_step), (batches, rows, P, N))
+        steps = (k * tap_step, batch_step, row_step)
+        args = (_read_only(x), _read_only(dy), dw[k], steps, (batches, rows, P, N), block)
         share_out(threads, tiles * panels, loops.transposed_tasks, *args)
     return np.ascontiguousarray(dw[:, :P, :N]).reshape(shape)
 

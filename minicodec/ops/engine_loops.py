@@ -15,7 +15,10 @@ from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, address, ma
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 GROUP = 4  # panels that a single row meets at once
 TOGETHER = 256  # numbers that are finished in one loop
-NEAR = 64  # numbers between rows that a transposed product reads in place; farther apart, they are packed
+# A transposed product sums over so many rows at a time, and reads rows in place that are so many numbers apart at most.
+# Rows farther apart are packed, which pays for many at once. But rows whose distance is a power of two meet in the same
+# few lines of the L1 cache: where they are read in place, only few at a time stay there.
+PACKED, IN_PLACE = (DEPTH, 64), (32, 128)
 
 # What happens to finished outputs z: z or slope·z by its sign (slope 1: nothing), ELU, or z times a derivative.
 LINEAR, ELU, DERIVATIVE = range(3)
@@ -145,35 +148,37 @@ def _finish(out, N, area, bias, b, finish, at, slope, curve):
 
 
 @njit(cache=True, nogil=True)
-def transposed_tasks(first, last, x, dy, sums, x_steps, shape):
+def transposed_tasks(first, last, x, dy, sums, x_steps, shape, block):
     """Tasks first ... last - 1 of sums += xᵀ·dy; x_steps (start, batch, row), shape (batches, rows, P, N).
 
+    block is PACKED or IN_PLACE.
     sums (P',N') has whole tiles of (height, width): 2·ROWS x LANES where N is no more than that, else ROWS x COLUMNS.
     """
     x_start, batch_step, row_step = x_steps
     batches, rows, P, N = shape
+    depth, near = block
     height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
     panels = -(-N // width)
-    dy_packed = np.zeros((panels * DEPTH, width), np.float32)
-    x_packed = np.zeros((DEPTH, height), np.float32)
+    dy_packed = np.zeros((panels * depth, width), np.float32)
+    x_packed = np.zeros((depth, height), np.float32)
     a, a_step = address(x_packed), height
     for batch in range(batches):
-        for m in range(0, rows, DEPTH):
-            count = min(DEPTH, rows - m)
+        for m in range(0, rows, depth):
+            count = min(depth, rows - m)
             dy_first = (batch * rows + m) * N
             b, b_row, b_panel = address(dy) + 4 * dy_first, N, width
-            if not _in_place(dy.size, dy_first, N, count, panels * width):
+            if not _in_place(dy.size, dy_first, N, count, panels * width, near):
                 for j in range(panels):
                     some = min(width, N - j * width)
-                    _pack(dy, dy_first + j * width, N, count, some, dy_packed[j * DEPTH : (j + 1) * DEPTH])
-                b, b_row, b_panel = address(dy_packed), width, DEPTH * width
+                    _pack(dy, dy_first + j * width, N, count, some, dy_packed[j * depth : (j + 1) * depth])
+                b, b_row, b_panel = address(dy_packed), width, depth * width
             before = -1
             for task in range(first, last):
                 i, j = task // panels, task % panels
                 if i != before:
                     before, p = i, i * height
                     start = x_start + batch * batch_step + m * row_step + p
-                    if _in_place(x.size, start, row_step, count, height):
+                    if _in_place(x.size, start, row_step, count, height, near):
                         a, a_step = address(x) + 4 * start, row_step
                     else:
                         _pack(x, start, row_step, count, min(height, P - p), x_packed)
@@ -187,9 +192,9 @@ def transposed_tasks(first, last, x, dy, sums, x_steps, shape):
 
 
 @inner
-def _in_place(size, start, step, count, width):
+def _in_place(size, start, step, count, width, near):
     """May a tile read this block where it lies? Not beyond the end, nor in steps so long that they thrash the cache."""
-    return step <= NEAR and start + (count - 1) * step + width <= size
+    return step <= near and start + (count - 1) * step + width <= size
 
 
 @inner
