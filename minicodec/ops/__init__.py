@@ -1,4 +1,4 @@
-"""The operators, one a file: the NumPy definition first, the fast pair below it.
+"""The operators, one a file: the NumPy definition first, the fast pair below it. A pair for GPUs is in NAME_cuda.py.
 
 Every op is two plain functions on arrays. They never see a Tensor, so they can be called and read on their own:
 

@@ -13,6 +13,9 @@ is written K times and read K - 1 times, interleaved it is written once. And its
 C, which for the few channels of a codec's outer layers (1 ... 64) is what keeps the GPU's units busy. So it is the
 second way, and the first only where taps do not touch: with dilation, and for the time axis of a spectrogram.
 
+Unlike ops/engine.py, cuBLAS sums in an order of its own choice, by shape and GPU: the last bits of a result differ with
+the batch. Run twice, the same product has the same bits.
+
 TF32: since 2020, NVIDIA's tensor cores multiply float32 numbers about eight times as fast if factors may be rounded to
 10 bits of fraction (sums stay float32). Relative errors of 1e-3, fine for training, so it is offered: `with tf32():`.
 """

@@ -32,6 +32,8 @@ class Kernels:
     """Some kernels, from one source. `cooperative`: blocks wait for each other, so all must run at the same time."""
 
     def __init__(self, name: str, code: str, *, cooperative: bool = False):
+        if name in SOURCES:
+            raise ValueError(f"a source called {name!r} exists already")
         self.code, self.cooperative = code, cooperative
         SOURCES[name] = code
 

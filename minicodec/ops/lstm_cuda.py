@@ -29,7 +29,7 @@ from minicodec.ops.cuda import Kernels, contiguous
 from minicodec.ops.linear_cuda import linear_backward_cupy, linear_forward_cupy
 
 TILE = 64  # numbers of each item that are in shared memory at a time, beside the weights
-MOST_THREADS = 512  # of a block: a thread then has 128 registers
+MOST_THREADS = 1024  # of a block: each then has 64 registers, which is enough
 
 GATES = r"""
 __device__ float sigmoid(float z) { return 0.5f + 0.5f * tanhf(0.5f * z); }
@@ -126,7 +126,7 @@ __device__ void load_tile(float* tile, volatile const float* from, int rows, int
 
 // gates (B,T,4H): inputs without bias -> i, f, g, o. w (H,4H). h (2,H,B): the h of even and of odd frames; h0 in the
 // first. y (B,T,2H). The block has U units: shared memory for their weights, (H,U) float4, and a tile (TILE,B).
-extern "C" __global__ void __launch_bounds__(512) sequence_forward(
+extern "C" __global__ void __launch_bounds__(1024) sequence_forward(
         float* gates, const float* w, const float* bias, const float* c0, float* h, float* y, unsigned* arrived,
         long long B_, long long T_, long long H_, long long U_, long long TILE_) {
     extern __shared__ float shared[];
@@ -172,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(512) sequence_forward(
 
 // w (H,4H); shared memory for the U rows of it that lead from the block's units, (4H,U), and a tile.
 // d (2,4H,B): dz of even and of odd frames. dz (B,T,4H), dh and dc (B,H) are filled.
-extern "C" __global__ void __launch_bounds__(512) sequence_backward(
+extern "C" __global__ void __launch_bounds__(1024) sequence_backward(
         const float* gates, const float* w, const float* c0, const float* y, const float* dy, float* d, float* dz,
         float* dh, float* dc, unsigned* arrived, long long B_, long long T_, long long H_, long long U_,
         long long TILE_) {
