@@ -37,7 +37,7 @@ ENDLESS = 10_000_000  # steps: the clock ends the training
 # nothing that the sanitizer knows. So the tests run without one.
 WATCHED = (
     "import sys, cupy, pytest; cupy.cuda.set_allocator(None); "
-    "sys.exit(pytest.main(['-n', '0', '-q', '-p', 'no:cacheprovider', '-k', 'real', sys.argv[1]]))"
+    "sys.exit(pytest.main(['-n', '0', '-p', 'no:cacheprovider', '-k', 'real', sys.argv[1]]))"
 )
 
 
@@ -97,7 +97,7 @@ def steps(plan: Plan) -> list[Step | Outcome]:
     tests = Path(minicodec.__file__).parent.parent / "tests"
     files = [str(file) for pattern in TESTS for file in sorted(tests.glob(pattern))]
     if files:
-        pytest = (python, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider")
+        pytest = (python, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider")
         every.append(Step("tests", (*pytest, *(files[:1] if plan.quick else files))))
     else:
         every.append(Outcome("tests", None, f"left out: there is no {tests}; run this from a checkout"))

@@ -16,7 +16,7 @@ COLOURS = (
     *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"),
     *("tab:cyan", "black", "gold", "darkgreen"),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "d")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "d", "p")  # one more than colours: 156 pairs
 
 
 def cases_picture(report: Report, path: Path) -> None:

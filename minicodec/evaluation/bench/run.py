@@ -84,7 +84,7 @@ def run(settings: Settings, say: Say) -> Report:
 
 
 def _order(settings: Settings, what: str, threads: int, **changes: Any) -> Order:
-    effort: dict[str, Any] = {"seconds": 0.1, "least": 2} if settings.quick else {"seconds": 1.0, "least": 5}
+    effort: dict[str, Any] = {"seconds": 0.1, "least": 2} if settings.quick else {"seconds": 1.0, "least": 3}
     order = Order(what, threads, settings.preset, settings.quick, device=settings.device, **effort)
     return replace(order, **changes)
 
