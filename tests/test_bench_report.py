@@ -151,10 +151,20 @@ def test_a_rival_with_a_bad_day_gives_nobody_a_target(played, monkeypatch):
     assert (ratio["ratio"], ratio["lowest"], ratio["met"]) == (6.0, 1.5, False)
     headings, rows = targets.target_rows(report)
     assert dict(zip(headings, rows[0], strict=True))["1 thread"] == "6.00 (1.50…6.10) ERRATIC"
-    assert "ERRATIC: rounds differ by more than 2 times" in reports.markdown(report)
+    assert "ERRATIC: the rival's rounds, or one thread and several, differ" in reports.markdown(report)
     monkeypatch.setitem(SECONDS, ("torch", 1), (3.0, 3.0, 3.0))
     played.orders.clear()
     assert "ERRATIC" not in reports.markdown(run.run(settings(), lambda line: None))
+
+
+def test_a_rival_whose_threads_hinder_each_other(played, monkeypatch):
+    """With two threads it takes 9 s in all rounds, where one took 3 s: to be 9 x as fast is none of our doing."""
+    monkeypatch.setitem(SECONDS, ("torch", 2), (9.0, 9.0, 9.0))
+    ratios = {r["threads"]: r for r in run.run(settings(), lambda line: None)["ratios"] if r["against"] == "torch"}
+    assert (ratios[2]["ratio"], ratios[2]["single"], targets.erratic(ratios[2]), ratios[2]["met"]) == (9, 3, True, True)
+    assert not targets.erratic(ratios[1])
+    ratios[2]["target"] = 4.0
+    assert targets.meets(ratios[2]) is False
 
 
 def test_the_table_of_targets(played):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minicodec.device import module
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         check_folder(args.out, args.force)
     settings = chosen(args)
+    module(settings.device)  # InputError: there is no such GPU here
 
     from rich.console import Console
 

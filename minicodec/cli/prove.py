@@ -33,10 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 if nothing failed, else 1."""
+    from minicodec.device import module
     from minicodec.evaluation import proof
-    from minicodec.evaluation.bench.place import place
 
-    place(args.device)  # InputError: there is no such GPU here
+    module(args.device)  # InputError: there is no such GPU here
     names = tuple(name for name in NAMES if name in args.only)
     plan = proof.Plan(
         args.device, args.data.resolve(), args.out.resolve(), args.minutes, args.quick, tuple(args.set), names

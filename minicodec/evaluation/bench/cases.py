@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicodec.backend import xp
 from minicodec.codec.model import Codec
 from minicodec.training.adversarial import Adversary
 from minicodec.training.config import RunConfig, from_preset
@@ -155,17 +156,17 @@ def initial_codec(preset: str) -> Codec:
 def fit_codebooks(codec: Codec) -> None:
     """Random codewords of about the latents' size, smaller from level to level; all are in use, none is to be found."""
     quantizer = codec.quantizer
-    quantizer.codebooks *= (0.1 * 0.8 ** np.arange(quantizer.levels, dtype=np.float32))[:, None, None]
+    sizes = 0.1 * 0.8 ** np.arange(quantizer.levels, dtype=np.float32)
+    quantizer.codebooks *= xp(quantizer.codebooks).asarray(sizes)[:, None, None]
     quantizer.counts[...] = 1
     quantizer.sums[...] = quantizer.codebooks
     quantizer.updates[...] = 1
 
 
-@cache
-def initial_adversary(preset: str) -> Adversary:
+def initial_adversary(preset: str, device: str = "cpu") -> Adversary:
     """The discriminator that the recipe starts with."""
     config = run_config(preset).training
-    return Adversary(config.adversary, seed=config.seed)
+    return Adversary(config.adversary, seed=config.seed, device=device)
 
 
 def audio(case: Case, sample_rate: int, seed: int = 0) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minicodec.device import host
 from minicodec.evaluation.bench import ops
 from minicodec.evaluation.bench.cases import Arrays, Case
 from minicodec.evaluation.bench.machine import timed
@@ -72,7 +73,7 @@ def _measure_case(order: Order, case: Case) -> dict[str, Any]:
 
         where = place(order.device)
         prepared, stopwatch, peak_memory = ours.prepare(case, order.preset, where), where.stopwatch, where.peak_memory
-        result: Arrays = {name: where.get(array) for name, array in prepared.result().items()}
+        result: Arrays = {name: host(array) for name, array in prepared.result().items()}
     else:
         from minicodec.evaluation.bench.torch_peer import cases as peer, gpu
 

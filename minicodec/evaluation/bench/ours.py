@@ -120,14 +120,14 @@ def lstm_and_input(case: Case, preset: str) -> tuple[LSTM, Tensor]:
 def lstm_step(case: Case, preset: str, where: Place) -> Prepared:
     """Forward and backward of it."""
     network, x = lstm_and_input(case, preset)
-    network, x = where.move(network), Tensor(where.put(x.data), requires_grad=True)
+    network, x = deepcopy(network).to(where.device), Tensor(where.put(x.data), requires_grad=True)
     return _gradients(lambda: network(x), {"x": x} | dict(network.named_parameters()))
 
 
 def generator(case: Case, preset: str, where: Place) -> Prepared:
     """Encoder and decoder, without quantizer and losses."""
     keep_freed_memory()  # as `minicodec train` does
-    codec = where.move(initial_codec(preset))
+    codec = deepcopy(initial_codec(preset)).to(where.device)
     x = Tensor(where.put(audio(case, codec.sample_rate)))
     parameters = _named({"encoder": codec.encoder, "decoder": codec.decoder})
     return _gradients(lambda: codec.decoder(codec.encoder(x)), parameters)
@@ -150,8 +150,7 @@ def _gradients(forward: Callable[[], Tensor], parameters: Mapping[str, Tensor]) 
 def discriminator(case: Case, preset: str, where: Place) -> Prepared:
     """Forward on recordings and on decodings, hinge loss, backward, Adam."""
     keep_freed_memory()
-    adversary, rate = deepcopy(initial_adversary(preset)), initial_codec(preset).sample_rate
-    adversary.discriminator = where.move(adversary.discriminator)
+    adversary, rate = initial_adversary(preset, where.device), initial_codec(preset).sample_rate
     real, fake = (Tensor(where.put(audio(case, rate, seed))) for seed in (0, 1))
 
     return Prepared(lambda: adversary.learn(real, fake), lambda: figures(lambda: adversary.learn(real, fake)))
@@ -169,7 +168,7 @@ def figures(step: Callable[[], Mapping[str, Any]]) -> Arrays:
 def adversarial(case: Case, preset: str, where: Place) -> Prepared:
     """All of a training step: both players, all losses, the balancer, Adam, the averages."""
     keep_freed_memory()
-    trainer = Trainer(run_config(preset))
+    trainer = Trainer(run_config(preset), where.device)
     fit_codebooks(trainer.codec)
     x = audio(case, trainer.codec.sample_rate)
 
@@ -178,7 +177,7 @@ def adversarial(case: Case, preset: str, where: Place) -> Prepared:
 
 def encode_batch(case: Case, preset: str, where: Place) -> Prepared:
     """Many waveforms at once to codes."""
-    codec = where.move(initial_codec(preset))
+    codec = deepcopy(initial_codec(preset)).to(where.device)
     x = Tensor(where.put(audio(case, codec.sample_rate)))
 
     def run() -> Any:
@@ -190,7 +189,7 @@ def encode_batch(case: Case, preset: str, where: Place) -> Prepared:
 
 def decode_batch(case: Case, preset: str, where: Place) -> Prepared:
     """Codes of many waveforms at once back to these."""
-    codec = where.move(initial_codec(preset))
+    codec = deepcopy(initial_codec(preset)).to(where.device)
     some = where.put(batch_codes(case, preset))
 
     def run() -> Any:
@@ -210,7 +209,7 @@ def batch_codes(case: Case, preset: str) -> np.ndarray:
 
 def adam(case: Case, preset: str, where: Place) -> Prepared:
     """The codec's weights, once."""
-    codec = where.move(deepcopy(initial_codec(preset)))  # other cases want it as it is
+    codec = deepcopy(initial_codec(preset)).to(where.device)  # other cases want it as it is
     parameters, config = dict(codec.named_parameters()), run_config(preset).training
     optimizer = Adam(parameters, lr=config.lr, betas=config.betas)
     for name, g in adam_gradients(codec).items():
