@@ -33,7 +33,10 @@ LARGER = {
         Case([(2, 66, 8), (4, 8, 16), (16,)], {"left": 2, "stride": 2}),
     ],
     "conv_transpose1d_layer": [Case([(3, 17, 12), (10, 12, 6), (6,)], {"stride": 5, "right": 5})],
-    "conv2d": [Case([(3, 9, 33, 2), (3, 9, 2, 8)], {"stride": (1, 2), "dilation": (2, 1), "padding": (2, 4)})],
+    "conv2d": [
+        Case([(3, 9, 33, 2), (3, 9, 2, 8)], {"stride": (1, 2), "dilation": (2, 1), "padding": (2, 4)}),
+        Case([(2, 5, 6, 2), (2, 2, 2, 3)], {"padding": (1, 3)}),  # windows that see nothing but zeros
+    ],
     "conv2d_leaky_relu": [Case([(2, 9, 33, 4), (3, 9, 4, 8), (8,)], {"stride": (1, 2), "padding": (1, 4)})],
     "nearest_codeword": [Case([(2, 21, 12), (300, 12)])],
     "embedding": [Case([(9, 150), (2, 140)], draws=[normal, indices(9)])],  # two groups of columns, three of indices

@@ -1,11 +1,14 @@
 """CUDA C on the CPU: does it compute, and does it notice what would go wrong on a GPU?"""
 
 import ctypes
+import importlib.util
+import inspect
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.host_cuda import RawModule, gemmStridedBatchedEx
+from tests.host_cuda import RawModule, furnish, gemmStridedBatchedEx
 
 SOURCE = r"""
 extern "C" __global__ void reversed(const float* x, float* y, long long n) {  // of each block, by way of shared memory
@@ -158,3 +161,19 @@ def test_cublas_refuses_columns_that_overlap(leading):
     a, b, c = (np.zeros(30, np.float32) for _ in range(3))
     with pytest.raises(ValueError, match="INVALID_VALUE"):
         blas(a, b, c, 0, 1, 3, 5, 4, *leading)
+
+
+if importlib.util.find_spec("cupy"):
+
+    def test_names_and_values_are_cupys():
+        import cupy
+
+        stand_in = SimpleNamespace(cuda=SimpleNamespace(runtime=SimpleNamespace()))
+        furnish(stand_in)
+        parameters = cupy.cuda.cublas.gemmStridedBatchedEx.__doc__.splitlines()[0].split("(")[1].rstrip(")").split(", ")
+        assert list(inspect.signature(gemmStridedBatchedEx).parameters) == [p.split()[-1] for p in parameters]
+        for ours, theirs in [(stand_in.cuda.cublas, cupy.cuda.cublas), (stand_in.cuda.runtime, cupy.cuda.runtime)]:
+            for name, value in vars(ours).items():
+                assert callable(getattr(theirs, name)) if callable(value) else getattr(theirs, name) == value, name
+        assert {*vars(stand_in)} - {"cuda"} <= {*dir(cupy)}
+        assert {*vars(stand_in.cuda)} <= {*dir(cupy.cuda)} | {"cublas"}
