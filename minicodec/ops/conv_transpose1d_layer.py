@@ -57,7 +57,7 @@ def conv_transpose1d_layer_backward_numba(dy, saved, *, stride=1, left=0, right=
     if needs[0]:
         dx = correlate(dz, w.swapaxes(1, 2), a.shape[1], stride, 1, activation="elu", derivative_at=a)
     if needs[1]:
-        dw = correlate_dw(dz, a, len(w), stride, 1).swapaxes(1, 2)
+        dw = np.ascontiguousarray(correlate_dw(dz, a, len(w), stride, 1).swapaxes(1, 2))
     if needs[2]:
         db = column_sums(np.ascontiguousarray(dy).reshape(-1, Co))
     return dx, dw, db
