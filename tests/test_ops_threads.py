@@ -4,13 +4,13 @@ import numba
 import numpy as np
 import pytest
 
-from minicodec.ops import activations, arithmetic, softmax_cross_entropy
+from minicodec.ops import activations, arithmetic, softmax_cross_entropy, weight_norm
 
 
-def run(op, backend, arrays, dy):
+def run(op, backend, arrays, dy, **attrs):
     forward, backward = op.pairs[backend]
-    y, saved = forward(*arrays)
-    return [y, *(dx for dx in backward(dy, saved) if dx is not None)]
+    y, saved = forward(*arrays, **attrs)
+    return [y, *(dx for dx in backward(dy, saved, **attrs) if dx is not None)]
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,21 @@ def test_a_bias(rng):
     equal_on_threads(arithmetic.add, [rows, bias], rng.normal(size=rows.shape).astype(np.float32))
 
 
-def equal_on_threads(op, arrays, dy):
-    exact = run(
-        op, "numpy", [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays], dy.astype(np.float64)
-    )
+@pytest.mark.parametrize(("axis", "shape"), [(2, (7, 96, 131)), (1, (7, 131, 96))])
+def test_a_weight(axis, shape, rng):
+    v, dw = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape).astype(np.float32)
+    g = rng.uniform(0.5, 2, size=[n if i == axis else 1 for i, n in enumerate(shape)]).astype(np.float32)
+    equal_on_threads(weight_norm.weight_norm, [v, g], dw, axis=axis)
+
+
+def equal_on_threads(op, arrays, dy, **attrs):
+    exact = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+    exact = run(op, "numpy", exact, dy.astype(np.float64), **attrs)
     results = {}
     before = numba.get_num_threads()
     for threads in (1, 2):
         numba.set_num_threads(threads)
-        results[threads] = run(op, "numba", arrays, dy)
+        results[threads] = run(op, "numba", arrays, dy, **attrs)
     numba.set_num_threads(before)
     for one, two, expected in zip(results[1], results[2], exact, strict=True):
         assert np.abs(one - expected).max() <= 3e-6 * np.abs(expected).max()

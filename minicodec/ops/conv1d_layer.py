@@ -90,8 +90,9 @@ def conv1d_layer_backward_numba(
     dy = np.ascontiguousarray(dy)
     dx = dw = db = None
     if needs[0]:
-        dpadded = gradient_of_padded(dy, w, padded, elu, stride, dilation)
-        (dx,) = pad1d_backward(dpadded, (T, images), left=left, right=right, mode=mode)
+        dx = gradient_of_padded(dy, w, padded, elu, stride, dilation)
+        if left or right:
+            (dx,) = pad1d_backward(dx, (T, images), left=left, right=right, mode=mode)
     if needs[1]:
         dw = correlate_dw(padded, dy, len(w), stride, dilation)
     if needs[2]:

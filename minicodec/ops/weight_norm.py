@@ -7,10 +7,12 @@ first of PyTorch's weights. In our layout, a conv weight (K,Ci,Co) has axis 2, i
 conv weight (K,Ci,Co) has axis 1: PyTorch keeps the input channels of that one in front.
 """
 
+import numba
 import numpy as np
 
 from minicodec.backend import Op, xp
 from minicodec.ops.weight_norm_cuda import weight_norm_backward_cupy, weight_norm_forward_cupy
+from minicodec.ops.workers import share_out
 
 
 def all_but(v, g, axis):
@@ -44,24 +46,44 @@ weight_norm = Op("weight_norm", weight_norm_forward, weight_norm_backward)
 weight_norm.add("cupy", weight_norm_forward_cupy, weight_norm_backward_cupy)
 
 
-# For float32. Weights pass from and to memory in every step: so the direction is not kept but found again, and einsum
-# sums products without writing them down.
+# For float32. Weights pass from and to memory in every step: so the direction is not kept but found again, einsum sums
+# products without writing them down, and threads share out the entries of `axis`.
+
+SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
 
 
 def weight_norm_forward_fast(v, g, *, axis):
     """v (*v), g (*g) -> w (*v)."""
     all_but(v, g, axis)
-    length = np.sqrt(dot(v, v, g, axis))
-    return v * (g / length), (v, length, g)
+    w, length = np.empty(v.shape, np.float32), np.empty(g.shape, np.float32)
+
+    def some(first, last):
+        v_, g_, w_, length_ = (part(a, axis, first, last) for a in (v, g, w, length))
+        length_[...] = np.sqrt(dot(v_, v_, g_, axis))
+        np.multiply(v_, g_ / length_, out=w_)
+
+    share_out(numba.get_num_threads() if v.size >= SMALL else 1, g.size, some)
+    return w, (v, length, g)
 
 
 def weight_norm_backward_fast(dw, saved, *, axis):
     """dw (*v) -> dv (*v), dg (*g)."""
     v, length, g = saved
-    dg = dot(dw, v, g, axis) / length
-    dv = dw * (g / length)
-    dv -= v * (g / length * dg / length)
+    dv, dg = np.empty(v.shape, np.float32), np.empty(g.shape, np.float32)
+
+    def some(first, last):
+        dw_, v_, length_, g_, dv_, dg_ = (part(a, axis, first, last) for a in (dw, v, length, g, dv, dg))
+        dg_[...] = dot(dw_, v_, g_, axis) / length_
+        np.multiply(dw_, g_ / length_, out=dv_)
+        dv_ -= v_ * (g_ / length_ * dg_ / length_)
+
+    share_out(numba.get_num_threads() if v.size >= SMALL else 1, g.size, some)
     return dv, dg
+
+
+def part(a, axis, first, last):
+    """Entries first ... last - 1 of an axis, a view."""
+    return a[(slice(None),) * (axis % a.ndim) + (slice(first, last),)]
 
 
 def dot(a, b, g, axis):
