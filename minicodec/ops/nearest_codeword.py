@@ -11,17 +11,17 @@ nevertheless is the quantizer's affair (the straight-through estimator, [Defosse
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from numba import njit
 
 from minicodec.backend import Op
-from minicodec.ops.engine import pack
-from minicodec.ops.engine_loops import GROUP, tile, wide_row
-from minicodec.ops.microkernel import COLUMNS, ROWS, address
+from minicodec.ops.engine import SMALL, Packed, multiply, pack
 from minicodec.ops.nearest_codeword_cuda import nearest_codeword_forward_cupy
+from minicodec.ops.workers import share_out
 
-WIDTH = GROUP * COLUMNS  # codewords that are compared at once
-STRIP = 16 * ROWS  # rows of x whose scores stay in the cache while all codewords pass by
+LANES = 64  # codewords that are compared at once
+STRIP = 96  # rows of x whose scores, with a thousand codewords, stay in the cache until they are compared
 INFINITY = np.float32(np.inf)
 
 
@@ -39,40 +39,52 @@ def nearest_codeword_backward(dy, saved):
 nearest_codeword = Op("nearest_codeword", nearest_codeword_forward, nearest_codeword_backward)
 
 
-# Numba: the product tile by tile (ops/microkernel.py), and the smallest score found on the way, so that the distances
-# of a long file are never all in memory. Each is -2 x·c + ‖c‖², summed with d ascending whatever rows stand beside it:
-# the codes of a frame do not depend on how a stream is cut, and equal codewords tie exactly. Σ (x - c)² would be a
-# little more accurate, since nothing cancels, at twice the arithmetic; but the two can only disagree about codewords
-# whose distances differ by rounding, some 1e-6 of ‖x‖ ‖c‖, and those serve equally well.
+# Numba: the engine's product (ops/engine.py) for a strip of rows at a time, so that the distances of a long file are
+# never all in memory, and the smallest of each. They are -2 x·c + ‖c‖², summed with d ascending whatever rows stand
+# beside: the codes of a frame do not depend on how a stream is cut, and equal codewords tie exactly. Σ (x - c)² would
+# be a little more accurate, since nothing cancels, at twice the arithmetic; but the two can only disagree about
+# codewords whose distances differ by rounding, some 1e-6 of ‖x‖ ‖c‖, and those serve equally well.
 
 
 class PackedCodebook(NamedTuple):
-    """A codebook (N,D) as the search reads it; `pack_codebook` makes it."""
+    """A codebook (N,D) as the search reads it, filled up to N' codewords; `pack_codebook` makes it."""
 
-    panels: np.ndarray  # (groups,GROUP,D,COLUMNS), -2 c, the codewords of a panel side by side
-    norms: np.ndarray  # (groups,GROUP·COLUMNS), ‖c‖², and infinity where there is no codeword
+    w: Packed  # (1,D,N'), -2 c
+    norms: np.ndarray  # (N'), ‖c‖², and infinity where there is no codeword
 
 
 def pack_codebook(codebook):
     """codebook (N,D) -> PackedCodebook."""
     N, D = codebook.shape
-    groups = -(-N // WIDTH)
-    w = np.zeros((D, groups * WIDTH), np.float32)
-    w[:, :N] = -2 * codebook.T
-    norms = np.full(groups * WIDTH, np.inf, np.float32)
+    filled = -(-N // LANES) * LANES
+    w = np.zeros((1, D, filled), np.float32)
+    w[0, :, :N] = -2 * codebook.T
+    norms = np.full(filled, np.inf, np.float32)
     norms[:N] = (codebook.astype(np.float64) ** 2).sum(axis=1)
-    return PackedCodebook(pack(w[None]).panels.reshape(groups, GROUP, D, COLUMNS), norms.reshape(groups, WIDTH))
+    return PackedCodebook(pack(w), norms)
 
 
 def search(x, codebook):
     """x (*b,D), a PackedCodebook -> codes (*b), int64."""
-    D = codebook.panels.shape[2]
+    _, D, N = codebook.w.shape
     if x.shape[-1] != D:
         raise ValueError(f"nearest_codeword: vectors of {x.shape[-1]} numbers, codewords of {D}")
-    rows = np.array(x, np.float32, order="C").reshape(-1, D)
+    rows = np.ascontiguousarray(x, np.float32).reshape(-1, D)
     codes = np.empty(len(rows), np.int64)
-    _nearest(rows, codebook.panels, codebook.norms, codes)
+    threads = numba.get_num_threads() if rows.size * N >= SMALL else 1
+    share_out(threads, -(-len(rows) // STRIP), _search_strips, rows, codebook, codes)
     return codes.reshape(x.shape[:-1])
+
+
+def _search_strips(first, last, rows, codebook, codes):
+    """Strips first ... last - 1 of rows (R,D) -> the same of codes (R)."""
+    _, D, N = codebook.w.shape
+    scores = np.empty((1, min(STRIP, len(rows)), N), np.float32)
+    for start in range(first * STRIP, last * STRIP, STRIP):
+        some = rows[start : start + STRIP]
+        of_some = scores[:, : len(some)]
+        multiply(some, codebook.w, of_some, batch_step=0, row_step=D, bias=codebook.norms)
+        _smallest(of_some[0], codes[start : start + STRIP])
 
 
 def nearest_codeword_forward_numba(x, codebook):
@@ -81,42 +93,28 @@ def nearest_codeword_forward_numba(x, codebook):
 
 
 @njit(cache=True, nogil=True)
-def _nearest(x, panels, norms, codes):
-    """x (R,D), panels (groups,GROUP,D,COLUMNS), norms (groups,WIDTH) -> codes (R), filled."""
-    R, D = x.shape
-    groups = len(norms)
-    scores = np.empty(STRIP * WIDTH, np.float32)  # of a strip of rows with one group of panels
-    best = np.empty(STRIP * WIDTH, np.float32)  # of the codewords so far that share a lane ...
-    where = np.empty(STRIP * WIDTH, np.int32)  # ... and the group it was in
-    for first in range(0, R, STRIP):
-        rows = min(STRIP, R - first)
-        for i in range(rows * WIDTH):
-            best[i], where[i] = INFINITY, 0
-        for k in range(groups):
-            b, norm = address(panels) + 4 * k * D * WIDTH, norms[k]
-            a, c = address(x) + 4 * first * D, address(scores)
-            whole = rows // ROWS * ROWS
-            for j in range(GROUP):
-                b_j, c_j = b + 4 * j * D * COLUMNS, c + 4 * j * COLUMNS
-                for m in range(0, whole, ROWS):
-                    tile(a + 4 * m * D, D, 1, b_j, COLUMNS, 0, D, c_j + 4 * m * WIDTH, WIDTH, 0)
-            for m in range(whole, rows):
-                wide_row(a + 4 * m * D, 0, 1, b, COLUMNS, D * COLUMNS, D, c + 4 * m * WIDTH, 0, 0)
-            for m in range(rows):
-                row = slice(m * WIDTH, (m + 1) * WIDTH)
-                some, so_far, there = scores[row], best[row], where[row]
-                for lane in range(WIDTH):  # without a branch, so that it compiles to vector instructions
-                    score = norm[lane] + some[lane]
-                    closer = score < so_far[lane]
-                    so_far[lane] = score if closer else so_far[lane]
-                    there[lane] = np.int32(k) if closer else there[lane]
-        for m in range(rows):
-            smallest, code = best[m * WIDTH], where[m * WIDTH] * WIDTH
-            for lane in range(1, WIDTH):
-                score, n = best[m * WIDTH + lane], where[m * WIDTH + lane] * WIDTH + lane
-                if score < smallest or (score == smallest and n < code):
-                    smallest, code = score, n
-            codes[first + m] = code
+def _smallest(scores, codes):
+    """scores (R,N), N a multiple of LANES -> codes (R): where each row is smallest, the first such place.
+
+    A lane looks at every LANES-th number, without a branch, so that the loop over lanes compiles to vectors.
+    """
+    R, N = scores.shape
+    best, where = np.empty(LANES, np.float32), np.empty(LANES, np.int32)
+    for m in range(R):
+        for lane in range(LANES):
+            best[lane], where[lane] = INFINITY, 0
+        for n in range(0, N, LANES):
+            some = scores[m, n : n + LANES]
+            for lane in range(LANES):
+                closer = some[lane] < best[lane]
+                best[lane] = some[lane] if closer else best[lane]
+                where[lane] = np.int32(n) if closer else where[lane]
+        smallest, code = best[0], where[0]
+        for lane in range(1, LANES):
+            n = where[lane] + lane
+            if best[lane] < smallest or (best[lane] == smallest and n < code):
+                smallest, code = best[lane], n
+        codes[m] = code
 
 
 nearest_codeword.add("numba", nearest_codeword_forward_numba, nearest_codeword_backward)
