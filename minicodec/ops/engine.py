@@ -30,6 +30,7 @@ import numpy as np
 
 from minicodec.ops import engine_loops as loops
 from minicodec.ops.engine_loops import GROUP
+from minicodec.ops.fastmath import ONE, ZERO
 from minicodec.ops.microkernel import COLUMNS, LANES, ROWS
 from minicodec.ops.workers import share_out
 
@@ -39,6 +40,7 @@ SMALL = 5_000_000  # multiplications: with fewer, waking a second thread takes l
 
 ACTIVATIONS = (None, "elu", "leaky_relu")
 NO_NUMBERS = np.zeros(0, np.float32)
+NO_NUMBERS.flags.writeable = False
 
 
 class Packed(NamedTuple):
@@ -129,7 +131,7 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
 
 def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):
     """Everything the compiled loops rely on; w_shape is that of w before it was packed."""
-    if any(a.dtype != np.float32 for a in (x, w, y)):
+    if not x.dtype == w.dtype == y.dtype == np.float32:
         raise ValueError(f"{name}: float32 only, got {x.dtype}, {w.dtype}, {y.dtype}")
     if not (x.flags.c_contiguous and y.flags.c_contiguous):
         raise ValueError(f"{name}: x and the outputs must be contiguous")
@@ -154,13 +156,14 @@ def _check_finish(out, bias, activation, derivative_at):
 def _finish(activation, derivative_at, slope):
     """What the loops call it: which of their three ways, slope, curve (the derivative at y <= 0 is curve·y + slope)."""
     way = loops.DERIVATIVE if derivative_at is not None else loops.ELU if activation == "elu" else loops.LINEAR
-    slope, curve = {None: (1, 0), "elu": (1, 1), "leaky_relu": (slope, 0)}[activation]
-    return way, np.float32(slope), np.float32(curve)
+    return way, np.float32(slope) if activation == "leaky_relu" else ONE, ONE if activation == "elu" else ZERO
 
 
 def _read_only(a):
     """A flat view that may not be written, whatever a is (None: empty): all calls run one compiled function."""
-    flat = (NO_NUMBERS if a is None else a).reshape(-1)
+    if a is None:
+        return NO_NUMBERS
+    flat = a.reshape(-1)
     flat.flags.writeable = False
     return flat
 
