@@ -158,3 +158,8 @@ def test_a_launch_wants_contiguous_arrays(gpu):
     assert gpu.asnumpy(x)[0, 0] == 0
     with pytest.raises(ValueError, match="contiguous"):
         kernels.launch("zero", 1, 1, x[:, 1:], 1)
+
+
+def test_sources_have_names_of_their_own():
+    with pytest.raises(ValueError, match="'padding' exists already"):
+        Kernels("padding", "")
