@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from minicodec.cli.options import add_device
 from minicodec.codec.config import PRESETS
 from minicodec.errors import InputError
 
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", metavar="RUN", type=Path, dest="origin", help="start where another run ended")
     parser.add_argument("--steps", metavar="N", type=int, help="end after N updates in all")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change an option")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         if args.preset or args.data or args.out or args.origin or args.set:
             raise InputError("--resume takes a run as it is: besides --steps, nothing can change (see --from)")
-        training = runs.resume(args.resume, args.steps)
+        training = runs.resume(args.resume, args.steps, args.device)
     else:
         if not (args.preset and args.data and args.out):
             raise InputError("train needs a PRESET, --data FOLDER and --out RUN, or else --resume RUN")
         settings = args.set if args.steps is None else [*args.set, f"steps={args.steps}"]
         # Absolute, so that the run can be resumed from any folder.
         recipe = config.from_preset(args.preset, str(args.data.resolve()), settings)
-        training = runs.start(args.out, recipe, args.origin)
+        training = runs.start(args.out, recipe, args.origin, args.device)
     for notice in training.data.notices:
         print(notice, file=sys.stderr)
     finished = training.train()

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from minicodec.cli.options import add_device
 from minicodec.errors import InputError
 
 EXAMPLES = """\
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a training that was stopped, or killed")
     parser.add_argument("--steps", metavar="N", type=int, help="end after N updates in all")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change an option")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,12 +47,12 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         if args.model or args.data or args.out or args.set:
             raise InputError("--resume takes a training as it is: besides --steps, nothing can change")
-        training = runs.resume(args.resume, args.steps)
+        training = runs.resume(args.resume, args.steps, args.device)
     else:
         if not (args.model and args.data):
             raise InputError("train-lm needs a MODEL and --data FOLDER, or else --resume RUN")
         settings = args.set if args.steps is None else [*args.set, f"steps={args.steps}"]
-        training = runs.start(args.model, args.data, args.out, settings)
+        training = runs.start(args.model, args.data, args.out, settings, args.device)
     for notice in training.data.notices:
         print(notice, file=sys.stderr)
     training.prepare(watched)

@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import xp
 from minicodec.codec import weights
+from minicodec.device import host
 from minicodec.errors import InputError
 from minicodec.nn.layers import Embedding, LayerNorm, Linear
 from minicodec.nn.module import Module
@@ -85,11 +87,11 @@ class LanguageModel(Module):
 
     def start(self, B: int) -> Past:
         """The past of B sequences before their first frame: nothing, or one vector of zeros."""
-        D, heads = self.config.D, self.config.heads
+        D, heads, array = self.config.D, self.config.heads, xp(self.norm_in.weight.data)
         if self.config.zero_past:
-            zeros = Tensor(np.zeros((B, 1, D), np.float32))
+            zeros = Tensor(array.zeros((B, 1, D), np.float32))
             return Past([layer.project(zeros)[1:] for layer in self.layers], 0)
-        nothing = Tensor(np.zeros((B, heads, 0, D // heads), np.float32))
+        nothing = Tensor(array.zeros((B, heads, 0, D // heads), np.float32))
         return Past([(nothing, nothing) for _ in self.layers], 0)
 
     def __call__(self, codes: np.ndarray, past: Past) -> tuple[Tensor, Past]:
@@ -104,17 +106,18 @@ class LanguageModel(Module):
     def features(self, codes: np.ndarray, past: Past) -> tuple[Tensor, Past]:
         """The same, but for the last linear maps: codes (B,Q,T) -> x (B,T,D), and the past then."""
         _, Q, T = codes.shape
-        context = self.config.context
+        context, array = self.config.context, xp(self.norm_in.weight.data)
+        codes = array.asarray(codes)
         x = self.embeddings[0](codes[:, 0])
         for q in range(1, Q):
             x = x + self.embeddings[q](codes[:, q])
-        x = self.norm_in(x) + positions(past.frames, T, x.shape[-1])
+        x = self.norm_in(x) + array.asarray(positions(past.frames, T, x.shape[-1]))
         P = past.layers[0][0].shape[2]
         delay = (P + np.arange(T))[:, None] - np.arange(P + T)
         mask = np.where((delay >= 0) & (delay <= context), 0, -np.inf).astype(np.float32)
         kept = []
         for layer, (keys, values) in zip(self.layers, past.layers, strict=True):
-            x, keys, values = layer(x, keys, values, mask)
+            x, keys, values = layer(x, keys, values, array.asarray(mask))
             kept.append((keys[:, :, -context:], values[:, :, -context:]))
         return x, Past(kept, past.frames + T)
 
@@ -129,7 +132,7 @@ class LanguageModel(Module):
         """A hash of sizes and weights, 64 hexadecimal digits: models with the same one predict the same."""
         digest = hashlib.sha256(json.dumps(asdict(self.config)).encode())
         for _, array in sorted(self.state_dict().items()):
-            digest.update(np.ascontiguousarray(array).data)
+            digest.update(np.ascontiguousarray(host(array)).data)
         return digest.hexdigest()
 
     @property

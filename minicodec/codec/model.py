@@ -27,6 +27,7 @@ from minicodec.codec.parts import cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stream import StreamDecoder, StreamEncoder
+from minicodec.device import host
 from minicodec.errors import InputError
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor, no_grad
@@ -238,7 +239,7 @@ class Codec(Module):
     def _saved_arrays(self) -> dict[str, np.ndarray]:
         """The state without what only a running training needs (the codewords' sums follow from their counts)."""
         state = self.state_dict()
-        return {key: np.ascontiguousarray(state[key]) for key in state.keys() - TRAINING_ONLY}
+        return {key: np.ascontiguousarray(host(state[key])) for key in state.keys() - TRAINING_ONLY}
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights, codebooks and configuration to one .safetensors file."""

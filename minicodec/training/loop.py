@@ -12,15 +12,18 @@ from typing import Any
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 from minicodec.training import checkpoint
-from minicodec.training.memory import peak_memory
+from minicodec.training.memory import memory
 from minicodec.training.report import read_log
 
 
 class Log:
-    """log.jsonl in a run's folder: one line of JSON with a step's number and figures for every entry."""
+    """log.jsonl in a run's folder: one line of JSON with a step's number and figures for every entry.
 
-    def __init__(self, path: Path, every: int):
-        self.path, self.every = path, every
+    array: the module of the device's arrays, whose memory is logged.
+    """
+
+    def __init__(self, path: Path, every: int, array: Any):
+        self.path, self.every, self.array = path, every, array
         self._unlogged: dict[str, list[float]] = {}
 
     def write(self, step: int, figures: Mapping[str, Any]) -> None:
@@ -34,7 +37,7 @@ class Log:
             self._unlogged.setdefault(name, []).append(value)
         if step % self.every == 0:
             means = {name: fmean(values) for name, values in self._unlogged.items()}
-            self.write(step, means | {"steps_per_second": 1 / seconds_per_step, "peak_memory": peak_memory()})
+            self.write(step, means | {"steps_per_second": 1 / seconds_per_step} | memory(self.array))
             self._unlogged = {}
 
     def forget_after(self, step: int) -> None:

@@ -9,6 +9,9 @@ pages again. The price is that memory, once used, is not given back before the p
 import ctypes
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 # Parameters of glibc's mallopt(3).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -33,3 +36,9 @@ def peak_memory() -> int | None:
         return None
     lines = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines())
     return int(lines["VmHWM"].removesuffix("kB")) * 1024
+
+
+def memory(array: Any) -> dict[str, int | None]:
+    """What a log says of it, in bytes: the process's peak, and what a GPU with the arrays of this module has given."""
+    figures = {"peak_memory": peak_memory()}
+    return figures if array is np else figures | {"gpu_memory": array.get_default_memory_pool().total_bytes()}

@@ -23,31 +23,33 @@ from minicodec.training.data import AudioFolder, Prefetcher
 from minicodec.training.loop import Log, interruptible, last_good, restore
 from minicodec.training.memory import keep_freed_memory
 from minicodec.training.progress import Progress
+from minicodec.training.steps import Steps
 from minicodec.training.trainer import DivergedError, Trainer
 from minicodec.training.watch import Watch
 
+SHOWN = ("l1", "mel", "commitment")  # while it goes on
 SAMPLES = 2  # validation clips written as wav
 
 
 class Run:
     """The training in a folder. Made by `start` or `resume`; `train` goes on to the last step."""
 
-    def __init__(self, folder: Path, config: RunConfig, data: AudioFolder):
+    def __init__(self, folder: Path, config: RunConfig, data: AudioFolder, device: str = "cpu"):
         self.folder, self.config, self.data = folder, config, data
         augment = config.training.augment
         self.batches = AugmentedFolder(data, augment) if augment.enabled else data
-        self.trainer, self.watch = Trainer(config), Watch()
+        self.trainer, self.watch = Trainer(config, device), Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
         self.checkpoints = folder / "checkpoints"
-        self.log = Log(folder / "log.jsonl", config.training.log_every)
+        self.log = Log(folder / "log.jsonl", config.training.log_every, self.trainer.array)
 
     def train(self) -> bool:
         """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
 
         InputError: the training diverged, and which checkpoint is the last good one.
         """
-        settings, trainer = self.config.training, self.trainer
+        settings, trainer, steps = self.config.training, self.trainer, Steps(self.trainer)
         if trainer.step >= settings.steps:
             return True
         keep_freed_memory()
@@ -59,20 +61,28 @@ class Run:
         ):
             for x in batches:
                 try:
-                    figures = trainer.update(x)
+                    steps.make(x)
+                    last, stop = trainer.step == settings.steps, interrupted.is_set()
+                    validate = last or trainer.step % settings.validate_every == 0
+                    save = last or stop or trainer.step % settings.checkpoint_every == 0
+                    look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
+                    figures = steps.read() if look else []
                 except DivergedError as error:
                     raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
-                progress.update({name: figures[name] for name in ("l1", "mel", "commitment")})
-                self.log.after_step(trainer.step, figures, progress.seconds_per_step)
-                self._give(self.watch.after_step(trainer.step, figures), progress)
-                last = trainer.step == settings.steps
-                if last or trainer.step % settings.validate_every == 0:
+                progress.update({name: steps.newest[name] for name in SHOWN if name in steps.newest})
+                self._log(figures, progress)
+                if validate:
                     progress.print(f"step {trainer.step}: {self._validate(progress)}")
-                if last or interrupted.is_set() or trainer.step % settings.checkpoint_every == 0:
+                if save:
                     self.save()
-                if last or interrupted.is_set():
+                if last or stop:
                     return last
         raise AssertionError("batches do not end")
+
+    def _log(self, figures: list[tuple[int, dict[str, float]]], progress: Progress) -> None:
+        for step, some in figures:
+            self.log.after_step(step, some, progress.seconds_per_step)
+            self._give(self.watch.after_step(step, some), progress)
 
     def _give(self, notices: list[str], progress: Progress) -> None:
         for notice in notices:
@@ -109,16 +119,16 @@ class Run:
             trainer.averaged_codec().save(self.folder / RUN_MODEL, overwrite=True)
 
 
-def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
+def start(folder: Path, config: RunConfig, origin: Path | None = None, device: str = "cpu") -> Run:
     """A new run, from the newest checkpoint of the run `origin` on if there is one, with its own recipe.
 
-    InputError: the folder is not empty, there is no audio to train on, or the origin does not fit.
+    InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
-    run = Run(folder, config, _data(config))
+    run = Run(folder, config, _data(config), device)
     if origin is not None:
         saved = checkpoint.in_folder(origin / "checkpoints") if (origin / "checkpoints").is_dir() else []
         if not saved:
@@ -131,10 +141,11 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None) -> Run:
     return run
 
 
-def resume(folder: Path, steps: int | None = None) -> Run:
+def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
     """The run in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
-    What was logged after that checkpoint is removed, since it will be logged again. InputError: no run, or damaged.
+    What was logged after that checkpoint is removed, since it will be logged again. On another device than before it
+    goes on too, with other rounding. InputError: no run, or damaged, or there is no GPU.
     """
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder}: is no training run (it has no run.json)")
@@ -142,7 +153,7 @@ def resume(folder: Path, steps: int | None = None) -> Run:
     if steps is not None:
         config = configuration.with_steps(config, steps)
         config.save(folder / "run.json")
-    run = Run(folder, config, _data(config))
+    run = Run(folder, config, _data(config), device)
     run.checkpoints.mkdir(exist_ok=True)
     checkpoint.remove_unfinished(run.checkpoints)
     saved = checkpoint.in_folder(run.checkpoints)

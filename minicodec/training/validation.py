@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from minicodec.backend import xp
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import DEAD_SHARE
+from minicodec.device import host
 from minicodec.metrics import MEL_WINDOWS, entropy, mel_distance, si_sdr, stft_distance
 from minicodec.tensor import Tensor, no_grad
 from minicodec.training.adversarial import Adversary
@@ -30,19 +32,21 @@ def validate(
     codebooks are not initialised are left out; with none, the clips come back unquantized. The two distances
     [metrics] need clips of 2048 samples.
     """
+    array = xp(codec.quantizer.codebooks)
     kbps = {min(codec.bandwidths), max(codec.bandwidths)} | ({USUAL} & set(codec.bandwidths))
     ready = [rate for rate in sorted(kbps) if codec.config.levels(rate) <= codec.quantizer.ready]
     scale = level(clips) if codec.config.normalize else np.ones((len(clips), 1, 1), np.float32)
     with no_grad():
-        z = codec.encoder(Tensor(clips / scale)).data
-        codes = codec.quantizer.encode(z, codec.quantizer.ready) if ready else np.zeros((0, 0))
+        originals = Tensor(array.asarray(clips))
+        z = codec.encoder(Tensor(array.asarray(clips / scale))).data
+        codes = codec.quantizer.encode(z, codec.quantizer.ready) if ready else array.zeros((0, 0))
         latents = {"unquantized": z} | {
             f"{rate:g}": codec.quantizer.decode(codes[: codec.config.levels(rate)]) for rate in ready
         }
         rates = {}
         for name, latent in latents.items():
-            decoded = codec.decoder(Tensor(latent)).data[:, : clips.shape[1]] * scale
-            mel = float(mel_loss(Tensor(clips), Tensor(decoded)))
+            decoded = host(codec.decoder(Tensor(latent)).data)[:, : clips.shape[1]] * scale
+            mel = float(mel_loss(originals, Tensor(array.asarray(decoded))))
             # Channels of a clip one after the other: one signal, one ratio.
             x, y = (signal.transpose(0, 2, 1).reshape(len(clips), -1) for signal in (clips, decoded))
             rates[name] = {"mel": mel, "si_sdr": float(si_sdr(x, y).mean())}
@@ -51,9 +55,9 @@ def validate(
                 rates[name]["stft_distance"] = stft_distance(x, y)
     figures: dict[str, Any] = {"rates": rates}
     if adversary is not None:
-        figures["accuracy"] = adversary.judge(Tensor(clips), Tensor(decoded))
+        figures["accuracy"] = adversary.judge(originals, Tensor(array.asarray(decoded)))
     if ready:
-        figures["codebooks"] = codebook_figures(codec, codes)
+        figures["codebooks"] = codebook_figures(codec, host(codes))
     return figures, decoded
 
 
@@ -64,7 +68,7 @@ def codebook_figures(codec: Codec, codes: np.ndarray) -> dict[str, list[float]]:
     alive         share of the entries chosen, in training, at least a tenth as often as the mean
     perplexity    of the choices in training, 2^entropy: N if all are equally frequent, 1 if there is only one
     """
-    counts = codec.quantizer.counts[: len(codes)]
+    counts = host(codec.quantizer.counts)[: len(codes)]
     return {
         "used": [len(np.unique(level_codes)) / counts.shape[1] for level_codes in codes],
         "alive": (counts >= DEAD_SHARE * counts.mean(axis=1, keepdims=True)).mean(axis=1).tolist(),

@@ -31,6 +31,7 @@ from minicodec.training.loop import Log, interruptible, last_good, restore
 from minicodec.training.memory import keep_freed_memory
 from minicodec.training.progress import Progress
 from minicodec.training.report import read_log
+from minicodec.training.steps import Steps
 from minicodec.training.trainer import DivergedError
 
 Watched = Callable[[Iterable[np.ndarray], float, float], Iterable[np.ndarray]]
@@ -39,12 +40,13 @@ Watched = Callable[[Iterable[np.ndarray], float, float], Iterable[np.ndarray]]
 class LanguageModelRun:
     """The training in a folder. Made by `start` or `resume`; `prepare`, and then `train` to the last step."""
 
-    def __init__(self, folder: Path, config: LanguageModelRunConfig, codec: Codec):
+    def __init__(self, folder: Path, config: LanguageModelRunConfig, codec: Codec, device: str):
         self.folder, self.config, self.codec = folder, config, codec
         self.data = AudioFolder(config.data, sample_rate=codec.sample_rate, channels=codec.channels)
-        self.trainer = LanguageModelTrainer(config, codec)
+        self.trainer = LanguageModelTrainer(config, codec, device)
+        codec.to(device)
         self.checkpoints = folder / "lm" / "checkpoints"
-        self.log = Log(folder / "lm" / "log.jsonl", config.training.log_every)
+        self.log = Log(folder / "lm" / "log.jsonl", config.training.log_every, self.trainer.array)
 
     def prepare(self, watched: Watched) -> None:
         """Encode the audio, or find its codes; `watched(codes, frames per second, seconds in all)` may show how far."""
@@ -63,7 +65,7 @@ class LanguageModelRun:
 
         InputError: the training diverged, and which checkpoint is the last good one.
         """
-        settings, trainer = self.config.training, self.trainer
+        settings, trainer, steps = self.config.training, self.trainer, Steps(self.trainer)
         if trainer.step >= settings.steps:
             return True
         keep_freed_memory()
@@ -73,17 +75,22 @@ class LanguageModelRun:
         ):
             while True:
                 try:
-                    figures = trainer.update(self.crops.batch(trainer.step, settings.batch))
+                    steps.make(self.crops.batch(trainer.step, settings.batch))
+                    last, stop = trainer.step == settings.steps, interrupted.is_set()
+                    validate = last or trainer.step % settings.validate_every == 0
+                    save = last or stop or trainer.step % settings.checkpoint_every == 0
+                    look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
+                    figures = steps.read() if look else []
                 except DivergedError as error:
                     raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
-                progress.update({"bits per code": figures["loss"]})
-                self.log.after_step(trainer.step, figures, progress.seconds_per_step)
-                last = trainer.step == settings.steps
-                if last or trainer.step % settings.validate_every == 0:
+                progress.update({"bits per code": steps.newest["loss"]} if steps.newest else {})
+                for step, some in figures:
+                    self.log.after_step(step, some, progress.seconds_per_step)
+                if validate:
                     progress.print(f"step {trainer.step}: {self._validate()}")
-                if last or interrupted.is_set() or trainer.step % settings.checkpoint_every == 0:
+                if save:
                     checkpoint.save(self.checkpoints, trainer.step, trainer.state(), settings.keep)
-                if last or interrupted.is_set():
+                if last or stop:
                     return last
 
     def _validate(self) -> str:
@@ -107,7 +114,9 @@ def summary(figures: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def start(model: Path, data: Path, folder: Path | None, settings: Sequence[str]) -> LanguageModelRun:
+def start(
+    model: Path, data: Path, folder: Path | None, settings: Sequence[str], device: str = "cpu"
+) -> LanguageModelRun:
     """A new training for the codec `model`, in its own folder if no other is named.
 
     InputError: the folder has a language model already, there is no audio to train on, or no such codec or setting.
@@ -124,13 +133,13 @@ def start(model: Path, data: Path, folder: Path | None, settings: Sequence[str])
         raise InputError(f"{folder}: exists and is not a folder")
     # Absolute paths, so that the run can be resumed from any folder.
     config = configuration.for_codec(str(model.resolve()), codec, str(data.resolve()), settings)
-    run = LanguageModelRun(folder, config, codec)
+    run = LanguageModelRun(folder, config, codec, device)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     config.save(folder / "lm" / "run.json")
     return run
 
 
-def resume(folder: Path, steps: int | None = None) -> LanguageModelRun:
+def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> LanguageModelRun:
     """The training in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
     Another step changes the course of the learning rate from here on. InputError: no training, damaged, or its codec
@@ -145,7 +154,7 @@ def resume(folder: Path, steps: int | None = None) -> LanguageModelRun:
     codec = pretrained.load(config.codec)
     if codec.name != config.codec_name:
         raise InputError(f"{config.codec}: is {codec.name} now; this language model was begun for {config.codec_name}")
-    run = LanguageModelRun(folder, config, codec)
+    run = LanguageModelRun(folder, config, codec, device)
     run.checkpoints.mkdir(exist_ok=True)
     checkpoint.remove_unfinished(run.checkpoints)
     saved = checkpoint.in_folder(run.checkpoints)

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import xp
 from minicodec.codec.language_model import START, LanguageModel
 from minicodec.codec.model import Codec
+from minicodec.device import module as array_module, read
 from minicodec.nn.optim import Adam
-from minicodec.tensor import Tensor, grad, no_grad
+from minicodec.tensor import Tensor, grad, no_grad, topological_order
 from minicodec.training.language_model.config import LanguageModelRunConfig
 from minicodec.training.language_model.initial import initialise
 from minicodec.training.trainer import DivergedError
@@ -34,40 +36,49 @@ VALIDATION_BATCH = 8  # chunks at a time
 class LanguageModelTrainer:
     """A language model in training. `step` counts the updates made; `best` is the lowest validation loss so far."""
 
-    def __init__(self, run: LanguageModelRunConfig, codec: Codec):
-        self.config, self.codec = run.training, codec.config
+    def __init__(self, run: LanguageModelRunConfig, codec: Codec, device: str = "cpu"):
+        self.config, self.codec, self.array = run.training, codec.config, array_module(device)
         rng = np.random.default_rng(self.config.seed)
         self.lm = LanguageModel(run.model, codec=run.codec_name, rng=rng)
         initialise(self.lm, codec.quantizer, rng)
+        self.lm.to(device)
         self.optimizer = Adam(
             dict(self.lm.named_parameters()), betas=self.config.betas, weight_decay=self.config.weight_decay
         )
         self.step, self.best = 0, math.inf
 
     @np.errstate(over="ignore", invalid="ignore")  # no warnings: DivergedError says it, once
-    def update(self, codes: np.ndarray) -> dict[str, float]:
+    def update(self, codes: np.ndarray) -> dict[str, Any]:
         """One step on codes (B,Q,T), -1 where there are none -> the figures of the log.
 
         "loss" is bits per code, "bits.6" bits per frame at 6 kbps. DivergedError: the loss or its gradient is no
-        finite number; then no weight has changed.
+        finite number; then no weight has changed. On a GPU, figures wait to be read [training/trainer.py].
         """
         rng = np.random.default_rng([self.config.seed, self.step, BANDWIDTH])
         kbps = rng.choice(self.codec.bandwidths)
         levels = self.codec.levels(kbps)
-        loss = sum(code_bits(self.lm, codes[:, :levels]), Tensor(0.0)) / levels
+        first, *others = code_bits(self.lm, codes[:, :levels])
+        loss = sum(others, first) / levels
         parameters = self.lm.parameters()
         gradients = grad(loss, parameters)
-        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
-        if not math.isfinite(float(loss)) or not math.isfinite(norm):
-            raise DivergedError(f"step {self.step + 1}: loss {float(loss):.4g} bits, gradient {norm:.4g}")
-        shorten = np.float32(min(1, self.config.clip / max(norm, 1e-12)))
-        for p, g in zip(parameters, gradients, strict=True):
-            p.grad = g * shorten if g.any() else None  # of a codebook that took no part: Adam shall not count the step
+        norm = self.array.sqrt(self.array.stack([self.array.vdot(g, g) for g in gradients]).sum(dtype=np.float64))
         self.optimizer.lr = self.learning_rate()
+        figures = {"loss": loss.data, f"bits.{kbps:g}": loss.data * levels, "gradient": norm, "lr": self.optimizer.lr}
+        if self.array is np:
+            (figures,) = read([figures])
+            self.check(self.step + 1, figures)
+        shorten = self.array.minimum(1, self.config.clip / self.array.maximum(norm, 1e-12)).astype(np.float32)
+        took_part = {id(t) for t in topological_order(loss)}
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g * shorten if id(p) in took_part else None  # of a codebook that did not: Adam shall not count it
         self.optimizer.step()
         self.step += 1
-        bits = {"loss": float(loss), f"bits.{kbps:g}": float(loss) * levels}
-        return bits | {"gradient": norm, "lr": self.optimizer.lr}
+        return figures
+
+    def check(self, step: int, figures: Mapping[str, float]) -> None:
+        """DivergedError if the figures of this step, as floats, are no finite numbers."""
+        if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient"]):
+            raise DivergedError(f"step {step}: loss {figures['loss']:.4g} bits, gradient {figures['gradient']:.4g}")
 
     def learning_rate(self) -> float:
         """Of the next step: a rising line, then half a cosine down to 0."""
@@ -109,9 +120,10 @@ class LanguageModelTrainer:
 def code_bits(lm: LanguageModel, codes: np.ndarray) -> list[Tensor]:
     """codes (B,Q,T), -1 where there are none -> Q means: the bits that a code of this codebook costs."""
     B, Q, _ = codes.shape
+    array = xp(lm.norm_in.weight.data)
     start = np.full((B, Q, 1), START)
     x, _ = lm.features(np.concatenate([start, codes[:, :, :-1] + 1], axis=2), lm.start(B))
     there = codes[:, 0] >= 0
-    weights = (there / (there.sum() * math.log(2))).astype(np.float32)
-    targets = np.maximum(codes, 0)
+    weights = array.asarray((there / (there.sum() * math.log(2))).astype(np.float32))
+    targets = array.asarray(np.maximum(codes, 0))
     return [(F.cross_entropy(lm.outputs[q](x), targets[:, q]) * weights).sum() for q in range(Q)]
