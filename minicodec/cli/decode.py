@@ -11,7 +11,8 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli.encode import beside
+from minicodec.cli.encode import beside, enough_memory
+from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.bitstream import (
     CODED_VERSION,
@@ -52,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-r", "--rescale", action="store_true", help="make it quieter where it would clip")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.wav")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     header, coded, start = read_start(args.input)
     if args.model is None:
         raise InputError(f"{args.input}: was encoded by the model {header.model}; say with -m where to find it")
-    codec = minicodec.load(args.model)
+    codec = minicodec.load(args.model).to(args.device)
     if header.model != codec.name:  # said before a size that only this model finds wrong
         raise InputError(f"{args.input}: was encoded by the model {header.model}; {args.model} is {codec.name}")
     first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             blocks = reader.blocks(first, report if args.skip_damaged else suggest)
         else:
             blocks = trimmed(codec.decode_parts(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
-        blocks = watched(finite(blocks, args.input), codec.sample_rate, seconds - args.start)
+        blocks = watched(finite(enough_memory(blocks, args), args.input), codec.sample_rate, seconds - args.start)
         with audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out:
             for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
                 out.write(block)

@@ -3,13 +3,15 @@
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 import minicodec
 from minicodec import audio
+from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.bitstream import SCALE_LIMIT, Header, pack_header
 from minicodec.codec.entropy.adaptive import Adaptive
@@ -19,6 +21,8 @@ from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads (codec/parts.py)
+
+T = TypeVar("T")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-mix", action="store_true", help="refuse more channels than the model has, which are else averaged"
     )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.ecdc")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None:
         raise InputError(f"{args.input}: say with -m MODEL by which model to encode; minicodec train makes one")
     info = audio.info(args.input)
-    codec = minicodec.load(args.model)
+    codec = minicodec.load(args.model).to(args.device)
     check_bitrate(args.bitrate, codec, args.model)
     if args.no_mix and info.channels > codec.channels:
         raise InputError(f"{args.input}: has {info.channels} channels; the model has {codec.channels}")
@@ -69,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
-        parts = codec.encode_blocks(counted(), args.bitrate)
+        parts = enough_memory(codec.encode_blocks(counted(), args.bitrate), args)
         for data in pack_parts(parts, codec.config.layout) if writer is None else writer.pack(parts):
             payload.write(data)
         if samples == 0:
@@ -89,6 +94,16 @@ def run(args: argparse.Namespace) -> int:
     kbps = (len(header) + size) * 8 / 1000 / seconds
     print(f"{args.output}: {seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s")
     return 0
+
+
+def enough_memory(parts: Iterable[T], args: argparse.Namespace) -> Iterator[T]:
+    """The parts. InputError: a GPU has not the memory to make them, for there a file is coded in one piece."""
+    try:
+        yield from parts
+    except MemoryError:
+        if args.device == "cpu":
+            raise
+        raise InputError(f"{args.input}: too long for the GPU's memory; the CPU codes files of any length") from None
 
 
 def beside(model: str) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicodec.backend import xp
 from minicodec.codec import bitstream, config as configuration, weights
 from minicodec.codec.bitstream import Chunk, Header
 from minicodec.codec.config import CodecConfig
@@ -101,7 +102,7 @@ class Codec(Module):
         """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover)."""
         return np.concatenate(list(self.decode_parts(chunks)), axis=1)[:, :length]
 
-    # The same for signals of any length, in constant memory (codec/parts.py)
+    # The same for signals of any length, in constant memory where the model streams (codec/parts.py)
 
     def encode_blocks(self, blocks: Iterable[np.ndarray], kbps: float | None = None) -> Iterator[Chunk]:
         """Blocks (C,n) of a waveform -> its codes, in parts. ValueError as `encode`, when the iteration reaches it."""
@@ -132,8 +133,12 @@ class Codec(Module):
 
     @property
     def streams(self) -> bool:
-        """Does the model code audio as it comes in? Not if it looks ahead, or divides a whole chunk by its level."""
-        return self.config.seanet.causal and self.config.chunk_stride is None and not self.config.normalize
+        """Does the model code audio as it comes in? Not if it looks ahead, or divides a whole chunk by its level.
+
+        Nor on a GPU: it is fast with much at a time, and a frame of a stream is little.
+        """
+        causal = self.config.seanet.causal and self.config.chunk_stride is None and not self.config.normalize
+        return causal and xp(self.quantizer.codebooks) is np
 
     def stream_encoder(self, kbps: float | None = None, pad_mode: str | None = None) -> StreamEncoder:
         """An encoder for live audio: any cut of a signal into pushes gives the codes that `encode` gives.
@@ -166,7 +171,7 @@ class Codec(Module):
 
     def _check_streams(self) -> None:
         if not self.streams:
-            raise ValueError(f"{self.config.name} codes whole chunks, it cannot stream")
+            raise ValueError(f"{self.config.name} codes whole chunks, it cannot stream, nor can any model on a GPU")
 
     def _encode_chunk(self, wav: np.ndarray, levels: int) -> Chunk:
         self._check_wav(wav)
@@ -174,15 +179,15 @@ class Codec(Module):
         if self.config.normalize:
             scale = float(np.sqrt((wav.mean(axis=0, dtype=np.float32) ** 2).mean()) + np.float32(1e-8))
             wav = wav / np.float32(scale)
-        x = np.ascontiguousarray(wav.T[None], np.float32)
+        x = xp(self.quantizer.codebooks).asarray(np.ascontiguousarray(wav.T[None], np.float32))
         with no_grad():
             z = self.encoder(Tensor(x)).data
-        return Chunk(self.quantizer.encode(z[0], levels).astype(np.int16), scale)
+        return Chunk(host(self.quantizer.encode(z[0], levels)).astype(np.int16), scale)
 
     def _decode_chunk(self, chunk: Chunk) -> np.ndarray:
         with no_grad():
-            z = self.quantizer.decode(chunk.codes.astype(np.int64))
-            wav = self.decoder(Tensor(z[None])).data[0].T
+            z = self.quantizer.decode(xp(self.quantizer.codebooks).asarray(chunk.codes.astype(np.int64)))
+            wav = host(self.decoder(Tensor(z[None])).data)[0].T
         return wav if chunk.scale is None else wav * np.float32(chunk.scale)
 
     # Bytes
