@@ -56,10 +56,17 @@ def test_command_line(model, tmp_path, gpu, capsys):
 def test_a_file_that_is_too_long(model, tmp_path, monkeypatch, capsys):
     pretend_gpu.install(monkeypatch)
     soundfile.write(tmp_path / "in.wav", sound(T=24_000)[0], 24_000)
-    monkeypatch.setattr(pretend_gpu.memory, "limit", pretend_gpu.memory.used + 3_500_000)
+    before = pretend_gpu.memory.used
+    codec = minicodec.load(model).to("gpu")
+    size = pretend_gpu.memory.used - before
+    del codec
+    monkeypatch.setattr(pretend_gpu.memory, "limit", pretend_gpu.memory.used + size + 200_000)
     command = ["encode", str(tmp_path / "in.wav"), str(tmp_path / "out.ecdc"), "-m", str(model), "--device", "gpu"]
     assert main(command) == 2
     assert capsys.readouterr().err == (
         f"minicodec: {tmp_path / 'in.wav'}: too long for the GPU's memory; the CPU codes files of any length\n"
     )
     assert not (tmp_path / "out.ecdc").exists()
+    monkeypatch.setattr(pretend_gpu.memory, "limit", pretend_gpu.memory.used + size - 1)
+    assert main(command) == 2
+    assert capsys.readouterr().err == "minicodec: device gpu: too little memory for the model\n"

@@ -16,6 +16,7 @@ import numpy as np
 
 from minicodec.backend import xp
 from minicodec.device import assign, host, module as array_module
+from minicodec.errors import InputError
 from minicodec.tensor import Tensor
 
 
@@ -78,7 +79,7 @@ class Module:
             assign(array, state[name])
 
     def to(self, device: str) -> Self:
-        """Move parameters and buffers to "cpu" or "gpu" -> itself. InputError: there is no GPU.
+        """Move parameters and buffers to "cpu" or "gpu" -> itself. InputError: there is no GPU, or it is full.
 
         Buffers of whole numbers stay with Python: they count, and it decides by them what to do next.
         """
@@ -111,7 +112,10 @@ def _is_array(value: Any) -> bool:
 
 
 def _moved(value: Any, array: Any) -> Any:
-    return host(value) if array is np else array.asarray(value)
+    try:
+        return host(value) if array is np else array.asarray(value)
+    except MemoryError:
+        raise InputError("device gpu: too little memory for the model") from None
 
 
 def parameter(array: Any) -> Tensor:
