@@ -255,6 +255,8 @@ def test_targets_are_what_is_measured_for_them():
     settings = bench.chosen(parser.parse_args(["targets", "--device", "gpu"]))
     assert [(str(case), case.limit) for case in settings.cases] == [("adversarial step, 64 x 1 s", 0.6)]
     assert (settings.start, settings.device, len(settings.threads)) == (False, "gpu", 1)
+    starts = [bench.chosen(parser.parse_args(argv)).start for argv in ([], ["--quick"], ["start", "--quick"])]
+    assert starts == [True, False, True]
 
 
 # Start-up and memory
