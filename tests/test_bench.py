@@ -5,22 +5,19 @@ their place.
 """
 
 import argparse
-import contextlib
 import json
 import math
 import stat
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import minicodec
 from minicodec import cli
 from minicodec.backend import OPS
 from minicodec.cli import bench
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import cases, compare, machine, ops, run, send, start, work
+from minicodec.evaluation.bench import cases, compare, machine, ops, run, send, work
 from minicodec.evaluation.bench.cases import Case
 from minicodec.evaluation.bench.child import Order
 
@@ -257,51 +254,6 @@ def test_targets_are_what_is_measured_for_them():
     assert (settings.start, settings.device, len(settings.threads)) == (False, "gpu", 1)
     starts = [bench.chosen(parser.parse_args(argv)).start for argv in ([], ["--quick"], ["start", "--quick"])]
     assert starts == [True, False, True]
-
-
-# Start-up and memory
-
-
-def test_start_up_and_memory(monkeypatch):
-    """The first use takes 5 s with nothing compiled and 2 s after that; the second process of each pair finds it."""
-    caches, numbers = [], {start.IDLE: 1e8, start.DONE: 3e8, start.IMPORT: 0.1}
-
-    def number(code, *arguments, **changes):
-        if "NUMBA_CACHE_DIR" not in changes:
-            return numbers[code]
-        caches.append(changes["NUMBA_CACHE_DIR"])
-        return 5.0 if caches.count(caches[-1]) == 1 else 2.0
-
-    monkeypatch.setattr(start, "_number", number)
-    found = {r["what"]: (r["unit"], r["median"], r["met"]) for r in start.measure("mini_24khz", True, 1, print)}
-    assert found == {
-        "import minicodec": ("s", 0.1, True),
-        "first use: compiling, encode and decode": ("s", 3.0, None),
-        "later uses: from nothing to the first encode and decode": ("s", 2.0, None),
-    } | {
-        f"memory, {what} {length}": ("bytes", 2e8, None)
-        for what in ("encode", "decode")
-        for length in ("15 s", "1 minute")
-    }
-    assert {start.record(what, "s", [limit])["met"] for what, limit in start.LIMITS.items()} == {False}
-
-
-def test_every_limit_is_that_of_something_measured(monkeypatch):
-    monkeypatch.setattr(start, "_number", lambda code, *arguments, **changes: 1.0)
-    monkeypatch.setattr(start.audio, "writer", lambda *_: contextlib.nullcontext(SimpleNamespace(write=lambda x: None)))
-    found = [r["what"] for r in start.measure("mini_24khz", False, 3, lambda line: None)]
-    assert set(start.LIMITS) < set(found)
-    assert len(set(found)) == len(found)
-
-
-@pytest.mark.skipif(machine.sys.platform != "linux", reason="other systems do not tell")
-def test_what_processes_say_of_themselves(tmp_path):
-    assert 0 < start._number(start.IMPORT) < 60
-    model = tmp_path / "m.safetensors"
-    minicodec.build("tiny_24khz", seed=0).save(model)
-    assert 2**24 < start._number(start.IDLE, str(model)) < 2**30
-    with pytest.raises(InputError, match=r"^bench: start: the process ended with 1: .*no_such_model"):
-        start._number(start.IDLE, str(tmp_path / "no_such_model"))
 
 
 def test_a_child_knows_its_threads_before_it_imports(tmp_path, monkeypatch):
