@@ -228,7 +228,7 @@ except SystemExit as left:
     lines = [" ".join(line.split()) for line in process.stdout.splitlines()]
     for name, summary in COMMANDS.items():
         assert f"{name} {summary}" in lines
-    assert "example:" in lines
+    assert "examples:" in lines
 
 
 @pytest.mark.parametrize(

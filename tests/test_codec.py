@@ -91,6 +91,24 @@ def test_save_and_load(tiny, tmp_path):
     )
 
 
+def test_half_precision_rounds_every_number_once_and_makes_another_model(tiny, tmp_path):
+    tiny.save(tmp_path / "half.safetensors", half=True)
+    tiny.save(tmp_path / "whole.safetensors")
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.51 * (tmp_path / "whole.safetensors").stat().st_size
+    half = minicodec.load(tmp_path / "half.safetensors")
+    assert half.name != tiny.name
+    own = tiny.state_dict()
+    for key, array in half.state_dict().items():
+        if key not in ("quantizer.sums", "quantizer.waiting"):
+            assert array.dtype == own[key].dtype
+            np.testing.assert_allclose(array, own[key], rtol=2**-11, atol=2**-25)  # 11 bits; or what float16 has least
+    half.save(tmp_path / "again.safetensors", half=True)
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "half.safetensors").read_bytes()
+    tiny.decoder.parameters()[0].data[...] = 1e5
+    with pytest.raises(ValueError, match="weights up to 100000 do not fit into half precision"):
+        tiny.save(tmp_path / "large.safetensors", half=True)
+
+
 def test_files_of_another_model_are_refused(tiny):
     packet = tiny.compress(noise(0.1))
     with pytest.raises(InputError, match=r"x\.ecdc: was made by the model tiny_24khz-"):

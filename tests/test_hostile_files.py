@@ -170,7 +170,7 @@ def test_files_that_are_missing_or_in_the_way_are_named(model, tmp_path, capsys)
     for argv in (["encode", good, tmp_path / "o.ecdc"], ["decode", packet, tmp_path / "o.wav"], ["info", packet]):
         refused(capsys, [*argv, "-m", missing], named=missing, reason="no such model", folder=tmp_path)
     refused(capsys, ["info", missing], named=missing, reason="no such model", folder=tmp_path)
-    refused(capsys, ["encode", good, tmp_path / "o.ecdc"], named=good, reason="say with -m", folder=tmp_path)
+    refused(capsys, ["decode", packet, tmp_path / "o.wav"], named=packet, reason="say with -m", folder=tmp_path)
 
 
 def test_no_work_is_done_for_an_output_that_cannot_be_written(model, tmp_path, capsys, monkeypatch):

@@ -363,8 +363,8 @@ assert losses["the same, with a new Adam"] != losses["without a stop"]
 # ```
 #
 # Ctrl-C stops it after the current step, and `--resume` goes on, as above. The folder gets curves, samples to
-# listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads. `minicodec demo` does a short one
-# on the clips that come with the package.
+# listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads. `minicodec demo --train` does a short
+# one on the clips that come with the package.
 #
 # ## Exercises
 #

@@ -16,7 +16,7 @@ from minicodec import __version__
 from minicodec.errors import InputError
 
 COMMANDS = {
-    "demo": "train a tiny codec on the clips that ship with it, and listen",
+    "demo": "compress clips that come with it; or train a tiny codec first",
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
     "stream": "encode or decode live audio, from stdin to stdout",
@@ -34,12 +34,14 @@ COMMANDS = {
 }
 
 EXAMPLE = """\
-example:
+examples:
+  minicodec encode speech.wav speech.ecdc -b 6
+  minicodec info speech.ecdc
+  minicodec decode speech.ecdc again.wav
+
   minicodec data libritts-dev-clean --out corpora
   minicodec train mini_24khz --data corpora/libritts-dev-clean --out runs/speech
   minicodec encode speech.wav speech.ecdc -b 6 -m runs/speech
-  minicodec info speech.ecdc
-  minicodec decode speech.ecdc again.wav -m runs/speech
 """
 
 

@@ -14,6 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "input", metavar="IN", help="EnCodec's .th file, a folder of transformers, or any model that minicodec has"
     )
     parser.add_argument("output", metavar="OUT.safetensors", type=Path)
+    parser.add_argument("--half", action="store_true", help="store float16, half the size; the codes change a little")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.safetensors")
 
 
@@ -23,6 +24,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.output}: the name of a model file ends with .safetensors")
     check_target(args.output, args.force)
     codec = minicodec.load(args.input)
-    codec.save(args.output, overwrite=args.force)
-    print(f"{args.output}: {codec.name}, {codec.sample_rate} Hz, {args.output.stat().st_size} bytes")
+    try:
+        codec.save(args.output, half=args.half, overwrite=args.force)
+    except ValueError as error:
+        raise InputError(f"{args.input}: {error}") from None
+    name = minicodec.load(args.output).name
+    print(f"{args.output}: {name}, {codec.sample_rate} Hz, {args.output.stat().st_size} bytes")
     return 0

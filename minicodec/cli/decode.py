@@ -11,7 +11,7 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli.encode import beside, enough_memory
+from minicodec.cli.encode import MODELS, beside, enough_memory
 from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.bitstream import (
@@ -30,6 +30,7 @@ from minicodec.codec.entropy.container import CodedHeader, read_header as read_c
 from minicodec.codec.entropy.files import CodedReader, predictor_of
 from minicodec.codec.language_model import LanguageModel
 from minicodec.codec.parts import unpack_parts
+from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 from minicodec.files import check_target
 
@@ -38,9 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("input", metavar="IN.ecdc", type=Path)
     parser.add_argument("output", metavar="OUT.wav", type=Path, help="16 bit .wav or .flac")
-    parser.add_argument(
-        "-m", "--model", help="the model that encoded it: a training run's folder or a .safetensors file"
-    )
+    parser.add_argument("-m", "--model", default=BUNDLED, help=f"the model that encoded it: {BUNDLED}, or {MODELS}")
     parser.add_argument(
         "--lm",
         metavar="FILE",
@@ -62,11 +61,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.output}: audio is written as {' or '.join(audio.WRITABLE)}")
     check_target(args.output, args.force)
     header, coded, start = read_start(args.input)
-    if args.model is None:
-        raise InputError(f"{args.input}: was encoded by the model {header.model}; say with -m where to find it")
     codec = minicodec.load(args.model).to(args.device)
     if header.model != codec.name:  # said before a size that only this model finds wrong
-        raise InputError(f"{args.input}: was encoded by the model {header.model}; {args.model} is {codec.name}")
+        which = "say with -m where to find it" if args.model == BUNDLED else f"{args.model} is {codec.name}"
+        raise InputError(f"{args.input}: was encoded by the model {header.model}; {which}")
     first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
     if not 0 <= first < header.audio_length:
         raise InputError(f"{args.input}: cannot start at {args.start:g} s; it has {seconds:g} s")

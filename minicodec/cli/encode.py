@@ -17,10 +17,12 @@ from minicodec.codec.bitstream import SCALE_LIMIT, Header, pack_header
 from minicodec.codec.entropy.adaptive import Adaptive
 from minicodec.codec.entropy.files import CodedWriter, predictor_for
 from minicodec.codec.parts import pack_parts
+from minicodec.codec.pretrained import BUNDLED, find
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads (codec/parts.py)
+MODELS = "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers"
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", type=Path, help="audio of any sample rate and number of channels")
     parser.add_argument("output", metavar="OUT.ecdc", type=Path)
     parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help="6 kbit/s by default")
-    parser.add_argument("-m", "--model", help="a training run's folder or a .safetensors file")
+    parser.add_argument("-m", "--model", default=BUNDLED, help=f"{BUNDLED} by default; or {MODELS}")
     parser.add_argument(
         "--lm",
         nargs="?",
@@ -51,8 +53,6 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix != ".ecdc":
         raise InputError(f"{args.output}: the name of a compressed file ends with .ecdc")
     check_target(args.output, args.force)
-    if args.model is None:
-        raise InputError(f"{args.input}: say with -m MODEL by which model to encode; minicodec train makes one")
     info = audio.info(args.input)
     codec = minicodec.load(args.model).to(args.device)
     check_bitrate(args.bitrate, codec, args.model)
@@ -108,7 +108,7 @@ def enough_memory(parts: Iterable[T], args: argparse.Namespace) -> Iterator[T]:
 
 def beside(model: str) -> Path:
     """The folder in which the language model of a codec is looked for."""
-    path = Path(model)
+    path = find(model)
     return path if path.is_dir() else path.parent
 
 

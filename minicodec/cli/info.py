@@ -11,13 +11,16 @@ from minicodec.cli.decode import read_start
 from minicodec.codec.bitstream import MAGIC, Header, Layout, check_size, unpack
 from minicodec.codec.config import PRESETS, preset
 from minicodec.codec.entropy.container import CodedHeader, check
+from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "subject", metavar="FILE|MODEL", help="an .ecdc file, an audio file, a model's file or folder, or a preset"
+        "subject",
+        metavar="FILE|MODEL",
+        help=f"an .ecdc file, an audio file, a model's file or folder, a preset, or {BUNDLED}",
     )
     parser.add_argument("-m", "--model", help="the model that encoded an .ecdc file, where that is not a preset's")
 
@@ -29,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
         lines = describe_model(minicodec.load(path))
     elif not path.exists() and args.subject in PRESETS:
         lines = describe_model(minicodec.build(args.subject))
+    elif not path.exists() and args.subject == BUNDLED:
+        lines = describe_model(minicodec.load())
     elif path.suffix == ".ecdc" or starts_with_magic(path):
         lines = describe_packet(path, args.model)
     else:

@@ -19,13 +19,14 @@ from typing import BinaryIO
 import numpy as np
 
 import minicodec
-from minicodec.cli.encode import check_bitrate
+from minicodec.cli.encode import MODELS, check_bitrate
 from minicodec.codec.bitstream import pack_bits, unpack_bits
+from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 
 EXAMPLE = """\
 example (mono speech at 24 kHz, from a file, through the codec, into a file):
-  minicodec stream encode -m runs/speech < in.raw | minicodec stream decode -m runs/speech > out.raw
+  minicodec stream encode < in.raw | minicodec stream decode > out.raw
 """
 LINE_LIMIT = 1000  # bytes of the line that comes first; real ones have about 50
 READ = 1 << 14  # bytes at most at a time; whatever has arrived is taken at once
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("direction", choices=("encode", "decode"), help="PCM to codes, or codes to PCM")
-    parser.add_argument("-m", "--model", required=True, help="a training run's folder or a .safetensors file")
+    parser.add_argument("-m", "--model", default=BUNDLED, help=f"{BUNDLED} by default; or {MODELS}")
     parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help="of encode: 6 by default")
     parser.add_argument(
         "--zero-padding",

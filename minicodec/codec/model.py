@@ -246,9 +246,20 @@ class Codec(Module):
         state = self.state_dict()
         return {key: np.ascontiguousarray(host(state[key])) for key in state.keys() - TRAINING_ONLY}
 
-    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write weights, codebooks and configuration to one .safetensors file."""
-        weights.write(path, self._saved_arrays(), {METADATA_KEY: json.dumps(self.config.to_dict())}, overwrite)
+    def save(self, path: str | PathLike[str], *, half: bool = False, overwrite: bool = False) -> None:
+        """Write weights, codebooks and configuration to one .safetensors file.
+
+        half: in float16, at half the size. What is loaded then is another model, by a little, and has another name.
+        ValueError: a weight is larger than float16 can be (65504).
+        """
+        arrays = self._saved_arrays()
+        if half:
+            floats = {key: a for key, a in arrays.items() if a.dtype == np.float32}
+            largest = max(np.abs(a).max() for a in floats.values())
+            if not largest <= np.finfo(np.float16).max:
+                raise ValueError(f"weights up to {largest:g} do not fit into half precision")
+            arrays |= {key: a.astype(np.float16) for key, a in floats.items()}
+        weights.write(path, arrays, {METADATA_KEY: json.dumps(self.config.to_dict())}, overwrite)
 
 
 def _joined(parts: list[Chunk]) -> Chunk:

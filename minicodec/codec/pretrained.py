@@ -1,4 +1,8 @@
-"""Finding a model: by the folder of its training, by its file, or by its name."""
+"""Finding a model: by the folder of its training, by its file, or by its name.
+
+One trained model comes with minicodec, and is what commands and `load` take if nobody says otherwise: BUNDLED. Its
+model card lies beside it, in minicodec/models/.
+"""
 
 import zipfile
 from collections.abc import Callable
@@ -17,12 +21,21 @@ from minicodec.codec.torch_file import read_torch_file
 from minicodec.codec.transformers_folder import CONFIG, load_transformers
 from minicodec.errors import InputError
 
+BUNDLED = "minicodec-24k"
 RUN_MODEL = "model.safetensors"  # in a training run's folder: the averaged weights of its newest checkpoint
 
 
-def load(path: str | PathLike[str]) -> Codec:
+def find(path: str | PathLike[str]) -> Path:
+    """The path of a model: itself, or, if there is nothing called so and it is the name of one, the bundled model's."""
+    if str(path) == BUNDLED and not Path(path).exists():
+        return Path(__file__).parents[1] / "models" / BUNDLED
+    return Path(path)
+
+
+def load(path: str | PathLike[str] = BUNDLED) -> Codec:
     """The codec in a file or folder; what it is, its content says.
 
+    "minicodec-24k", the model that comes with minicodec: 24 kHz mono, 0.75 to 6 kbps
     a .safetensors file that `Codec.save` or `minicodec convert` wrote
     a training run's folder
     a .th file of the released EnCodec, read without PyTorch (see torch_file.py)
@@ -30,7 +43,7 @@ def load(path: str | PathLike[str]) -> Codec:
 
     InputError, in one line that names the path and says what would do, if there is none.
     """
-    path = Path(path)
+    path = find(path)
     if path.is_dir():
         if (path / CONFIG).is_file():
             return load_transformers(path)
@@ -45,7 +58,7 @@ def load(path: str | PathLike[str]) -> Codec:
         return load_safetensors(path)
     if str(path) in PRESETS:
         raise InputError(f"{path}: is a preset without weights; train it first: minicodec train {path} --data FOLDER")
-    raise InputError(f"{path}: no such model; train one with minicodec train, or try minicodec demo")
+    raise InputError(f"{path}: no such model; train one with minicodec train, or take {BUNDLED}")
 
 
 def load_torch_file(path: Path) -> Codec:
@@ -71,7 +84,7 @@ def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageMode
 
     InputError, naming the file: it is not that, or it is the language model of other codes.
     """
-    path = Path(path)
+    path = find(path)
     if path.is_dir():
         path = path / RUN_LM
         if not path.is_file():
@@ -102,10 +115,12 @@ def decompress(
 ) -> tuple[np.ndarray, int]:
     """The bytes of an .ecdc file -> (waveform (C,T) float32, sample rate), as `Codec.decompress`.
 
-    InputError, beginning with `source`, for bytes that are no such file, and without a codec: the name in the file is
-    somebody else's word, and not to be opened as a path.
+    codec: by default the bundled model. InputError, beginning with `source`: these bytes are no such file, or another
+    model's. (The name in the file is somebody else's word, and not to be opened as a path.)
     """
     if codec is None:
         fields, _ = bitstream.read_fields(packet, bitstream.read_version(packet, source), {"m": str}, source)
-        raise InputError(f"{source}: needs the model {fields['m']}: load it, and pass it as codec")
+        codec = load()
+        if fields["m"] != codec.name:
+            raise InputError(f"{source}: needs the model {fields['m']}: load it, and pass it as codec")
     return codec.decompress(packet, source, lm, start, damaged), codec.sample_rate

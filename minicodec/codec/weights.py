@@ -1,4 +1,7 @@
-"""Weights in .safetensors files: arrays by name, and a few words of metadata. Nothing in such a file can be run."""
+"""Weights in .safetensors files: arrays by name, and a few words of metadata. Nothing in such a file can be run.
+
+A file may hold its numbers in half precision, at half the size. They are float32 as soon as they are read.
+"""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -19,9 +22,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return arrays, file.metadata() or {}
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError, TypeError) as error:  # TypeError: bfloat16, which NumPy does not have
         raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+    return {key: a.astype(np.float32) if a.dtype == np.float16 else a for key, a in arrays.items()}, metadata
 
 
 def write(path: str | PathLike[str], arrays: Mapping[str, Any], metadata: dict[str, str], overwrite: bool) -> None:

@@ -1,0 +1,71 @@
+"""The model that comes with minicodec: found without being named, as good as its card says, and never in the way."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicodec
+from minicodec import audio
+from minicodec.cli import main
+from minicodec.codec.pretrained import BUNDLED, find
+from minicodec.errors import InputError
+from minicodec.files import data_folder
+from minicodec.metrics import mel_distance, si_sdr
+
+FOLDER = find(BUNDLED)
+
+
+def clip(name):
+    codec = minicodec.load()
+    wav, rate = audio.read(data_folder() / f"{name}.flac")
+    return audio.resample(audio.remix(wav, codec.channels), rate, codec.sample_rate)[:, : 4 * codec.sample_rate]
+
+
+def rows():
+    """Of the model card's table of clips: name, kbit/s, SI-SDR, mel distance."""
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(\w+)` \| ([\d.]+) \| (-?[\d.]+) \| ([\d.]+) \|$", card.replace("−", "-"), re.MULTILINE)
+
+
+def test_the_card_has_figures_of_every_rate():
+    assert {float(kbps) for _, kbps, _, _ in rows()} == set(minicodec.load().bandwidths)
+    assert (FOLDER / "model.safetensors").stat().st_size < 10_000_000
+
+
+@pytest.mark.parametrize("row", rows(), ids=" ".join)
+def test_the_card_tells_the_truth(row):
+    name, kbps, quality, distance = row
+    codec, wav = minicodec.load(), clip(name)
+    decoded, _ = minicodec.decompress(codec.compress(wav, float(kbps)))
+    assert float(quality) == pytest.approx(float(si_sdr(wav, decoded)[0]), abs=0.1)  # codes can differ in a tie
+    assert float(distance) == pytest.approx(float(mel_distance(wav, decoded, codec.sample_rate)), abs=0.1)
+
+
+def test_commands_take_it_when_no_model_is_named(tmp_path, capsys):
+    packet, out = tmp_path / "a.ecdc", tmp_path / "a.wav"
+    assert main(["encode", str(data_folder() / "drums_1.flac"), str(packet), "-b", "3"]) == 0
+    assert main(["decode", str(packet), str(out)]) == 0
+    assert main(["info", str(packet)]) == 0
+    assert minicodec.load().name in capsys.readouterr().out
+    original, _ = audio.read(data_folder() / "drums_1.flac")
+    assert packet.read_bytes() == minicodec.load(FOLDER).compress(original, 3)
+    assert si_sdr(original, audio.read(out)[0])[0] > 3
+    assert main(["info", BUNDLED]) == 0
+    assert minicodec.load().name in capsys.readouterr().out
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = minicodec.build("tiny_24khz")
+    Path(BUNDLED).mkdir()
+    other.save(Path(BUNDLED) / "model.safetensors")
+    assert minicodec.load(BUNDLED).name == other.name
+
+
+def test_packets_of_other_models_need_them():
+    other = minicodec.build("tiny_24khz")
+    packet = other.compress(np.full((1, 700), 0.1, np.float32))
+    with pytest.raises(InputError, match=r"^packet: needs the model tiny_24khz-"):
+        minicodec.decompress(packet)
