@@ -141,7 +141,8 @@ def conv_transpose1d_layer(x: Any, w: Any, b: Any, stride: int, left: int, right
 
 def _in_one(op: Op, *inputs: Any) -> bool:
     """Has the backend in use a pair for an op that several others make up? Else those run, each on its own pair."""
-    return op.pair(*(t.data for t in inputs)) is not op.pairs["numpy"]
+    arrays = (x.data if isinstance(x, Tensor) else x for x in inputs)
+    return op.pair(*arrays) is not op.pairs["numpy"]
 
 
 def conv2d(

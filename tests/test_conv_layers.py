@@ -55,3 +55,12 @@ def test_who_has_no_pair_for_the_layer_runs_its_parts(backend, whole, rng):
     with use(backend):
         results = [layer(x, elu=True) for layer in layers]
     assert [y.parents[0] is x for y in results] == [whole, whole]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_takes_arrays_as_well(name, rng):
+    layer = LAYERS[name][0](rng)
+    x = rng.normal(size=(1, 50, 1 if name == "first" else 16)).astype(np.float32)
+    np.testing.assert_array_equal(layer(x).data, layer(Tensor(x)).data)
+    with use("numpy"):
+        np.testing.assert_array_equal(layer(x).data, layer(Tensor(x)).data)

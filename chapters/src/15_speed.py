@@ -23,6 +23,8 @@ from numba import njit
 from minicodec import backend
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import source
+from minicodec.device import module
+from minicodec.errors import InputError
 from minicodec.evaluation.bench import ops as bench
 from minicodec.evaluation.bench.machine import bandwidth, timed
 from minicodec.ops import engine_loops, microkernel
@@ -485,13 +487,10 @@ for name, convolve in [("the package", conv1d_forward_numba), ("NumPy's BLAS", c
 # %%
 def on_gpu():
     """The specimen with 300 000 frames, on the first GPU."""
-    cupy = backend.cupy
-    if cupy is None:
-        return "no CuPy here: skipped"
     try:
-        cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return "CuPy, but no GPU: skipped"
+        cupy = module("gpu")
+    except InputError as error:
+        return f"skipped: {error}"
     random = cupy.random.default_rng(0)
     x, weights = random.standard_normal((1, 300_002, 64), cupy.float32), cupy.asarray(w)
     y = conv1d_forward(x, weights)[0]
