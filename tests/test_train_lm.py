@@ -149,6 +149,18 @@ def test_divergence_names_step_and_checkpoint(model, audio_folder, tmp_path, mon
     assert f"the last good checkpoint is {folder / 'lm/checkpoints/step-00000004.safetensors'}" in line
 
 
+def test_the_bundled_codec_is_found_again(audio_folder, tmp_path, monkeypatch, capsys):
+    """Its name is no path: what is kept for --resume must be one."""
+    monkeypatch.chdir(tmp_path)
+    assert main(new_run("minicodec-24k", audio_folder, "run")) == 0
+    monkeypatch.chdir(tmp_path.parent)
+    assert main(["train-lm", "--resume", str(tmp_path / "run"), "--steps", str(STEPS + 2)]) == 0
+    lm = minicodec.load_language_model(tmp_path / "run", minicodec.load())
+    assert lm.codec == minicodec.load().name
+    assert main(["train-lm", "minicodec-24k", "--data", str(audio_folder)]) == 2
+    assert "minicodec-24k: is not a run's folder: say with --out" in capsys.readouterr().err
+
+
 def test_by_default_it_joins_its_codec(tmp_path, model, audio_folder):
     """In the folder of the codec's training, whose own log it leaves alone."""
     codec_run = tmp_path / "codec"

@@ -123,7 +123,7 @@ def start(
     """
     codec = pretrained.load(model)
     if folder is None and not model.is_dir():
-        raise InputError(f"{model}: is a file, not a run's folder: say with --out where the language model shall stand")
+        raise InputError(f"{model}: is not a run's folder: say with --out where the language model shall stand")
     folder = model if folder is None else folder
     if (folder / "lm" / "run.json").exists():
         raise InputError(f"{folder}: has a language model in training; go on with --resume {folder}, or choose --out")
@@ -132,7 +132,7 @@ def start(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: exists and is not a folder")
     # Absolute paths, so that the run can be resumed from any folder.
-    config = configuration.for_codec(str(model.resolve()), codec, str(data.resolve()), settings)
+    config = configuration.for_codec(str(pretrained.find(model).resolve()), codec, str(data.resolve()), settings)
     run = LanguageModelRun(folder, config, codec, device)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     config.save(folder / "lm" / "run.json")
