@@ -69,3 +69,11 @@ def test_packets_of_other_models_need_them():
     packet = other.compress(np.full((1, 700), 0.1, np.float32))
     with pytest.raises(InputError, match=r"^packet: needs the model tiny_24khz-"):
         minicodec.decompress(packet)
+
+
+def test_an_evaluation_keeps_a_path_to_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["--kbps", "6", "--metrics", "si_sdr", "--seconds", "0.5", "--jobs", "1", "--files", "all"]
+    settings += ["--baselines"]
+    assert main(["evaluate", BUNDLED, "--data", str(data_folder()), "--out", "report", *settings]) == 0
+    assert (tmp_path / "report" / "results.csv").is_file()

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("models", metavar="MODEL", nargs="+", help="a training run's folder, a .safetensors file, ...")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="minicodec-24k, a run's folder, a .safetensors file")
     parser.add_argument("--data", metavar="FOLDER", type=Path, required=True, help="audio; subfolders are categories")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder, or one to go on with")
     parser.add_argument(

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minicodec.codec.model import Codec
+from minicodec.codec.pretrained import find
 from minicodec.errors import InputError
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, TRANSITION, limits
 from minicodec.files import write_atomically
@@ -91,7 +92,7 @@ def settings_for(
         if (codec.sample_rate, codec.channels) != (sample_rate, channels):
             raise InputError(f"{path}: differs from {paths[0]} in sample rate or channels: evaluate it by itself")
     names = _system_names(paths, codecs)
-    models = [Model(n, str(Path(p).resolve()), c.name) for n, p, c in zip(names, paths, codecs, strict=True)]
+    models = [Model(n, str(find(p).resolve()), c.name) for n, p, c in zip(names, paths, codecs, strict=True)]
     conditions = []
     for rate in kbps:
         conditions += [_of_model(name, codec, rate) for name, codec in zip(names, codecs, strict=True)]
