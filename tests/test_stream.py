@@ -64,6 +64,20 @@ def decoded_by_definition(codec, codes):
         return codec.decoder(Tensor(codec.quantizer.decode(codes.astype(int))[None])).data[0].T
 
 
+def assert_nearest(codes, z, codebooks):
+    """Level by level, codes (Q,T) name the codewords nearest to what latents z (T,D) leave over.
+
+    Where two are equally near but for rounding, either will do.
+    """
+    residual = z.astype(np.float64)
+    for level_codes, codebook in zip(codes, codebooks.astype(np.float64), strict=True):
+        squares = ((residual[:, None] - codebook) ** 2).sum(axis=2)
+        chosen = squares[np.arange(len(z)), level_codes]
+        rounding = 1e-6 * np.linalg.norm(residual, axis=1) * np.linalg.norm(codebook, axis=1).max()
+        np.testing.assert_array_less(chosen, squares.min(axis=1) + rounding)
+        residual -= codebook[level_codes]
+
+
 def in_pieces(stream, x, sizes):
     """All that comes out when x (C,T) goes in, in pieces of these sizes, over and over."""
     out, t, i = [], 0, 0
@@ -97,7 +111,7 @@ def test_any_cut_of_a_signal_gives_the_codes_of_the_whole(name, T, sizes):
     codec, wav = SMALL[name], noise(T, seed=T)
     codes = codec.encode(wav)[0].codes
     np.testing.assert_array_equal(in_pieces(codec.stream_encoder(), wav, sizes), codes)
-    np.testing.assert_array_equal(codec.quantizer.encode(by_definition(codec, wav), 3), codes)
+    assert_nearest(codes, by_definition(codec, wav), codec.quantizer.codebooks)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -142,7 +156,7 @@ def test_the_codec_of_the_course_streams_to_the_bit(tiny, sizes):
     wav = noise(900 if sizes == [1] else 9011)
     codes = tiny.encode(wav, 6)[0].codes
     np.testing.assert_array_equal(in_pieces(tiny.stream_encoder(6), wav, sizes), codes)
-    np.testing.assert_array_equal(tiny.quantizer.encode(by_definition(tiny, wav), 8), codes)
+    assert_nearest(codes, by_definition(tiny, wav), tiny.quantizer.codebooks[:8])
     assert len(np.unique(codes)) > codes.size // 3
     decoded = tiny.decode(tiny.encode(wav, 6))
     frames = [max(1, size // 320) for size in sizes]
