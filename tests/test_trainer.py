@@ -1,6 +1,7 @@
 """The trainer: it learns, it stops when it must, it takes the settings it is given, and writes the run's folder."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,24 @@ def test_training_starts_with_signals_that_keep_their_power(rng):
     x = Tensor(rng.normal(size=(2, 24_000, 1)).astype(np.float32))
     assert 0.3 < trainer.codec.encoder(x).data.std(axis=1).mean() < 3
     assert minicodec.build("tiny_24khz").encoder(x).data.std(axis=1).mean() < 0.04
+
+
+def test_learning_rates_fall_in_the_cooldown():
+    """Constant for 8 of 12 steps, then 1 - sqrt of the part of the fall that is over; steps shrink with them."""
+    settings = [*SETTINGS, "steps=12", "cooldown=0.3333333333", "adversary.enabled=true", "adversary.lr=1e-4"]
+    settings += ["adversary.windows=[64]", "adversary.filters=2"]
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", settings))
+    trainer.config = replace(trainer.config, adversary=replace(trainer.config.adversary, probability=1.0))
+    rates, moved = [], []
+    for _ in range(13):
+        before = {name: p.data.copy() for name, p in trainer.codec.named_parameters()}
+        trainer.update(tone())
+        rates.append((trainer.optimizer.lr / 3e-3, trainer.adversary.optimizer.lr / 1e-4))
+        moved.append(max(abs(p.data - before[name]).max() for name, p in trainer.codec.named_parameters()))
+    expected = [1] * 9 + [1 - 0.25**0.5, 1 - 0.5**0.5, 1 - 0.75**0.5, 0]
+    np.testing.assert_allclose(rates, np.repeat(expected, 2).reshape(13, 2), atol=1e-6)
+    assert moved[11] < 0.3 * max(moved[:9])
+    assert moved[12] == 0
 
 
 def test_no_quantizer_in_the_warm_up(trainer):
@@ -203,6 +222,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("batch=0", "batch = 0 cannot be used"),
         ("betas=[0.9]", "betas = (0.9,) cannot be used"),
         ("lr=nan", "lr = nan cannot be used"),
+        ("cooldown=1.5", "cooldown = 1.5 cannot be used"),
         ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
         ("loss.mel_windows=[16]", "loss.mel_windows = (16,) cannot be used"),
     ],

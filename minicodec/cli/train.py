@@ -16,11 +16,12 @@ examples:
   minicodec train --resume runs/music --steps 200000
   minicodec train mini_24khz --data ~/music --out runs/sharper --from runs/music --set adversary.start=0
 
---set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the
-model (seanet.filters, quantizer.levels, ...); RUN/run.json lists them all. --from begins a new run, with a recipe
-of its own for the same model, at another run's newest checkpoint. While it runs, look at RUN/curves.png and listen to
-RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the same bits as one that was never
-stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
+--set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the model
+(seanet.filters, quantizer.levels, ...); RUN/run.json lists them all. --from begins a new run, with a recipe of its
+own for the same model, at another run's newest checkpoint. A good end is cooldown=0.2, learning rates that fall in
+the last fifth of the steps: --from RUN --set steps=... cooldown=0.2 gives one to any run. While it runs, look at
+RUN/curves.png and listen to RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the
+same bits as one that was never stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
 """
 
 

@@ -126,6 +126,7 @@ class TrainingConfig:
     steps, batch     updates, and crops in each
     seconds          length of a crop
     lr, betas        of Adam
+    cooldown         share of the steps, at the end, over which all learning rates fall to 0 [Trainer.lr_factor]
     ema              decay of the averaged weights, which are what is validated and used
     checkpoint_every, keep         steps; how many of the checkpoints stay
     validate_every, valid_clips, valid_seconds     steps; how many excerpts, of which length
@@ -139,6 +140,7 @@ class TrainingConfig:
     seconds: float = 1.0
     lr: float = 3e-4
     betas: tuple[float, float] = (0.5, 0.9)
+    cooldown: float = 0.0
     ema: float = 0.99
     warmup_steps: int = 1000
     unquantized: float = 0.0
@@ -157,6 +159,7 @@ class TrainingConfig:
         counts = ("steps", "batch", "checkpoint_every", "keep", "validate_every", "valid_clips", "log_every")
         wrong = [name for name in counts if getattr(self, name) < 1]
         wrong += [name for name in ("seconds", "valid_seconds", "lr") if not getattr(self, name) > 0]
+        wrong += ["cooldown"] * (not 0 <= self.cooldown <= 1)
         wrong += [name for name in ("ema", "unquantized") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name in ("warmup_steps", "seed") if getattr(self, name) < 0]
         if any(window < 32 or window % 4 for window in self.loss.mel_windows):

@@ -82,12 +82,14 @@ class Trainer:
         reads them [device.read] has to `check` them.
         """
         original = Tensor(self.array.asarray(x))
+        self.optimizer.lr = self.config.lr * self.lr_factor()
         decoded, commitment = self._forward(original.data, self.levels())
         losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
         figures: dict[str, Any] = {}
         balancer = self.warmup if self.step < self.config.warmup_steps else self.plain
         if self.adversary is not None:
             rival = self.config.adversary
+            self.adversary.optimizer.lr = rival.lr * self.lr_factor()
             rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
             if self.step >= rival.start - rival.learns_before and rng.random() < rival.probability:
                 figures |= self.adversary.learn(original, decoded)
@@ -116,6 +118,15 @@ class Trainer:
             mean.data += (1 - decay) * (p.data - mean.data)
         self.step += 1
         return figures
+
+    def lr_factor(self) -> float:
+        """What the next step's learning rates are multiplied by: 1, until in the last steps it falls to 0.
+
+        Adam's steps are as long as its learning rate, so at a constant one the weights never settle: they keep
+        wandering around what they have found. The fall is 1 - sqrt(share of it that is over) [Hagele24, §3].
+        """
+        remaining, cooldown = self.config.steps - self.step, self.config.cooldown * self.config.steps
+        return 1.0 if remaining >= cooldown else 1 - math.sqrt(1 - max(remaining, 0) / cooldown)
 
     def levels(self) -> int:
         """How many codebooks the next step uses; 0 for none at all."""
