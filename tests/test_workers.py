@@ -1,12 +1,18 @@
 """Sharing out tasks: each is done once, errors come through, and a forked child has threads of its own."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+import weakref
 from functools import partial
 
+import numpy as np
 import pytest
 
+from minicodec.ops import workers
 from minicodec.ops.workers import convoy, share_out
 
 
@@ -33,6 +39,77 @@ def test_an_error_of_another_thread_comes_through():
 
     with pytest.raises(ValueError, match="unlucky"):
         share_out(2, 2, work)
+
+
+def test_a_share_that_nobody_has_begun_is_taken_back(monkeypatch):
+    """The other thread has ended: without the caller, its share is never done."""
+    gone = workers._Worker()
+    gone.give(None)
+    gone.thread.join()
+    monkeypatch.setattr(workers, "_idle", [gone])
+    done = []
+    share_out(2, 7, lambda first, last: done.append((first, last)))
+    assert done == [(0, 3), (3, 7)]
+
+    def work(first, last):
+        if first > 0:
+            raise ValueError("unlucky")
+
+    with pytest.raises(ValueError, match="unlucky"):
+        share_out(2, 2, work)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads")
+def test_an_interrupt_waits_until_the_arrays_are_left_alone():
+    main, written = threading.get_ident(), []
+    both = threading.Barrier(2, timeout=60)
+
+    def work(first, last):
+        both.wait()
+        if threading.get_ident() != main:
+            time.sleep(0.05)  # until the caller waits
+            signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(0.2)
+            written.append(1)
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            share_out(2, 2, work)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert written == [1]
+    test_every_task_is_done_once(2, 7)
+
+
+def test_nothing_is_kept_when_the_work_is_done():
+    both, array = threading.Barrier(2, timeout=60), np.zeros(3)
+    share_out(2, 2, lambda first, last, a: both.wait(), array)
+    kept = weakref.ref(array)
+    del array
+    deadline = time.monotonic() + 60
+    while kept() is not None and time.monotonic() < deadline:
+        time.sleep(0.001)  # the other thread has said that it is done, and is about to let go
+    assert kept() is None
+
+
+def test_threads_are_used_again():
+    both = threading.Barrier(2, timeout=60)
+    before = threading.active_count()
+    for _ in range(50):
+        share_out(2, 2, lambda first, last: both.wait())
+    assert threading.active_count() <= before + 1
+
+
+def test_a_program_ends_while_its_threads_watch_for_work():
+    program = (
+        "import os; from minicodec.ops.workers import share_out; share_out(3, 3, lambda first, last: os.write(1, b'.'))"
+    )
+    end = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (end.returncode, end.stdout) == (0, "..."), end.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -97,8 +174,13 @@ def test_an_error_in_a_step_comes_through_and_nobody_waits(unlucky):
 
 
 def test_work_that_is_shared_out_is_not_shared_out_again():
-    """All of a pool's threads could wait for threads of the same pool."""
-    names = []
-    share_out(2, 2, lambda first, last: share_out(2, 4, lambda a, b: names.append((threading.get_ident(), a, b))))
+    """All threads have work already."""
+    names, both = [], threading.Barrier(2, timeout=60)
+
+    def work(first, last):
+        both.wait()  # else one thread could take both shares
+        share_out(2, 4, lambda a, b: names.append((threading.get_ident(), a, b)))
+
+    share_out(2, 2, work)
     assert {(a, b) for _, a, b in names} == {(0, 4)}
     assert len({name for name, _, _ in names}) == 2

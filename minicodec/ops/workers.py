@@ -2,20 +2,141 @@
 
 Compiled functions that hold no Python objects release Python's global lock (`nogil=True`), so plain threads run them
 at the same time. Numba's own `prange` would do that too, but doubles the time that a function takes to compile, and
-its threads do not survive a fork. Waking a thread takes some 30 µs either way: share out what takes longer.
+its threads do not survive a fork and spin while there is nothing to do.
+
+Handing over. The threads stay, and each waits for a job on a lock. To wake a thread that sleeps takes 20 to 100 µs, as
+long as a small product: so a thread that has done a job watches a word in memory for some 100 µs, as does whoever waits
+for it, and only then sleeps (ops/signals.py). The words are hints: whether there is a job, and whether it is done, is
+what the list and the locks say. A share that nobody has begun when the caller has done its own, because the machine is
+busy with other things, the caller takes back and does too.
 """
 
+import atexit
 import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-_pools: list[ThreadPoolExecutor] = []
+import numpy as np
+from numba import njit
+
+from minicodec.ops.microkernel import address
+from minicodec.ops.signals import LINE, pause, spin, store
+
+GIVEN, DONE = 0, LINE  # two words of a worker: the number of the last job that it was given, and that it has done
+SPINS = 4000  # of some 30 ns, before a thread sleeps
+PAUSES = 150  # of some 30 ns: who gives a job holds Python's lock until its own share has begun
+
+
+@njit(cache=True, nogil=True)
+def _watch(words, done, watched, awaited, pauses):
+    """Until words[watched] is at least `awaited`, or the time is over. First, tell what is `done`, if that is not 0.
+
+    All that is done without Python's lock, which whoever is told will need.
+    """
+    if done > 0:
+        store(address(words) + 8 * DONE, done)
+    if spin(address(words) + 8 * watched, awaited, SPINS):
+        for _ in range(pauses):
+            pause()
+
+
+class _Job:
+    """A share of some work."""
+
+    def __init__(self, work: Callable[..., None], *args: Any):
+        self.work, self.args = work, args
+        self.number = 0  # of the jobs of a worker
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def do(self) -> None:
+        _at_work.now = True
+        try:
+            self.work(*self.args)
+        except BaseException as error:  # for `share_out` to raise
+            self.error = error
+        finally:
+            _at_work.now = False
+
+
+class _Worker:
+    """A thread, and what it was given to do."""
+
+    def __init__(self) -> None:
+        self.words = np.zeros(2 * LINE, np.int64)
+        self.given: list[_Job | None] = []  # one at most; None: end
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        _watch(self.words, 0, GIVEN, 0, 0)  # compiled before somebody waits for the thread
+        self.thread = threading.Thread(target=self._run, name="minicodec", daemon=True)
+        self.thread.start()
+
+    def give(self, job: _Job | None) -> None:
+        """Only to a worker that was taken from the idle ones."""
+        number = int(self.words[GIVEN]) + 1
+        if job is not None:
+            job.number = number
+        self.given.append(job)
+        self.words[GIVEN] = number
+        if self.wake.locked():  # else it has yet to wake for a job that was taken back, and will find this one
+            self.wake.release()
+
+    def _run(self) -> None:
+        number = 0
+        while True:
+            _watch(self.words, number, GIVEN, number + 1, PAUSES)
+            self.wake.acquire()
+            number = int(self.words[GIVEN])
+            try:
+                job = self.given.pop()
+            except IndexError:  # taken back
+                continue
+            if job is None:
+                return
+            job.do()
+            _idle.append(self)
+            job.done.release()
+            del job  # it would keep the arrays until the next one comes
+
+    def finish(self, job: _Job) -> None:
+        """Wait until this job is done; or do it, if the worker has not begun."""
+        try:
+            self.given.remove(job)
+        except ValueError:
+            _watch(self.words, 0, DONE, job.number, 0)
+            try:
+                job.done.acquire()
+            except BaseException:  # interrupted, while the worker still writes into the caller's arrays
+                job.done.acquire()
+                raise
+        else:
+            _idle.append(self)
+            job.do()
+
+
 _at_work = threading.local()
+_idle: list[_Worker] = []
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)  # a child has only the thread that forked
+    os.register_at_fork(after_in_child=_idle.clear)  # a child has only the thread that forked
+
+
+@atexit.register
+def _end() -> None:
+    """An interpreter that ends kills its threads wherever they are, which compiled code does not survive."""
+    while _idle:
+        worker = _idle.pop()
+        worker.give(None)
+        worker.thread.join()
+
+
+def _idle_worker() -> _Worker:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Worker()
 
 
 def share_out(threads: int, tasks: int, work: Callable[..., None], *args: Any) -> None:
@@ -27,22 +148,16 @@ def share_out(threads: int, tasks: int, work: Callable[..., None], *args: Any) -
         work(0, tasks, *args)
         return
     cuts = [tasks * t // threads for t in range(threads + 1)]
-    if not _pools:
-        _pools.append(ThreadPoolExecutor(os.cpu_count(), "minicodec"))
-    others = [_pools[0].submit(_share, work, cuts[t], cuts[t + 1], *args) for t in range(1, threads)]
-    try:
-        _share(work, cuts[0], cuts[1], *args)
-    finally:
-        for other in others:
-            other.result()
-
-
-def _share(work: Callable[..., None], *args: Any) -> None:
-    _at_work.now = True
-    try:
-        work(*args)
-    finally:
-        _at_work.now = False
+    jobs = [_Job(work, cuts[t], cuts[t + 1], *args) for t in range(threads)]
+    workers = [_idle_worker() for _ in jobs[1:]]
+    for worker, job in zip(workers, jobs[1:], strict=True):
+        worker.give(job)
+    jobs[0].do()
+    for worker, job in zip(workers, jobs[1:], strict=True):
+        worker.finish(job)
+    for job in jobs:
+        if job.error is not None:
+            raise job.error
 
 
 def convoy(threads: int, items: Sequence[Any], steps: Sequence[Callable[[Any], Any]]) -> list[Any]:
