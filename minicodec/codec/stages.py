@@ -164,7 +164,7 @@ class ConvTransposeStage:
 def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
     """The weights of its layers as `ops.lstm.run` reads them."""
     weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
-    return [(pack(w_ih[None]), as_panels(w_hh, LONG), b.copy()) for w_ih, w_hh, b in weights]
+    return [(pack(w_ih[None]), as_panels(w_hh, 4, LONG), b.copy()) for w_ih, w_hh, b in weights]
 
 
 class LSTMStage:

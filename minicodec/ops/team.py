@@ -1,0 +1,87 @@
+"""Threads that go through a recurrence together: each does a part of every frame, and all meet between frames.
+
+A recurrence cannot hand whole frames to threads, for each frame needs the last one; and a part of a frame takes some
+30 µs, less than it takes to wake a thread. So all run at the same time, and tell each other by words in memory that
+they watch (ops/signals.py), which takes some 0.2 µs:
+
+    leader                                            the others
+    waits until all of the team have done the frame   tells that its part is done
+    tells who is in the team of the next frame        waits to be told
+
+The leader is whoever wants the work done. It begins alone, since nobody knows when, or whether, the operating system
+lets the others run: who arrives belongs to the team from the next frame on. Whoever keeps it waiting too long, because
+the machine is busy with other things, costs more than it saves: the leader then dismisses all and goes on alone. So who
+does which part is chance, and the work must be such that this changes no bit.
+
+    team = new_team(threads)                          before `share_out` gives it to all of them, the leader first
+    rank, now = arrive(team, leads)
+    while True:
+        now = meet(team, rank, now, frames)
+        frame, parts = frame_of(now), parts_of(now)
+        if frame >= frames:
+            break
+        ... part number `rank` of so many parts of the frame, if rank < parts
+"""
+
+import numpy as np
+
+from minicodec.ops.fastmath import inner
+from minicodec.ops.microkernel import address
+from minicodec.ops.signals import LINE, fetch_add, let_others_run, load, spin, store
+
+WORD = 8 * LINE  # bytes from one to the next
+ARRIVED, NOW, DONE = 0, WORD, 2 * WORD  # how many others have come; frame and parts; what rank 0, 1, ... has done
+PARTS = 1 << 10  # more than there are parts: frame · PARTS + parts are told in one word
+FIRST = np.int64(1 - PARTS)  # before frame 0, done by one
+OVER = 1 << 60  # tells the others to go
+SPINS = 2000  # of some 30 ns, before somebody else may have the core
+PATIENCE = 10  # times so many, until the leader goes on alone
+
+
+def new_team(threads):
+    """-> words (2 + threads) · LINE."""
+    return np.zeros((2 + threads) * LINE, np.int64)
+
+
+@inner
+def arrive(team, leads):
+    """-> rank, 0 for the leader, 1, 2, ... for the others as they come; and the first `now`."""
+    return (0 if leads else fetch_add(address(team) + ARRIVED, 1) + 1), FIRST
+
+
+@inner
+def frame_of(now):
+    """0 ... frames - 1, more when all is over."""
+    return now // PARTS
+
+
+@inner
+def parts_of(now):
+    """Into how many parts the frame is cut, one for each of the team."""
+    return now % PARTS
+
+
+@inner
+def meet(team, rank, now, frames):
+    """The end of this thread's part of a frame, and the start of the next, -> the next `now`."""
+    words = address(team)
+    following = (now // PARTS + 1) * PARTS
+    if rank > 0:
+        store(words + DONE + WORD * rank, following)
+        while not spin(words + NOW, following + 1, SPINS):
+            let_others_run()
+        return load(words + NOW)
+
+    late = 0
+    for other in range(1, now % PARTS):
+        while not spin(words + DONE + WORD * other, following, SPINS):
+            late += 1
+            let_others_run()
+    if load(words + NOW) == OVER:
+        return following + 1
+    if late > PATIENCE or following >= frames * PARTS:
+        store(words + NOW, OVER)
+        return following + 1
+    now = following + 1 + load(words + ARRIVED)
+    store(words + NOW, now)
+    return now

@@ -1,0 +1,124 @@
+"""Threads that meet between frames: who takes part changes no bit, however late they come and however slow they are."""
+
+import threading
+
+import numpy as np
+import pytest
+from numba import njit
+
+from minicodec.ops import lstm as lstm_file
+from minicodec.ops.lstm import lstm_backward_numba, lstm_forward_numba
+from minicodec.ops.signals import LINE, pause
+from minicodec.ops.team import ARRIVED, NOW, OVER, arrive, frame_of, meet, new_team, parts_of
+from tests.test_lstm import layer
+
+T, N = 2000, 24
+
+
+@njit(nogil=True)
+def relay(team, leads, x, teams, pauses):
+    """x (T+1,N): every number of a frame depends on all of the frame before. teams (T): how many have made each."""
+    T, N = x.shape[0] - 1, x.shape[1]
+    rank, now = arrive(team, leads)
+    while True:
+        now = meet(team, rank, now, T)
+        t, parts = frame_of(now), parts_of(now)
+        if t >= T:
+            break
+        if rank == 0:
+            teams[t] = parts
+        if rank < parts:
+            for n in range(rank * N // parts, (rank + 1) * N // parts):
+                total = n
+                for k in range(N):
+                    total = total * 3 + x[t, k]
+                x[t + 1, n] = total
+            for _ in range(pauses if rank > 0 else 0):
+                pause()
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What one thread makes, by NumPy."""
+    x = np.zeros((T + 1, N), np.int64)
+    for t in range(T):
+        total = np.arange(N)
+        for k in range(N):
+            total = total * 3 + x[t, k]
+        x[t + 1] = total
+    return x
+
+
+def together(helpers, pauses=0, wait=True):
+    """-> x, teams; helpers that have come before the start, or at some time."""
+    team, x, teams = new_team(helpers + 1), np.zeros((T + 1, N), np.int64), np.zeros(T, np.int64)
+    args = x, teams, pauses
+    relay(new_team(1), True, np.zeros((1, N), np.int64), *args[1:])  # compiled
+    threads = [threading.Thread(target=relay, args=(team, False, *args)) for _ in range(helpers)]
+    for thread in threads:
+        thread.start()
+    while wait and team[ARRIVED // 8] < helpers:
+        pass
+    relay(team, True, *args)
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert team[NOW // 8] == OVER
+    return x, teams
+
+
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+def test_all_who_have_come_do_their_part(helpers, alone):
+    """Three helpers are more than many machines have cores for: they may be dismissed, but not at once."""
+    x, teams = together(helpers)
+    np.testing.assert_array_equal(x, alone)
+    assert teams[0] == helpers + 1
+    assert set(teams) <= {helpers + 1, 1}
+
+
+def test_others_come_when_they_come(alone):
+    for _ in range(20):
+        x, teams = together(2, wait=False)
+        np.testing.assert_array_equal(x, alone)
+        assert 1 <= teams.min() <= teams.max() <= 3
+
+
+def test_who_is_too_slow_is_not_waited_for_again(alone):
+    x, teams = together(1, pauses=2_000_000)
+    np.testing.assert_array_equal(x, alone)
+    assert list(teams) == [2] + [1] * (T - 1)
+
+
+@pytest.mark.parametrize("helpers", [1, 2, 3])
+@pytest.mark.parametrize("B", [1, 3, 5])
+def test_units_of_an_lstm_on_several_threads_have_the_bits_of_one(helpers, B, rng, monkeypatch):
+    """All threads have come before the first frame, and each takes a part of them all."""
+    arrays = layer(rng, B, 30, 24, 600)
+    dy = rng.normal(size=(B, 30, 1200)).astype(np.float32)
+
+    def run():
+        y, saved = lstm_forward_numba(*arrays)
+        return y, saved[5], *lstm_backward_numba(dy, saved)
+
+    one, teams = run(), []
+
+    def new_team_seen(threads):
+        teams.append(new_team(helpers + 1))
+        return teams[-1]
+
+    def at_once(threads, tasks, work):
+        others = [threading.Thread(target=work, args=(t, t + 1)) for t in range(1, helpers + 1)]
+        for other in others:
+            other.start()
+        while teams[-1][ARRIVED // 8] < helpers:
+            pass
+        work(0, 1)
+        for other in others:
+            other.join()
+
+    monkeypatch.setattr(lstm_file, "new_team", new_team_seen)
+    monkeypatch.setattr(lstm_file, "share_out", at_once)
+    for a, b in zip(one, run(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(teams) == 2
+    assert all(team[2 * LINE + helpers * LINE] > 0 for team in teams)  # the last of them has done a frame
