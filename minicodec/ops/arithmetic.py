@@ -38,7 +38,8 @@ add = Op("add", add_forward, add_backward)
 # For float32, faster ways to add a bias to each of M rows, M in the millions, and to sum its gradient. NumPy's loop for
 # the former is begun anew for each row, of perhaps 16 numbers.
 
-RUN = 64  # rows that are summed side by side
+SIDE_BY_SIDE = 2048  # numbers that are added to as many sums, in the L1 cache
+BLOCK = 128  # times
 SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
 
 
@@ -63,11 +64,22 @@ def add_forward_fast(a, b):
 
 
 def column_sums(rows):
-    """rows (M,C) -> (C). NumPy adds long rows up to ten times as fast as short ones, so RUN rows make a long one."""
+    """rows (M,C) -> (C). NumPy adds long rows up to ten times as fast as short ones, so several rows make a long one.
+
+    Threads share out blocks of long rows, which are always the same: so are the bits.
+    """
     M, C = rows.shape
-    whole = M // RUN * RUN
-    sums = rows[:whole].reshape(-1, RUN * C).sum(axis=0).reshape(RUN, C).sum(axis=0)
-    return sums + rows[whole:].sum(axis=0)
+    run = max(1, SIDE_BY_SIDE // C)
+    whole = M // run * run
+    long = rows[:whole].reshape(-1, run * C)
+    sums = np.zeros((-(-len(long) // BLOCK), run * C), rows.dtype)
+
+    def some(first, last):
+        for i in range(first, last):
+            long[i * BLOCK : (i + 1) * BLOCK].sum(axis=0, out=sums[i])
+
+    share_out(numba.get_num_threads() if rows.size >= SMALL else 1, len(sums), some)
+    return sums.sum(axis=0).reshape(run, C).sum(axis=0) + rows[whole:].sum(axis=0)
 
 
 def add_backward_fast(dy, saved, *, needs=(True, True)):

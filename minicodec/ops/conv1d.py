@@ -12,11 +12,14 @@ Padding is an op of its own, so windows here lie wholly inside x. Bias is `add`.
 import math
 from typing import Any
 
+import numba
 import numpy as np
 
 from minicodec.backend import Op, xp
+from minicodec.ops.activations import SMALL, elu_share
 from minicodec.ops.conv1d_cuda import conv1d_backward_cupy, conv1d_forward_cupy
 from minicodec.ops.engine import multiply, multiply_transposed
+from minicodec.ops.workers import share_out
 
 
 def output_length(T, K, stride=1, dilation=1):
@@ -89,6 +92,29 @@ def steps(x, stride, dilation):
     return {"batch_step": T * C, "row_step": stride * C, "tap_step": dilation * C}
 
 
+def padded(x, left, right, elu=False):
+    """x (B,T,C) -> (B,left + T + right,C), x or elu(x) with zeros around it."""
+    B, T, C = x.shape
+    y = np.empty((B, left + T + right, C), np.float32)
+    y[:, :left] = 0
+    y[:, left + T :] = 0
+
+    def some(first, last):
+        """Of all numbers of x, one item after the other."""
+        for b in range(B):
+            item, inside = x[b].reshape(-1), y[b, left : left + T].reshape(-1)
+            begin, end = max(0, first - b * T * C), min(T * C, last - b * T * C)
+            if begin >= end:
+                continue
+            if elu:
+                elu_share(begin, end, item, inside)
+            else:
+                inside[begin:end] = item[begin:end]
+
+    share_out(numba.get_num_threads() if x.size >= SMALL else 1, x.size, some)
+    return y
+
+
 def correlate(x, w, To, stride, dilation, **finish):
     """x (B,T,Ci), w (K,Ci,*Co) -> y (B,To,N), N = ΠCo, y[t] = Σ_k x[t·stride + k·dilation] w[k].
 
@@ -96,7 +122,7 @@ def correlate(x, w, To, stride, dilation, **finish):
     """
     B, T, Ci = x.shape
     K, N = len(w), math.prod(w.shape[2:])
-    if N <= 2 and stride == 1 and 1 < K * N <= 16 and finish.keys() <= {"bias"}:
+    if few_columns(K, N, stride) and finish.keys() <= {"bias"}:
         # So few columns leave most of a vector idle. Let every tap be a column, y[t] = Σ_k (x w[k])[t + k·dilation].
         columns = w.reshape(K, Ci, N).swapaxes(0, 1).reshape(1, Ci, K * N)
         products = multiply(x, columns, np.empty((B, T, K * N), np.float32), **steps(x, 1, 1)).reshape(B, T, K, N)
@@ -109,8 +135,20 @@ def correlate(x, w, To, stride, dilation, **finish):
     return multiply(x, w, np.empty((B, To, N), np.float32), **steps(x, stride, dilation), **finish)
 
 
+def few_columns(K, N, stride):
+    """Would windows of one or two channels to come leave most of a vector idle, and would K times as many fit it?"""
+    return N <= 2 and stride == 1 and 1 < K * N <= 16
+
+
 def correlate_dw(x, dy, K, stride, dilation):
     """x (B,T,Ci), dy (B,To,Co) -> dw (K,Ci,Co), dw[k] = Σ_b Σ_t x[t·stride + k·dilation]ᵀ dy[t]."""
+    (B, T, Ci), (_, To, Co) = x.shape, dy.shape
+    if few_columns(K, Co, stride):  # as in `correlate`: dw[k] = Σ_t x[t]ᵀ dy[t - k·dilation]
+        columns = np.zeros((B, T, K, Co), np.float32)
+        for k in range(K):
+            columns[:, k * dilation : k * dilation + To, k] = dy
+        dw = multiply_transposed(x, columns.reshape(B, T, K * Co), taps=1, P=Ci, **steps(x, 1, 1))
+        return np.ascontiguousarray(dw.reshape(Ci, K, Co).swapaxes(0, 1))
     return multiply_transposed(x, dy, taps=K, P=x.shape[2], **steps(x, stride, dilation))
 
 
@@ -133,10 +171,7 @@ def spread(x, w, To, stride, dilation, bias=None, derivative_at=None):
     margin = (J - 1) * dilation
     windows = x
     if margin or Q > T:  # zeros stand for the frames before the first and after the last
-        windows = np.empty((B, margin + Q, Ci), np.float32)
-        windows[:, :margin] = 0
-        windows[:, margin : margin + T] = x
-        windows[:, margin + T :] = 0
+        windows = padded(x, margin, Q - T)
     if K % stride:
         w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), np.float32)])
     phases = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2)

@@ -7,11 +7,10 @@ slower than arithmetic. In one, ELU is written to where the padded array wants i
 sums are in the cache. For the way back the padded array is enough: ELU's derivative follows from its result.
 """
 
-import numba
 import numpy as np
 
 from minicodec.backend import Op
-from minicodec.ops.activations import SMALL, elu_backward, elu_backward_numba, elu_forward, elu_share
+from minicodec.ops.activations import elu_backward, elu_backward_numba, elu_forward
 from minicodec.ops.arithmetic import column_sums
 from minicodec.ops.conv1d import (
     conv1d_backward,
@@ -20,11 +19,11 @@ from minicodec.ops.conv1d import (
     correlate,
     correlate_dw,
     output_length,
+    padded,
     spread,
 )
 from minicodec.ops.conv1d_layer_cuda import conv1d_layer_backward_cupy, conv1d_layer_forward_cupy
 from minicodec.ops.padding import mirrored, pad1d_backward, pad1d_forward
-from minicodec.ops.workers import share_out
 
 
 def conv1d_layer_forward(x, w, b, *, elu=True, left=0, right=0, mode="zero", stride=1, dilation=1):
@@ -53,29 +52,20 @@ def conv1d_layer_forward_numba(x, w, b, *, elu=True, left=0, right=0, mode="zero
     x, b = np.ascontiguousarray(x), np.ascontiguousarray(b)
     T = x.shape[1]
     images = mirrored(x, left, right) if mode == "reflect" else None
-    padded = activated_and_padded(x, elu, left, right, images) if elu or left or right else x
-    To = output_length(padded.shape[1], len(w), stride, dilation)
+    a = activated_and_padded(x, elu, left, right, images) if elu or left or right else x
+    To = output_length(a.shape[1], len(w), stride, dilation)
     if To < 1:
-        raise ValueError(f"conv1d_layer: {padded.shape[1]} frames are shorter than one window of {len(w)}")
-    return correlate(padded, w, To, stride, dilation, bias=b), (padded, w, T, images)
+        raise ValueError(f"conv1d_layer: {a.shape[1]} frames are shorter than one window of {len(w)}")
+    return correlate(a, w, To, stride, dilation, bias=b), (a, w, T, images)
 
 
 def activated_and_padded(x, elu, left, right, images):
     """x (B,T,C) -> (B,left + T + right,C), elu(x) or x with zeros around it, and with the images of a mirror."""
-    B, T, C = x.shape
-    padded = np.empty((B, left + T + right, C), np.float32)
-    padded[:, :left] = 0
-    padded[:, left + T :] = 0
-    for item, inside in zip(x, padded[:, left : left + T], strict=True):
-        if elu:
-            threads = numba.get_num_threads() if x.size >= SMALL else 1
-            share_out(threads, item.size, elu_share, item.reshape(-1), inside.reshape(-1))
-        else:
-            inside[...] = item
+    y = padded(x, left, right, elu)
     if images is not None:
         position, source = images
-        padded[:, position] = padded[:, left + source]
-    return padded
+        y[:, position] = y[:, left + source]
+    return y
 
 
 def conv1d_layer_backward_numba(
@@ -86,27 +76,27 @@ def conv1d_layer_backward_numba(
     A mirror's image has the derivative of the frame that it shows: so the product multiplies all of the padded array's
     gradient by it, and only then are images added to their frames.
     """
-    padded, w, T, images = saved
+    a, w, T, images = saved
     dy = np.ascontiguousarray(dy)
     dx = dw = db = None
     if needs[0]:
-        dx = gradient_of_padded(dy, w, padded, elu, stride, dilation)
+        dx = gradient_of_padded(dy, w, a, elu, stride, dilation)
         if left or right:
             (dx,) = pad1d_backward(dx, (T, images), left=left, right=right, mode=mode)
     if needs[1]:
-        dw = correlate_dw(padded, dy, len(w), stride, dilation)
+        dw = correlate_dw(a, dy, len(w), stride, dilation)
     if needs[2]:
         db = column_sums(dy.reshape(-1, dy.shape[-1]))
     return dx, dw, db
 
 
-def gradient_of_padded(dy, w, padded, elu, stride, dilation):
+def gradient_of_padded(dy, w, a, elu, stride, dilation):
     """dy (B,To,Co) -> the gradient (B,T',Ci) of what was padded, times ELU's derivative if there was one."""
-    whole = padded.shape[1] % stride == 0 and min(stride, dilation) == 1
+    whole = a.shape[1] % stride == 0 and min(stride, dilation) == 1
     if elu and whole:
-        return spread(dy, w.swapaxes(1, 2), padded.shape[1], stride, dilation, derivative_at=padded)
-    dpadded, _ = conv1d_backward_numba(dy, (padded, w), stride=stride, dilation=dilation, needs=(True, False))
-    return elu_backward_numba(dpadded, padded)[0] if elu else dpadded
+        return spread(dy, w.swapaxes(1, 2), a.shape[1], stride, dilation, derivative_at=a)
+    da, _ = conv1d_backward_numba(dy, (a, w), stride=stride, dilation=dilation, needs=(True, False))
+    return elu_backward_numba(da, a)[0] if elu else da
 
 
 conv1d_layer.add("numba", conv1d_layer_forward_numba, conv1d_layer_backward_numba)

@@ -10,7 +10,7 @@ import numpy as np
 from minicodec.backend import Op, xp
 from minicodec.ops.activations import elu_backward, elu_forward, elu_forward_numba
 from minicodec.ops.arithmetic import column_sums
-from minicodec.ops.conv1d import correlate, correlate_dw, spread
+from minicodec.ops.conv1d import correlate, correlate_dw, padded, spread
 from minicodec.ops.conv1d_layer_cuda import conv_transpose1d_layer_backward_cupy, conv_transpose1d_layer_forward_cupy
 from minicodec.ops.conv_transpose1d import conv_transpose1d_backward, conv_transpose1d_forward
 
@@ -48,18 +48,16 @@ def conv_transpose1d_layer_forward_numba(x, w, b, *, stride=1, left=0, right=0):
 def conv_transpose1d_layer_backward_numba(dy, saved, *, stride=1, left=0, right=0, needs=(True, True, True)):
     """dy (B,To,Co) -> dx (B,T,Ci), dw (K,Ci,Co), db (Co)."""
     a, w = saved
-    B, To, Co = dy.shape
+    dy = np.ascontiguousarray(dy)
     dx = dw = db = None
     if needs[0] or needs[1]:
-        dz = np.empty((B, left + To + right, Co), np.float32)
-        dz[:, :left], dz[:, left + To :] = 0, 0
-        dz[:, left : left + To] = dy
+        dz = padded(dy, left, right)
     if needs[0]:
         dx = correlate(dz, w.swapaxes(1, 2), a.shape[1], stride, 1, activation="elu", derivative_at=a)
     if needs[1]:
         dw = np.ascontiguousarray(correlate_dw(dz, a, len(w), stride, 1).swapaxes(1, 2))
     if needs[2]:
-        db = column_sums(np.ascontiguousarray(dy).reshape(-1, Co))
+        db = column_sums(dy.reshape(-1, dy.shape[2]))
     return dx, dw, db
 
 

@@ -36,6 +36,7 @@ from minicodec.ops.workers import share_out
 
 STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
 FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
+LARGE = 65536  # weights: with fewer, packing them is soon done
 SMALL = 5_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
 
 ACTIVATIONS = (None, "elu", "leaky_relu")
@@ -60,8 +61,12 @@ def pack(w):
     w = w.reshape(*w.shape[:-1], -1, COLUMNS)  # a view, whatever w's strides, so that all is copied only once
     w = np.moveaxis(w, (0, 1), (-3, -2))
     panels = np.empty(w.shape, np.float32)
-    for p in range(0, P, 32):  # some rows at a time: the cache cannot hold a line of each, 4 KiB or more apart
-        panels[..., p : p + 32, :] = w[..., p : p + 32, :]
+
+    def some(first, last):  # blocks of 32 rows: the cache cannot hold a line of more, 4 KiB or more apart
+        for p in range(32 * first, min(32 * last, P), 32):
+            panels[..., p : p + 32, :] = w[..., p : p + 32, :]
+
+    share_out(numba.get_num_threads() if w.size >= LARGE else 1, -(-P // 32), some)
     return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
 
 
