@@ -20,6 +20,7 @@ from minicodec.ops import (
     nearest_codeword as nearest_codeword_op,
     norm as norm_op,
     padding as padding_op,
+    residual_unit as residual_unit_op,
     shape as shape_op,
     softmax_cross_entropy as softmax_op,
     stft as stft_op,
@@ -137,6 +138,24 @@ def conv_transpose1d_layer(x: Any, w: Any, b: Any, stride: int, left: int, right
         return apply(op, x, w, b, stride=stride, left=left, right=right)
     y = conv_transpose1d(elu(x), w, stride) + b
     return y[:, left : y.shape[1] - right]
+
+
+def residual_unit(
+    x: Any,
+    first: tuple[Any, Any],
+    second: tuple[Any, Any],
+    shortcut: tuple[Any, Any],
+    left: int,
+    right: int,
+    mode: str = "zero",
+    dilation: int = 1,
+) -> Tensor:
+    """x (B,T,C), three times (w, b) of a convolution -> y (B,T,C): shortcut(x) + second(elu(first(pad1d(elu(x)))))."""
+    op = residual_unit_op.residual_unit
+    if _in_one(op, x, *first, *second, *shortcut):
+        return apply(op, x, *first, *second, *shortcut, left=left, right=right, mode=mode, dilation=dilation)
+    h = conv1d_layer(x, *first, True, left, right, mode, 1, dilation)
+    return conv1d_layer(h, *second, True, 0, 0) + conv1d_layer(x, *shortcut, False, 0, 0)
 
 
 def _in_one(op: Op, *inputs: Any) -> bool:

@@ -6,7 +6,9 @@ import pytest
 
 from minicodec import functional as F
 from minicodec.backend import use
+from minicodec.codec.seanet import ResidualUnit, SEANetConfig
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
+from minicodec.ops.residual_unit import residual_unit
 from minicodec.tensor import Tensor, grad
 
 LAYERS = {  # with T for 2 threads: enough numbers of input, or enough multiplications
@@ -64,3 +66,30 @@ def test_a_layer_takes_arrays_as_well(name, rng):
     np.testing.assert_array_equal(layer(x).data, layer(Tensor(x)).data)
     with use("numpy"):
         np.testing.assert_array_equal(layer(x).data, layer(Tensor(x)).data)
+
+
+@pytest.mark.parametrize(("B", "pad_mode", "dilation"), [(2, "reflect", 1), (3, "zero", 2)])
+def test_a_residual_unit_in_one(B, pad_mode, dilation, rng, monkeypatch):
+    """Of two items, each is a thread's; of three, all threads work at one after the other."""
+    unit = ResidualUnit(24, SEANetConfig(pad_mode=pad_mode), dilation, rng=rng)
+    x, dy = (rng.normal(size=(B, 9_001, 24)).astype(np.float32) for _ in range(2))
+    results = []
+    before = numba.get_num_threads()
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        y = unit(whole := Tensor(x, requires_grad=True))
+        results.append([y.data, *grad(y, [whole, *unit.parameters()], dy)])
+    numba.set_num_threads(before)
+    monkeypatch.setattr(F, "_in_one", lambda op, *inputs: False)
+    y = unit(whole)
+    for one, two, part in zip(*results, [y.data, *grad(y, [whole, *unit.parameters()], dy)], strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert np.abs(one - part).max() <= 3e-6 * np.abs(part).max()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_residual_unit_refuses_padding_that_changes_the_length(backend):
+    forward, _ = residual_unit.pairs[backend]
+    x, w1, w2, ws = (np.zeros(s, np.float32) for s in [(1, 9, 4), (3, 4, 2), (1, 2, 4), (1, 4, 4)])
+    with pytest.raises(ValueError, match="do not keep the length"):
+        forward(x, w1, w2[0, :, 0], w2, ws[0, 0], ws, ws[0, 0], left=1, right=0)

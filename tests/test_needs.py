@@ -21,6 +21,7 @@ LEFT_OUT = {
     "conv_transpose1d_layer": (0, 1, 2),
     "linear": (0, 1),
     "lstm": (0, 1, 2),
+    "residual_unit": (0, 1, 2, 3, 4, 5, 6),
 }
 MODULES = {  # where the products of an op are
     "conv1d": conv1d,

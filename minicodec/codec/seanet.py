@@ -96,8 +96,14 @@ class ResidualUnit(Module):
         self.shortcut = _conv(C, C, 1, config, rng=rng) if config.shortcut == "conv" else None
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = in_turn(self.block, x)
-        return y + (x if self.shortcut is None else self.shortcut(x))
+        _, first, _, second = self.block
+        assert isinstance(first, Conv1d)
+        assert isinstance(second, Conv1d)
+        if self.shortcut is None or first.norm is not None:
+            y = in_turn(self.block, x)
+            return y + (x if self.shortcut is None else self.shortcut(x))
+        layers = [(layer.effective_weight(), layer.bias) for layer in (first, second, self.shortcut)]
+        return F.residual_unit(x, *layers, *first.padding(x.shape[1]), first.pad_mode, first.dilation)
 
 
 class Encoder(Module):

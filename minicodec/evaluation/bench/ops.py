@@ -21,7 +21,7 @@ from minicodec.evaluation.bench.place import Place
 
 FAMILIES = (
     *("activations", "arithmetic", "conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu", "conv_transpose1d"),
-    *("conv_transpose1d_layer", "embedding", "linear", "lstm", "nearest_codeword", "norm", "padding"),
+    *("conv_transpose1d_layer", "embedding", "linear", "lstm", "nearest_codeword", "norm", "padding", "residual_unit"),
     *("softmax_cross_entropy", "stft", "weight_norm"),
 )
 for family in FAMILIES:
@@ -110,6 +110,8 @@ def other_rows(batch: int) -> Iterator[Row]:
     yield Row("gelu", ((batch, 75, 800),))
     yield Row("pad1d", ((batch, 24000, 16),), {"left": 2, "right": 0})
     yield Row("conv1d_layer", ((batch, 24000, 16), (3, 16, 8), (8,)), {"left": 2, "mode": "reflect"})
+    unit = ((batch, 24000, 32), (3, 32, 16), (16,), (1, 16, 32), (32,), (1, 32, 32), (32,))
+    yield Row("residual_unit", unit, {"left": 2, "right": 0, "mode": "reflect"})
     yield Row("conv_transpose1d_layer", ((batch, 12000, 32), (4, 32, 16), (16,)), {"stride": 2})
     yield Row("weight_norm", ((16, 128, 256), (1, 1, 256)), {"axis": 2})
     yield Row("group_norm", ((batch, 24000, 16), (16,), (16,)))
