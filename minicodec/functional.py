@@ -3,6 +3,7 @@
 Shapes, formulas and gradients stand in the op's own file in `minicodec/ops/`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from minicodec.backend import Op, xp
@@ -142,15 +143,14 @@ def conv_transpose1d_layer(x: Any, w: Any, b: Any, stride: int, left: int, right
 
 def residual_unit(
     x: Any,
-    first: tuple[Any, Any],
-    second: tuple[Any, Any],
-    shortcut: tuple[Any, Any],
+    convolutions: Sequence[tuple[Any, Any]],
     left: int,
     right: int,
     mode: str = "zero",
     dilation: int = 1,
 ) -> Tensor:
-    """x (B,T,C), three times (w, b) of a convolution -> y (B,T,C): shortcut(x) + second(elu(first(pad1d(elu(x)))))."""
+    """x (B,T,C) -> y (B,T,C), shortcut(x) + second(elu(first(pad1d(elu(x))))); (w, b) of first, second, shortcut."""
+    first, second, shortcut = convolutions
     op = residual_unit_op.residual_unit
     if _in_one(op, x, *first, *second, *shortcut):
         return apply(op, x, *first, *second, *shortcut, left=left, right=right, mode=mode, dilation=dilation)

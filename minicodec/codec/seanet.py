@@ -102,8 +102,9 @@ class ResidualUnit(Module):
         if self.shortcut is None or first.norm is not None:
             y = in_turn(self.block, x)
             return y + (x if self.shortcut is None else self.shortcut(x))
-        layers = [(layer.effective_weight(), layer.bias) for layer in (first, second, self.shortcut)]
-        return F.residual_unit(x, *layers, *first.padding(x.shape[1]), first.pad_mode, first.dilation)
+        convolutions = [(layer.effective_weight(), layer.bias) for layer in (first, second, self.shortcut)]
+        left, right = first.padding(x.shape[1])
+        return F.residual_unit(x, convolutions, left, right, first.pad_mode, first.dilation)
 
 
 class Encoder(Module):

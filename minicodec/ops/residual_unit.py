@@ -98,7 +98,7 @@ def residual_unit_backward_numba(dy, saved, *, left, right, mode="zero", dilatio
     x, a, h, w1, w2, ws, images = saved
     dy = np.ascontiguousarray(dy)
     (B, T, _), (K, _, H) = x.shape, w1.shape
-    dx = np.empty(x.shape, np.float32) if needs[0] else None
+    dx = np.empty(x.shape if needs[0] else 0, np.float32)
     second = pack(w2.swapaxes(1, 2)) if any(needs[:3]) else None
     first, shortcut = (pack(w1[::-1].swapaxes(1, 2)), pack(ws.swapaxes(1, 2))) if needs[0] else (None, None)
     sums = [[None] * 5] * B  # for each item, of w1, b1, w2, the biases b2 and bs, ws
@@ -123,12 +123,13 @@ def residual_unit_backward_numba(dy, saved, *, left, right, mode="zero", dilatio
             dx_b += da[:, left : left + T]
             if images is not None:
                 position, source = images
-                np.add.at(dx_b, (slice(None), source), da[:, position])
+                np.add.at(dx_b[0], source, da[0, position])
         sums[b] = [dw1, db1, dw2, db2, dws]
 
     each_item(B, item)
     dw1, db1, dw2, db2, dws = (None if some[0] is None else reduce(np.add, some) for some in zip(*sums, strict=True))
-    return dx, dw1, db1, dw2, db2 if needs[4] else None, dws, db2.copy() if needs[6] else None
+    db2, dbs = db2 if needs[4] else None, np.array(db2) if needs[6] else None
+    return dx if needs[0] else None, dw1, db1, dw2, db2, dws, dbs
 
 
 residual_unit.add("numba", residual_unit_forward_numba, residual_unit_backward_numba)
