@@ -13,16 +13,13 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import njit
 
 from minicodec.backend import Op
 from minicodec.ops.engine import SMALL, Packed, multiply, pack
 from minicodec.ops.nearest_codeword_cuda import nearest_codeword_forward_cupy
 from minicodec.ops.workers import share_out
 
-LANES = 64  # codewords that are compared at once
 STRIP = 96  # rows of x whose scores, with a thousand codewords, stay in the cache until they are compared
-INFINITY = np.float32(np.inf)
 
 
 def nearest_codeword_forward(x, codebook):
@@ -47,21 +44,16 @@ nearest_codeword = Op("nearest_codeword", nearest_codeword_forward, nearest_code
 
 
 class PackedCodebook(NamedTuple):
-    """A codebook (N,D) as the search reads it, filled up to N' codewords; `pack_codebook` makes it."""
+    """A codebook (N,D) as the search reads it; `pack_codebook` makes it."""
 
-    w: Packed  # (1,D,N'), -2 c
-    norms: np.ndarray  # (N'), ‖c‖², and infinity where there is no codeword
+    w: Packed  # (1,D,N), -2 c
+    norms: np.ndarray  # (N), ‖c‖²
 
 
 def pack_codebook(codebook):
     """codebook (N,D) -> PackedCodebook."""
-    N, D = codebook.shape
-    filled = -(-N // LANES) * LANES
-    w = np.zeros((1, D, filled), np.float32)
-    w[0, :, :N] = -2 * codebook.T
-    norms = np.full(filled, np.inf, np.float32)
-    norms[:N] = (codebook.astype(np.float64) ** 2).sum(axis=1)
-    return PackedCodebook(pack(w), norms)
+    norms = (codebook.astype(np.float64) ** 2).sum(axis=1)
+    return PackedCodebook(pack(-2 * codebook.T[None]), norms.astype(np.float32))
 
 
 def search(x, codebook):
@@ -84,37 +76,12 @@ def _search_strips(first, last, rows, codebook, codes):
         some = rows[start : start + STRIP]
         of_some = scores[:, : len(some)]
         multiply(some, codebook.w, of_some, batch_step=0, row_step=D, bias=codebook.norms)
-        _smallest(of_some[0], codes[start : start + STRIP])
+        of_some[0].argmin(axis=1, out=codes[start : start + STRIP])  # the first of equals; fast, and without Python's lock
 
 
 def nearest_codeword_forward_numba(x, codebook):
     """x (*b,D), codebook (N,D) -> codes (*b), int64 in [0, N)."""
     return search(x, pack_codebook(codebook)), ()
-
-
-@njit(cache=True, nogil=True)
-def _smallest(scores, codes):
-    """scores (R,N), N a multiple of LANES -> codes (R): where each row is smallest, the first such place.
-
-    A lane looks at every LANES-th number, without a branch, so that the loop over lanes compiles to vectors.
-    """
-    R, N = scores.shape
-    best, where = np.empty(LANES, np.float32), np.empty(LANES, np.int32)
-    for m in range(R):
-        for lane in range(LANES):
-            best[lane], where[lane] = INFINITY, 0
-        for n in range(0, N, LANES):
-            some = scores[m, n : n + LANES]
-            for lane in range(LANES):
-                closer = some[lane] < best[lane]
-                best[lane] = some[lane] if closer else best[lane]
-                where[lane] = np.int32(n) if closer else where[lane]
-        smallest, code = best[0], where[0]
-        for lane in range(1, LANES):
-            n = where[lane] + lane
-            if best[lane] < smallest or (best[lane] == smallest and n < code):
-                smallest, code = best[lane], n
-        codes[m] = code
 
 
 nearest_codeword.add("numba", nearest_codeword_forward_numba, nearest_codeword_backward)
