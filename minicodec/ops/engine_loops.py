@@ -9,7 +9,8 @@ group at once: one row and one panel would be two sums, each waiting four cycles
 import numpy as np
 from numba import njit
 
-from minicodec.ops.fastmath import ONE, ZERO, expm1_32, inner
+from minicodec.jit import inner
+from minicodec.ops.fastmath import ONE, ZERO, expm1_32
 from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, address, make_tile
 
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache

@@ -14,20 +14,13 @@ exp(r) - 1 is a Taylor polynomial, short because r is small; 2ⁿ is written int
 The first four are within 4 units in the last place of the true value for every float32, infinities included; Φ is a
 published fit, good to 3e-7. NaN stays NaN.
 
-Call them from `@njit` functions. Constants are np.float32 because Numba computes float32 · Python float in float64.
+Call those at the end, exp32 ... normal_cdf32, from `@njit` functions. What they compute is written above them, as
+formulas [ops/formula.py]. Constants are np.float32 because Numba computes float32 · Python float in float64.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-# For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
-OPTIONS: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inner = njit(cache=True, nogil=True, error_model="numpy", **OPTIONS)
+from minicodec.ops.formula import for_numba, multiply_add, select
 
 LOG2_E = np.float32(1.44269504)
 LN2_HIGH = np.float32(0.693359375)  # ln 2 to 9 bits, so that n · LN2_HIGH is exact ...
@@ -48,38 +41,21 @@ EXP_LOWEST, EXP_HIGHEST = np.float32(-104), np.float32(89)  # beyond: exp is 0 a
 EXPM1_LOWEST = np.float32(-18)  # below: expm1 is -1 in float32
 
 
-def _multiply_add(typing_context, a, b, c):
-    """a · b + c, rounded once where the machine has an instruction for it; Numba by itself never uses that."""
-
-    def emit(context, builder, signature, args):
-        number = ir.FloatType()
-        fused = ir.FunctionType(number, [number] * 3)
-        return builder.call(cgutils.get_or_insert_function(builder.module, fused, "llvm.fmuladd.f32"), args)
-
-    return types.float32(types.float32, types.float32, types.float32), emit
-
-
-multiply_add: Any = intrinsic(_multiply_add)
-
-
-@inner
 def between(x, lowest, highest):
-    """min(max(x, lowest), highest), `lowest` for NaN; Numba's min and max take longer to compile than all else here."""
-    x = x if x > lowest else lowest
-    return x if x < highest else highest
+    """min(max(x, lowest), highest), `lowest` for NaN."""
+    x = select(x > lowest, x, lowest)
+    return select(x < highest, x, highest)
 
 
-@inner
 def power_of_two(n):
     """2ⁿ for an int32 -126 <= n <= 127, by writing the exponent bits of a float32."""
-    return np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
+    return ((n + 127) << 23).as_bits()
 
 
-@inner
-def reduce32(x):
+def reduce(x):
     """n (int32) and exp(r) - 1 for a float32 x = n ln 2 + r with |r| <= ln 2 / 2."""
-    rounded = np.float32(multiply_add(x, LOG2_E, ROUNDER))
-    n = np.int32(rounded.view(np.int32) - ROUNDER_BITS)
+    rounded = multiply_add(x, LOG2_E, ROUNDER)
+    n = rounded.bits() - ROUNDER_BITS
     n_float = rounded - ROUNDER
     r = multiply_add(-n_float, LN2_LOW, multiply_add(-n_float, LN2_HIGH, x))
     tail = multiply_add(r, multiply_add(r, multiply_add(r, C7, C6), C5), C4)
@@ -87,54 +63,50 @@ def reduce32(x):
     return n, multiply_add(r * r, tail, r)
 
 
-@inner
-def exp32(x):
-    """exp(x) of a float32."""
-    inside = between(x, EXP_LOWEST, EXP_HIGHEST)
-    n, e = reduce32(inside)
-    half = np.int32(n >> np.int32(1))  # 2ⁿ itself leaves the normal numbers at n = 128 and n < -126; its root does not
+def exp(x):
+    """exp(x)."""
+    n, e = reduce(between(x, EXP_LOWEST, EXP_HIGHEST))
+    half = n >> 1  # 2ⁿ itself leaves the normal numbers at n = 128 and n < -126; its root does not
     scale = power_of_two(half)
-    y = multiply_add(scale, e, scale) * power_of_two(np.int32(n - half))
-    return y if x == x else x
+    y = multiply_add(scale, e, scale) * power_of_two(n - half)
+    return select(x.is_nan(), x, y)
 
 
-@inner
-def expm1_32(x):
-    """exp(x) - 1 of a float32, exact also for small x, where exp(x) would round to 1."""
-    inside = between(x, EXPM1_LOWEST, EXP_HIGHEST)
-    n, e = reduce32(inside)
-    half = power_of_two(np.int32(n - np.int32(1)))  # all halved, since 2ⁿ overflows at n = 128
+def expm1(x):
+    """exp(x) - 1, exact also for small x, where exp(x) would round to 1."""
+    n, e = reduce(between(x, EXPM1_LOWEST, EXP_HIGHEST))
+    half = power_of_two(n - 1)  # all halved, since 2ⁿ overflows at n = 128
     y = TWO * multiply_add(half, e, half - HALF)
-    return y if x == x else x
+    return select(x.is_nan(), x, y)
 
 
-@inner
-def sigmoid32(x):
-    """1 / (1 + exp(-x)) of a float32, by e = exp(-|x|), which cannot overflow."""
-    e = exp32(-abs(x))
-    return (e if x < ZERO else ONE) / (ONE + e)
+def sigmoid(x):
+    """1 / (1 + exp(-x)), by e = exp(-|x|), which cannot overflow."""
+    e = exp(-abs(x))
+    return select(x < ZERO, e, ONE) / (ONE + e)
 
 
-@inner
-def tanh32(x):
-    """tanh(x) of a float32: with e = exp(-2|x|) - 1, tanh |x| = -e / (2 + e)."""
-    e = expm1_32(-TWO * abs(x))
+def tanh(x):
+    """tanh(x): with e = exp(-2|x|) - 1, tanh |x| = -e / (2 + e)."""
+    e = expm1(-TWO * abs(x))
     y = -e / (TWO + e)
-    return -y if x < ZERO else y
+    return select(x < ZERO, -y, y)
 
 
-@inner
-def normal_density32(x):
-    """φ(x) = exp(-x²/2) / √(2π) of a float32."""
-    return INVERSE_SQRT_2PI * exp32(-HALF * x * x)
+def normal_density(x):
+    """φ(x) = exp(-x²/2) / √(2π)."""
+    return INVERSE_SQRT_2PI * exp(-HALF * x * x)
 
 
-@inner
-def normal_cdf32(x):
-    """Φ(x) = ∫ φ from -∞ to x, of a float32, to 3e-7 [Abramowitz64, formula 26.2.17].
+def normal_cdf(x):
+    """Φ(x) = ∫ φ from -∞ to x, to 3e-7 [Abramowitz64, formula 26.2.17].
 
     The upper tail is φ(x) times a polynomial in t = 1 / (1 + 0.2316419 x); the lower one is its mirror image.
     """
     t = ONE / (ONE + P * abs(x))
-    tail = normal_density32(x) * (t * (B1 + t * (B2 + t * (B3 + t * (B4 + t * B5)))))
-    return tail if x < ZERO else ONE - tail
+    tail = normal_density(x) * (t * (B1 + t * (B2 + t * (B3 + t * (B4 + t * B5)))))
+    return select(x < ZERO, tail, ONE - tail)
+
+
+exp32, expm1_32, sigmoid32, tanh32 = for_numba(exp), for_numba(expm1), for_numba(sigmoid), for_numba(tanh)
+normal_density32, normal_cdf32 = for_numba(normal_density), for_numba(normal_cdf)

@@ -8,7 +8,8 @@ so that each reads a part of the weights, and meet between frames (ops/team.py).
 
 from numba import njit
 
-from minicodec.ops.fastmath import ONE, inner, sigmoid32, tanh32
+from minicodec.jit import inner
+from minicodec.ops.fastmath import ONE, sigmoid32, tanh32
 from minicodec.ops.microkernel import COLUMNS, LANES, VECTORS, address, make_tile
 from minicodec.ops.team import arrive, frame_of, meet, parts_of
 

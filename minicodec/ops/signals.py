@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicodec.ops.fastmath import inner
+from minicodec.jit import inner
 
 I64 = ir.IntType(64)
 LINE = 16  # int64 in two cache lines: those of some machines have 128 bytes

@@ -25,7 +25,7 @@ does which part is chance, and the work must be such that this changes no bit.
 
 import numpy as np
 
-from minicodec.ops.fastmath import inner
+from minicodec.jit import inner
 from minicodec.ops.microkernel import address
 from minicodec.ops.signals import LINE, fetch_add, let_others_run, load, spin, store
 
