@@ -76,7 +76,7 @@ def _search_strips(first, last, rows, codebook, codes):
         some = rows[start : start + STRIP]
         of_some = scores[:, : len(some)]
         multiply(some, codebook.w, of_some, batch_step=0, row_step=D, bias=codebook.norms)
-        of_some[0].argmin(axis=1, out=codes[start : start + STRIP])  # the first of equals; fast, and without Python's lock
+        of_some[0].argmin(axis=1, out=codes[start : start + STRIP])  # the first of equals
 
 
 def nearest_codeword_forward_numba(x, codebook):
