@@ -64,7 +64,7 @@ def reduce(x):
 
 
 def exp(x):
-    """exp(x)."""
+    """e to the power of x."""
     n, e = reduce(between(x, EXP_LOWEST, EXP_HIGHEST))
     half = n >> 1  # 2ⁿ itself leaves the normal numbers at n = 128 and n < -126; its root does not
     scale = power_of_two(half)
@@ -87,7 +87,7 @@ def sigmoid(x):
 
 
 def tanh(x):
-    """tanh(x): with e = exp(-2|x|) - 1, tanh |x| = -e / (2 + e)."""
+    """With e = exp(-2|x|) - 1, tanh |x| = -e / (2 + e)."""
     e = expm1(-TWO * abs(x))
     y = -e / (TWO + e)
     return select(x < ZERO, -y, y)
