@@ -47,7 +47,7 @@ weight_norm.add("cupy", weight_norm_forward_cupy, weight_norm_backward_cupy)
 
 
 # For float32. Weights pass from and to memory in every step: so the direction is not kept but found again, einsum sums
-# products without writing them down, and threads share out the entries of `axis`.
+# products without writing them down, and threads share out slabs, the entries of the first axis, if that is not `axis`.
 
 SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
 
@@ -55,41 +55,58 @@ SMALL = 65536  # numbers: with fewer, waking another thread takes longer than th
 def weight_norm_forward_fast(v, g, *, axis):
     """v (*v), g (*g) -> w (*v)."""
     all_but(v, g, axis)
-    w, length = np.empty(v.shape, np.float32), np.empty(g.shape, np.float32)
+    length = np.sqrt(dot(v, v, g, axis))
+    w, scale = np.empty(v.shape, np.float32), g / length
+    (v_slabs, w_slabs), s = slabs(axis, v, w), slabs(axis, scale)[0][0]
 
     def some(first, last):
-        v_, g_, w_, length_ = (part(a, axis, first, last) for a in (v, g, w, length))
-        length_[...] = np.sqrt(dot(v_, v_, g_, axis))
-        np.multiply(v_, g_ / length_, out=w_)
+        for i in range(first, last):
+            np.multiply(v_slabs[i], s, out=w_slabs[i])
 
-    share_out(numba.get_num_threads() if v.size >= SMALL else 1, g.size, some)
+    share_out(threads_for(v), len(v_slabs), some)
     return w, (v, length, g)
 
 
 def weight_norm_backward_fast(dw, saved, *, axis):
     """dw (*v) -> dv (*v), dg (*g)."""
     v, length, g = saved
-    dv, dg = np.empty(v.shape, np.float32), np.empty(g.shape, np.float32)
+    dg = dot(dw, v, g, axis) / length
+    dv = np.empty(v.shape, np.float32)
+    dw_slabs, v_slabs, dv_slabs = slabs(axis, dw, v, dv)
+    scale, along = (a[0] for a in slabs(axis, g / length, g / length * dg / length))
 
     def some(first, last):
-        dw_, v_, length_, g_, dv_, dg_ = (part(a, axis, first, last) for a in (dw, v, length, g, dv, dg))
-        dg_[...] = dot(dw_, v_, g_, axis) / length_
-        np.multiply(dw_, g_ / length_, out=dv_)
-        dv_ -= v_ * (g_ / length_ * dg_ / length_)
+        for i in range(first, last):
+            np.multiply(v_slabs[i], -along, out=dv_slabs[i])
+            dv_slabs[i] += dw_slabs[i] * scale
 
-    share_out(numba.get_num_threads() if v.size >= SMALL else 1, g.size, some)
+    share_out(threads_for(v), len(v_slabs), some)
     return dv, dg
 
 
-def part(a, axis, first, last):
-    """Entries first ... last - 1 of an axis, a view."""
-    return a[(slice(None),) * (axis % a.ndim) + (slice(first, last),)]
+def slabs(axis, *arrays):
+    """The arrays (n,...) as they are, threads take entries of n; if n is `axis`, as a single slab (1,n,...)."""
+    return [a if axis % a.ndim else a[None] for a in arrays]
+
+
+def threads_for(v):
+    """How many threads so many numbers are worth."""
+    return numba.get_num_threads() if v.size >= SMALL else 1
 
 
 def dot(a, b, g, axis):
-    """a, b (*v) -> (*g), the sums of a·b over all axes but `axis`."""
-    axes = list(range(a.ndim))
-    return np.einsum(a, axes, b, axes, [axes[axis]]).reshape(g.shape)
+    """a, b (*v) -> (*g), sums of a·b over all axes but `axis`: of each slab first, whatever the threads."""
+    a, b = slabs(axis, a, b)
+    axes = list(range(a.ndim - 1))
+    kept = [max(0, axis % g.ndim - 1)]
+    sums = np.empty((len(a), g.size), np.float32)
+
+    def some(first, last):
+        for i in range(first, last):
+            np.einsum(a[i], axes, b[i], axes, kept, out=sums[i])
+
+    share_out(threads_for(a), len(a), some)
+    return sums.sum(axis=0).reshape(g.shape)
 
 
 weight_norm.add("numba", weight_norm_forward_fast, weight_norm_backward_fast)
