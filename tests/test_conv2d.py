@@ -53,5 +53,8 @@ def test_a_layer_in_one_op_has_the_bits_of_its_three_parts(Ci, Co, threads, rng)
     y, saved = forward(x, w, b, slope=0.3, **attrs)
     whole = [y, *backward(dy, saved, slope=0.3, **attrs)]
     numba.set_num_threads(before)
+    *parts, db_parts = parts
+    *whole, db = whole
     for part, one in zip(parts, whole, strict=True):
         np.testing.assert_array_equal(part, one)
+    assert np.abs(db - db_parts).max() <= 3e-6 * np.abs(db).max()  # a sum of the items' sums

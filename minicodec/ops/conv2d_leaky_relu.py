@@ -7,10 +7,18 @@ As three ops, they leave three arrays in the graph until the backward has passed
 fills the memory of a discriminator's step, so this takes a third off it.
 """
 
+import numpy as np
+
 from minicodec.backend import Op
 from minicodec.ops.activations import leaky_relu_backward, leaky_relu_backward_numba, leaky_relu_forward
 from minicodec.ops.arithmetic import column_sums
-from minicodec.ops.conv2d import conv2d_backward, conv2d_backward_numba, conv2d_forward, fits_a_line, item_by_item
+from minicodec.ops.conv2d import (
+    backward_item_by_item,
+    conv2d_backward,
+    conv2d_forward,
+    fits_a_line,
+    item_by_item,
+)
 from minicodec.ops.conv2d_cuda import conv2d_leaky_relu_backward_line, conv2d_leaky_relu_forward_line
 
 
@@ -50,9 +58,20 @@ def conv2d_leaky_relu_backward_numba(
 ):
     """dy (B,To,Fo,Co) -> dx (B,T,F,Ci), dw (Kt,Kf,Ci,Co), db (Co)."""
     saved, y = saved
-    (dz,) = leaky_relu_backward_numba(dy, y, slope=slope)
-    dx, dw = conv2d_backward_numba(dz, saved, stride=stride, dilation=dilation, padding=padding, needs=needs[:2])
-    return dx, dw, column_sums(dz.reshape(-1, dz.shape[-1])) if needs[2] else None
+    if not fits_a_line(saved[1], stride, dilation, padding):
+        (dz,) = leaky_relu_backward_numba(dy, y, slope=slope)
+        dx, dw = conv2d_backward(dz, saved, stride=stride, dilation=dilation, padding=padding)
+        return dx, dw, column_sums(dz.reshape(-1, dz.shape[-1]))
+    dbs = np.empty((len(dy), dy.shape[-1]), np.float32)
+
+    def dz_of(b):
+        (dz,) = leaky_relu_backward_numba(dy[b], y[b], slope=slope)
+        if needs[2]:
+            dbs[b] = column_sums(dz.reshape(-1, dz.shape[-1]))
+        return dz
+
+    dx, dw = backward_item_by_item(dz_of, saved, dy.shape, stride, dilation, padding, needs)
+    return dx, dw, dbs.sum(axis=0) if needs[2] else None
 
 
 conv2d_leaky_relu.add("numba", conv2d_leaky_relu_forward_numba, conv2d_leaky_relu_backward_numba)

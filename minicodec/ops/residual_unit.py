@@ -23,7 +23,7 @@ from minicodec.ops.conv1d import correlate_dw, padded, steps
 from minicodec.ops.conv1d_layer import conv1d_layer_backward, conv1d_layer_forward
 from minicodec.ops.engine import multiply, pack
 from minicodec.ops.padding import mirrored
-from minicodec.ops.workers import share_out
+from minicodec.ops.workers import share_items, share_out
 
 
 def residual_unit_forward(x, w1, b1, w2, b2, ws, bs, *, left, right, mode="zero", dilation=1):
@@ -51,19 +51,6 @@ residual_unit = Op("residual_unit", residual_unit_forward, residual_unit_backwar
 # Numba: products on the engine (ops/engine.py), of one item of the batch at a time.
 
 
-def each_item(B, work):
-    """work(b) for all items of a batch: on a thread each, if that leaves no thread idle; else, threads share the work
-    of every item.
-    """
-    threads = numba.get_num_threads()
-
-    def some(first, last):
-        for b in range(first, last):
-            work(b)
-
-    share_out(threads if B % threads == 0 else 1, B, some)
-
-
 def residual_unit_forward_numba(x, w1, b1, w2, b2, ws, bs, *, left, right, mode="zero", dilation=1):
     """x (B,T,C), w1 (K,C,H), b1 (H), w2 (1,H,C), b2 (C), ws (1,C,C), bs (C) -> y (B,T,C); left + right = K - 1 taps."""
     if left + right != (len(w1) - 1) * dilation:
@@ -75,18 +62,19 @@ def residual_unit_forward_numba(x, w1, b1, w2, b2, ws, bs, *, left, right, mode=
     a = np.empty((B, left + T + right, C), np.float32)
     h, y = np.empty((B, T, H), np.float32), np.empty((B, T, C), np.float32)
 
-    def item(b):
-        x_b, a_b, h_b, y_b = (array[b : b + 1] for array in (x, a, h, y))
-        a_b[:, :left], a_b[:, left + T :] = 0, 0
-        share_out(numba.get_num_threads(), T * C, elu_share, x_b.reshape(-1), a_b[:, left : left + T].reshape(-1))
-        if images is not None:
-            position, source = images
-            a_b[:, position] = a_b[:, left + source]
-        multiply(a_b, first, h_b, **steps(a_b, 1, dilation), bias=b1, activation="elu")
-        multiply(x_b, shortcut, y_b, **steps(x_b, 1, 1))
-        multiply(h_b, second, y_b, **steps(h_b, 1, 1), add=True, bias=bias)
+    def items(first_item, last_item):
+        for b in range(first_item, last_item):
+            x_b, a_b, h_b, y_b = (array[b : b + 1] for array in (x, a, h, y))
+            a_b[:, :left], a_b[:, left + T :] = 0, 0
+            share_out(numba.get_num_threads(), T * C, elu_share, x_b.reshape(-1), a_b[:, left : left + T].reshape(-1))
+            if images is not None:
+                position, source = images
+                a_b[:, position] = a_b[:, left + source]
+            multiply(a_b, first, h_b, **steps(a_b, 1, dilation), bias=b1, activation="elu")
+            multiply(x_b, shortcut, y_b, **steps(x_b, 1, 1))
+            multiply(h_b, second, y_b, **steps(h_b, 1, 1), add=True, bias=bias)
 
-    each_item(B, item)
+    share_items(B, items)
     return y, (x, a, h, w1, w2, ws, images)
 
 
@@ -103,30 +91,31 @@ def residual_unit_backward_numba(dy, saved, *, left, right, mode="zero", dilatio
     first, shortcut = (pack(w1[::-1].swapaxes(1, 2)), pack(ws.swapaxes(1, 2))) if needs[0] else (None, None)
     sums = [[None] * 5] * B  # for each item, of w1, b1, w2, the biases b2 and bs, ws
 
-    def item(b):
-        x_b, a_b, h_b, dy_b = (array[b : b + 1] for array in (x, a, h, dy))
-        dw1 = db1 = None
-        if any(needs[:3]):
-            dz = np.empty((1, T, H), np.float32)
-            multiply(dy_b, second, dz, **steps(dy_b, 1, 1), activation="elu", derivative_at=h_b)
-            dw1 = correlate_dw(a_b, dz, K, 1, dilation) if needs[1] else None
-            db1 = column_sums(dz[0]) if needs[2] else None
-        dw2 = correlate_dw(h_b, dy_b, 1, 1, 1) if needs[3] else None
-        db2 = column_sums(dy_b[0]) if needs[4] or needs[6] else None
-        dws = correlate_dw(x_b, dy_b, 1, 1, 1) if needs[5] else None
-        if needs[0]:
-            margin, dx_b = (K - 1) * dilation, dx[b : b + 1]
-            windows = padded(dz, margin, margin) if margin else dz
-            da = np.empty(a_b.shape, np.float32)
-            multiply(windows, first, da, **steps(windows, 1, dilation), activation="elu", derivative_at=a_b)
-            multiply(dy_b, shortcut, dx_b, **steps(dy_b, 1, 1))
-            dx_b += da[:, left : left + T]
-            if images is not None:
-                position, source = images
-                np.add.at(dx_b[0], source, da[0, position])
-        sums[b] = [dw1, db1, dw2, db2, dws]
+    def items(first_item, last_item):
+        for b in range(first_item, last_item):
+            x_b, a_b, h_b, dy_b = (array[b : b + 1] for array in (x, a, h, dy))
+            dw1 = db1 = None
+            if any(needs[:3]):
+                dz = np.empty((1, T, H), np.float32)
+                multiply(dy_b, second, dz, **steps(dy_b, 1, 1), activation="elu", derivative_at=h_b)
+                dw1 = correlate_dw(a_b, dz, K, 1, dilation) if needs[1] else None
+                db1 = column_sums(dz[0]) if needs[2] else None
+            dw2 = correlate_dw(h_b, dy_b, 1, 1, 1) if needs[3] else None
+            db2 = column_sums(dy_b[0]) if needs[4] or needs[6] else None
+            dws = correlate_dw(x_b, dy_b, 1, 1, 1) if needs[5] else None
+            if needs[0]:
+                margin, dx_b = (K - 1) * dilation, dx[b : b + 1]
+                windows = padded(dz, margin, margin) if margin else dz
+                da = np.empty(a_b.shape, np.float32)
+                multiply(windows, first, da, **steps(windows, 1, dilation), activation="elu", derivative_at=a_b)
+                multiply(dy_b, shortcut, dx_b, **steps(dy_b, 1, 1))
+                dx_b += da[:, left : left + T]
+                if images is not None:
+                    position, source = images
+                    np.add.at(dx_b[0], source, da[0, position])
+            sums[b] = [dw1, db1, dw2, db2, dws]
 
-    each_item(B, item)
+    share_items(B, items)
     dw1, db1, dw2, db2, dws = (None if some[0] is None else reduce(np.add, some) for some in zip(*sums, strict=True))
     db2, dbs = db2 if needs[4] else None, np.array(db2) if needs[6] else None
     return dx if needs[0] else None, dw1, db1, dw2, db2, dws, dbs

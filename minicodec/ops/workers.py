@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numba
 import numpy as np
 from numba import njit
 
@@ -158,6 +159,15 @@ def share_out(threads: int, tasks: int, work: Callable[..., None], *args: Any) -
     for job in jobs:
         if job.error is not None:
             raise job.error
+
+
+def share_items(B: int, work: Callable[[int, int], None]) -> None:
+    """work(first, last) for items 0 ... B - 1 of a batch, that have nothing to do with each other.
+
+    On several threads if each gets as many; else on this one, and the threads share what `work` shares out itself.
+    """
+    threads = numba.get_num_threads()
+    share_out(threads if B % threads == 0 else 1, B, work)
 
 
 def convoy(threads: int, items: Sequence[Any], steps: Sequence[Callable[[Any], Any]]) -> list[Any]:
