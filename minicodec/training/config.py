@@ -131,6 +131,7 @@ class TrainingConfig:
     checkpoint_every, keep         steps; how many of the checkpoints stay
     validate_every, valid_clips, valid_seconds     steps; how many excerpts, of which length
     log_every        steps
+    graphs           on a GPU: steps that repeat become one CUDA graph [training/graph.py]; the same bits, sooner
     loss, adversary, augment       tables of their own
     seed             of everything random
     """
@@ -150,6 +151,7 @@ class TrainingConfig:
     valid_clips: int = 4
     valid_seconds: float = 4.0
     log_every: int = 10
+    graphs: bool = True
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)

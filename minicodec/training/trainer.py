@@ -32,6 +32,7 @@ from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
 from minicodec.training.config import RunConfig
+from minicodec.training.graph import Graphs, Kind
 from minicodec.training.initial import initialise_codec
 from minicodec.training.losses import MelLoss
 
@@ -62,13 +63,14 @@ class Trainer:
         self.average.eval()
         self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
         loss, rival = self.config.loss, self.config.adversary
-        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False)
-        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False)
+        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False, device=device)
+        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False, device=device)
         self.adversary = Adversary(rival, seed=self.config.seed, device=device) if rival.enabled else None
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
-        self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
+        self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced, device=device)
         self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows, device)
         self.step = 0
+        self.graphs = Graphs(self) if self.array is not np and self.config.graphs else None
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
     @np.errstate(over="ignore", invalid="ignore")  # no warnings: _check says it, once
@@ -81,21 +83,27 @@ class Trainer:
         On a GPU they are arrays of one number that nobody has looked at, for the step may still be under way: whoever
         reads them [device.read] has to `check` them.
         """
-        original = Tensor(self.array.asarray(x))
         self.optimizer.lr = self.config.lr * self.lr_factor()
-        decoded, commitment = self._forward(original.data, self.levels())
+        if self.adversary is not None:
+            self.adversary.optimizer.lr = self.config.adversary.lr * self.lr_factor()
+        kind, original = self._kind(x.shape), self.array.asarray(x)
+        return self.graphs.step(original, kind) if self.graphs else self.make(Tensor(original), kind)
+
+    def make(self, original: Tensor, kind: Kind) -> dict[str, Any]:
+        """The step itself, on crops (B,T,C) -> what `update` gives.
+
+        All that Python computes here and hands to the device must follow from `kind`, or go by way of `cuda.send` and
+        be in `advance`: on a GPU, only the launches are made again in the next step of this kind [training/graph.py].
+        """
+        decoded, commitment = self._forward(original.data, kind.levels)
         losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
         figures: dict[str, Any] = {}
-        balancer = self.warmup if self.step < self.config.warmup_steps else self.plain
-        if self.adversary is not None:
-            rival = self.config.adversary
-            self.adversary.optimizer.lr = rival.lr * self.lr_factor()
-            rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
-            if self.step >= rival.start - rival.learns_before and rng.random() < rival.probability:
-                figures |= self.adversary.learn(original, decoded)
-            if self.step >= rival.start:
-                losses |= self.adversary.losses(original, decoded)
-                balancer = self.balancer
+        balancer = self.warmup if kind.warms_up else self.plain
+        if self.adversary is not None and kind.learns:
+            figures |= self.adversary.learn(original, decoded)
+        if self.adversary is not None and kind.judges:
+            losses |= self.adversary.losses(original, decoded)
+            balancer = self.balancer
 
         # Each loss needs only the way from itself to x̂. From there on, all go back through the networks together.
         d_decoded, shares = balancer(losses, decoded)
@@ -118,6 +126,38 @@ class Trainer:
             mean.data += (1 - decay) * (p.data - mean.data)
         self.step += 1
         return figures
+
+    def _kind(self, shape: tuple[int, ...]) -> Kind:
+        """What the next step consists of."""
+        levels, rival = self.levels(), self.config.adversary
+        rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
+        learns = self.step >= rival.start - rival.learns_before and rng.random() < rival.probability
+        return Kind(
+            shape=shape,
+            levels=levels,
+            warms_up=self.step < self.config.warmup_steps,
+            learns=rival.enabled and learns,
+            judges=rival.enabled and self.step >= rival.start,
+            routine=self.codec.quantizer.routine(levels),
+        )
+
+    def advance(self, kind: Kind) -> None:
+        """What of a routine step is Python's business: its counts, and numbers for the device that follow from them.
+
+        With it, and the same launches once more, the next step of this kind is made.
+        """
+        if self.adversary is not None and kind.learns:
+            self.adversary.optimizer.advance(list(self.adversary.optimizer.parameters))
+        self.optimizer.advance(list(self.optimizer.parameters))
+        self.codec.quantizer.updates[: kind.levels] += 1
+        self.step += 1
+
+    def notices(self) -> list[str]:
+        """What there is to say since the last time: why there are no graphs, if there are none."""
+        said = self.graphs.notices if self.graphs else []
+        if self.graphs:
+            self.graphs.notices = []
+        return said
 
     def lr_factor(self) -> float:
         """What the next step's learning rates are multiplied by: 1, until in the last steps it falls to 0.
@@ -151,8 +191,11 @@ class Trainer:
         return decoded * scale, commitment
 
     def _gradient_norm(self) -> Any:
-        squares = [self.array.vdot(p.grad, p.grad) for p in self.codec.parameters() if p.grad is not None]
-        return self.array.sqrt(self.array.stack(squares).sum(dtype=np.float64))
+        parameters = self.codec.parameters()
+        squares = self.array.empty(len(parameters), np.float32)
+        for i, p in enumerate(parameters):  # CuPy's `stack` would send a table of addresses to the GPU
+            squares[i] = self.array.vdot(p.grad, p.grad)
+        return self.array.sqrt(squares.sum(dtype=np.float64))
 
     def check(self, step: int, figures: Mapping[str, float]) -> None:
         """DivergedError if the figures of this step, as floats, cannot be those of a training that goes well."""
