@@ -9,7 +9,7 @@ from numba import njit
 from minicodec.ops import lstm as lstm_file
 from minicodec.ops.lstm import lstm_backward_numba, lstm_forward_numba
 from minicodec.ops.signals import LINE, pause
-from minicodec.ops.team import ARRIVED, NOW, OVER, arrive, frame_of, meet, new_team, parts_of
+from minicodec.ops.team import ARRIVED, DONE, NOW, OVER, arrive, frame_of, meet, new_team, parts_of
 from tests.test_lstm import layer
 
 T, N = 2000, 24
@@ -121,4 +121,4 @@ def test_units_of_an_lstm_on_several_threads_have_the_bits_of_one(helpers, B, rn
     for a, b in zip(one, run(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(teams) == 2
-    assert all(team[2 * LINE + helpers * LINE] > 0 for team in teams)  # the last of them has done a frame
+    assert all(team[DONE // 8 + (helpers - 1) * LINE] > 0 for team in teams)  # the last of them has done a frame

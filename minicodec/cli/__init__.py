@@ -7,6 +7,7 @@ Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by C
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -55,6 +56,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command (by default what the process was called with) and return the exit status."""
+    # BLAS under NumPy has threads that go on spinning for 30 ms after each product, on cores that others need. With
+    # 2²⁰ cycles it is 0.3 ms; it reads this when NumPy is imported.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = parse(argv)

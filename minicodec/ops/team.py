@@ -9,9 +9,10 @@ they watch (ops/signals.py), which takes some 0.2 µs:
     tells who is in the team of the next frame        waits to be told
 
 The leader is whoever wants the work done. It begins alone, since nobody knows when, or whether, the operating system
-lets the others run: who arrives belongs to the team from the next frame on. Whoever keeps it waiting too long, because
-the machine is busy with other things, costs more than it saves: the leader then dismisses all and goes on alone. So who
-does which part is chance, and the work must be such that this changes no bit.
+lets the others run: who arrives belongs to the team from the next frame on. If the machine is busy with other things,
+a thread may lose its core in the middle of its part. The leader waits for it, but not more often than it is worth:
+then it dismisses all and goes on alone. So who does which part is chance, and the work must be such that this changes
+no bit.
 
     team = new_team(threads)                          before `share_out` gives it to all of them, the leader first
     rank, now = arrive(team, leads)
@@ -30,12 +31,13 @@ from minicodec.ops.microkernel import address
 from minicodec.ops.signals import LINE, fetch_add, let_others_run, load, spin, store
 
 WORD = 8 * LINE  # bytes from one to the next
-ARRIVED, NOW, DONE = 0, WORD, 2 * WORD  # how many others have come; frame and parts; what rank 0, 1, ... has done
+ARRIVED, NOW = 0, WORD  # how many others have come; the frame and in how many parts it is done
+LATE, DONE = 2 * WORD, 3 * WORD  # how often the leader had to wait long; what rank 1, 2, ... has done
 PARTS = 1 << 10  # more than there are parts: frame · PARTS + parts are told in one word
 FIRST = np.int64(1 - PARTS)  # before frame 0, done by one
 OVER = 1 << 60  # tells the others to go
 SPINS = 2000  # of some 30 ns, before somebody else may have the core
-PATIENCE = 10  # times so many, until the leader goes on alone
+PATIENCE = 10  # times so many the leader waits, and one more for each frame that was done: so much they may have saved
 
 
 def new_team(threads):
@@ -67,19 +69,18 @@ def meet(team, rank, now, frames):
     words = address(team)
     following = (now // PARTS + 1) * PARTS
     if rank > 0:
-        store(words + DONE + WORD * rank, following)
+        store(words + DONE + WORD * (rank - 1), following)
         while not spin(words + NOW, following + 1, SPINS):
             let_others_run()
         return load(words + NOW)
 
-    late = 0
     for other in range(1, now % PARTS):
-        while not spin(words + DONE + WORD * other, following, SPINS):
-            late += 1
+        while not spin(words + DONE + WORD * (other - 1), following, SPINS):
+            fetch_add(words + LATE, 1)
             let_others_run()
     if load(words + NOW) == OVER:
         return following + 1
-    if late > PATIENCE or following >= frames * PARTS:
+    if load(words + LATE) > PATIENCE + now // PARTS or following >= frames * PARTS:
         store(words + NOW, OVER)
         return following + 1
     now = following + 1 + load(words + ARRIVED)
