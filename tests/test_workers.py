@@ -115,14 +115,16 @@ def test_a_program_ends_while_its_threads_watch_for_work():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_still_computes():
-    """It has inherited the pool, but not its threads: without a pool of its own, it waits for ever."""
-    share_out(2, 2, lambda first, last: None)
+    """It has inherited the list of idle threads, but not the threads: without new ones, it is alone."""
+    here = threading.Barrier(2, timeout=60)
+    share_out(2, 2, lambda first, last: here.wait())
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         killer = threading.Timer(30, os._exit, [1])
         killer.start()
-        share_out(2, 2, lambda first, last: os.write(write, bytes([first])))
+        both = threading.Barrier(2, timeout=20)
+        share_out(2, 2, lambda first, last: both.wait() + os.write(write, bytes([first])))
         os._exit(0)
     os.close(write)
     assert os.waitpid(child, 0)[1] == 0

@@ -97,7 +97,8 @@ lstm = Op("lstm", lstm_forward, lstm_backward)
 # output is the sum over p ascending: its bits depend neither on the other rows, nor on the number of threads, nor on
 # where a stream was cut.
 
-LONG = 8  # frames for which packing the weights pays, and so does a second thread
+LONG = 8  # frames for which packing the weights pays
+SMALL = 1_000_000  # T · H²: with less, waking a second thread takes longer than the work
 
 
 def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
@@ -172,7 +173,7 @@ def padded(a, N):
 
 def _all_frames(T, H, loop, *args):
     """loop(team, leads, *args) on all threads that have something to do."""
-    threads = min(numba.get_num_threads(), whole_groups(H) // GROUP) if T >= LONG else 1
+    threads = min(numba.get_num_threads(), whole_groups(H) // GROUP) if T * H * H >= SMALL else 1
     team = new_team(threads)
     share_out(threads, threads, lambda first, last: loop(team, first == 0, *args))
 

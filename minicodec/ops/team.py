@@ -8,8 +8,8 @@ they watch (ops/signals.py), which takes some 0.2 µs:
     waits until all of the team have done the frame   tells that its part is done
     tells who is in the team of the next frame        waits to be told
 
-The leader is whoever wants the work done. It begins alone, since nobody knows when, or whether, the operating system
-lets the others run: who arrives belongs to the team from the next frame on. If the machine is busy with other things,
+The leader is whoever wants the work done. Nobody knows when, or whether, the operating system lets the others run: it
+waits for them a moment and begins, and who arrives later belongs to the team from the next frame on. If the machine is busy with other things,
 a thread may lose its core in the middle of its part. The leader waits for it, but not more often than it is worth:
 then it dismisses all and goes on alone. So who does which part is chance, and the work must be such that this changes
 no bit.
@@ -41,7 +41,7 @@ PATIENCE = 10  # times so many the leader waits, and one more for each frame tha
 
 
 def new_team(threads):
-    """-> words (2 + threads) · LINE."""
+    """-> words, a line each: three, and one for each of the others."""
     return np.zeros((2 + threads) * LINE, np.int64)
 
 
@@ -80,6 +80,8 @@ def meet(team, rank, now, frames):
             let_others_run()
     if load(words + NOW) == OVER:
         return following + 1
+    if following == 0:
+        spin(words + ARRIVED, team.size // LINE - 3, SPINS)
     if load(words + LATE) > PATIENCE + now // PARTS or following >= frames * PARTS:
         store(words + NOW, OVER)
         return following + 1

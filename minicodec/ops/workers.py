@@ -27,7 +27,7 @@ from minicodec.ops.signals import LINE, pause, spin, store
 
 GIVEN, DONE = 0, LINE  # two words of a worker: the number of the last job that it was given, and that it has done
 SPINS = 4000  # of some 30 ns, before a thread sleeps
-PAUSES = 150  # of some 30 ns: who gives a job holds Python's lock until its own share has begun
+PAUSES = 300  # of some 30 ns: who gives a job holds Python's lock until its own share has begun
 
 
 @njit(cache=True, nogil=True)
