@@ -40,8 +40,8 @@ def test_a_row_has_the_same_bits_alone_and_in_a_batch(rng):
 
 
 def test_thread_count_changes_no_bit(rng):
-    arrays = layer(rng, 5, 40, 64, 96)
-    dy = rng.normal(size=(5, 40, 192)).astype(np.float32)
+    arrays = layer(rng, 5, 40, 64, 200)  # large enough for two
+    dy = rng.normal(size=(5, 40, 400)).astype(np.float32)
 
     def run(threads):
         before = numba.get_num_threads()
