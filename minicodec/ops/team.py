@@ -9,10 +9,10 @@ they watch (ops/signals.py), which takes some 0.2 µs:
     tells who is in the team of the next frame        waits to be told
 
 The leader is whoever wants the work done. Nobody knows when, or whether, the operating system lets the others run: it
-waits for them a moment and begins, and who arrives later belongs to the team from the next frame on. If the machine is busy with other things,
-a thread may lose its core in the middle of its part. The leader waits for it, but not more often than it is worth:
-then it dismisses all and goes on alone. So who does which part is chance, and the work must be such that this changes
-no bit.
+waits for them a moment and begins, and who arrives later belongs to the team from the next frame on. If the machine is
+busy with other things, a thread may lose its core in the middle of its part. The leader waits for it, but not more
+often than it is worth: then it dismisses all and goes on alone. So who does which part is chance, and the work must be
+such that this changes no bit.
 
     team = new_team(threads)                          before `share_out` gives it to all of them, the leader first
     rank, now = arrive(team, leads)
