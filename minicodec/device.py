@@ -8,7 +8,8 @@ number, it must wait until the GPU has come so far, and then the GPU waits for P
 leaves its numbers where they are, and who wants to see them fetches many at once (`read`).
 """
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from minicodec.backend import xp
 from minicodec.errors import InputError
 
 DEVICES = ("cpu", "gpu")
+SPARE = 0.9  # share of the free memory that an estimate counts on: memory is handed out in blocks
 
 
 def module(device: str) -> ModuleType:
@@ -58,3 +60,23 @@ def read(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     array = xp(*values)
     numbers = iter(host(array.stack([array.asarray(value, np.float64) for value in values])).tolist() if values else [])
     return [{name: next(numbers) for name in some} for some in figures]
+
+
+def what_fits(cupy: Any, work: Callable[[int], Any], tried: int) -> int:
+    """How many items of some work have room in a GPU's memory, 0 if none has, where `tried` items had not.
+
+    The work on one item and on two tells what each takes, beyond what is there in any case.
+    """
+    pool, taken = cupy.get_default_memory_pool(), []
+    for size in (1, 2):
+        gc.collect()
+        pool.free_all_blocks()
+        try:
+            work(size)
+        except MemoryError:
+            return size - 1
+        taken.append(pool.total_bytes())
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    room = SPARE * (free + pool.total_bytes())
+    fits = 1 + int((room - taken[0]) // max(1, taken[1] - taken[0]))
+    return max(1, min(fits, tried - 1))

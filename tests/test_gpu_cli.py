@@ -10,7 +10,8 @@ import pytest
 from minicodec import device
 from minicodec.cli import main
 from minicodec.errors import InputError
-from minicodec.training import checkpoint, report, steps
+from minicodec.training import checkpoint, report, steps, validation
+from minicodec.training.data import AudioFolder
 from tests import pretend_gpu
 from tests.small_run import SETTINGS, make_audio
 from tests.test_gpu_training import differences
@@ -118,6 +119,26 @@ def test_too_little_memory_names_the_batch_that_fits(folder, tmp_path, monkeypat
     fits = int(message.removesuffix(" would fit").split()[-1])
     assert 4 <= fits <= 9
     assert train(tmp_path / "smaller", folder, "gpu", 1, f"batch={fits}", "adversary.enabled=false") == 0
+
+
+def test_too_little_memory_to_validate(folder, tmp_path, monkeypatch, capsys):
+    """The state is saved, and the line says how many clips would fit."""
+    pretend_gpu.install(monkeypatch)
+    validate, clips = validation.validate, AudioFolder.valid_clips
+
+    def limited(codec, clips, *more):
+        if len(clips) > 1:
+            raise MemoryError
+        return validate(codec, clips, *more)
+
+    monkeypatch.setattr(validation, "validate", limited)
+    monkeypatch.setattr(AudioFolder, "valid_clips", lambda *args: clips(*args) * 2)
+    assert train(tmp_path / "run", folder, "gpu", 1, "adversary.enabled=false", "valid_clips=1") == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message == (
+        "minicodec: device gpu: too little memory for a validation with valid_clips=2; valid_clips=1 would fit"
+    )
+    assert state(tmp_path / "run")[0] == 1
 
 
 def test_what_is_said_without_cupy(folder, tmp_path, monkeypatch, capsys):

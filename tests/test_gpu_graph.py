@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicodec.device import host, read
+from minicodec.evaluation import graphs
 from minicodec.ops import cublas
 from minicodec.training import config
 from minicodec.training.graph import BEFORE
@@ -133,3 +134,16 @@ def test_a_step_that_waits_or_copies_cannot_be_captured(monkeypatch, step):
     (notice,) = trainer.graphs.notices
     assert "a step could not be captured (cudaErrorStreamCaptureUnsupported: " in notice
     assert bits(trainer) == bits(eager)
+
+
+def test_the_comparison_of_prove(monkeypatch, capsys):
+    pretend_gpu.install(monkeypatch)
+    monkeypatch.setattr(graphs, "SETTINGS", RECIPE)
+    assert graphs.compare("tiny_24khz", (2, 400, 1), FEW) == 0
+    *_, said = capsys.readouterr().out.splitlines()
+    assert said == f"replayed: 1 of {FEW} steps; the weights are the same"
+    monkeypatch.setattr(cublas, "library", lambda cupy: None)
+    assert graphs.compare("tiny_24khz", (2, 400, 1), FEW) == 1
+    *_, notice, said = capsys.readouterr().out.splitlines()
+    assert notice.startswith("no CUDA graphs: a step could not be captured")
+    assert said == f"replayed: 0 of {FEW} steps; the weights are the same"

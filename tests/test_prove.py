@@ -96,12 +96,14 @@ def test_what_is_done_on_a_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(proof.shutil, "which", lambda name: f"/cuda/{name}")
     monkeypatch.setattr(proof, "find_spec", lambda name: True)
     found = proof.steps(plan(tmp_path, settings=("batch=64", "adversary.start=100")))
-    names = ["tests", "sanitizer-memcheck", "sanitizer-racecheck", "sanitizer-synccheck", "bench", "training"]
+    names = ["tests", "sanitizer-memcheck", "sanitizer-racecheck", "sanitizer-synccheck"]
+    names += ["graphs", "bench", "training"]
     assert [step.name for step in found] == names
-    tests, *sanitizers, bench, training = found
+    tests, *sanitizers, graphs, bench, training = found
     files = [word for word in tests.command if word.endswith(".py")]
     assert {"test_ops.py", "test_gpu_ops.py"} <= {Path(file).name for file in files}
     assert all(Path(file).is_file() for file in files)
+    assert graphs.command == (sys.executable, "-m", "minicodec.evaluation.graphs")
     for step in sanitizers:
         assert step.command[:5] == ("/cuda/compute-sanitizer", "--tool", step.name[10:], "--error-exitcode", "99")
         assert Path(step.command[-1]).is_file()

@@ -76,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
             blocks = reader.blocks(first, report if args.skip_damaged else suggest)
         else:
             blocks = trimmed(codec.decode_parts(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
-        blocks = watched(finite(enough_memory(blocks, args), args.input), codec.sample_rate, seconds - args.start)
+        codes = np.zeros((header.codebooks, codec.config.layout.frames(codec.sample_rate)), np.int16)
+        scale = 1.0 if codec.config.normalize else None
+        fitting = enough_memory(blocks, args, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)]))
+        blocks = watched(finite(fitting, args.input), codec.sample_rate, seconds - args.start)
         with audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out:
             for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
                 out.write(block)

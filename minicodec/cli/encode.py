@@ -2,8 +2,9 @@
 
 import argparse
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
+from minicodec.backend import xp
 from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.bitstream import SCALE_LIMIT, Header, pack_header
@@ -18,6 +20,7 @@ from minicodec.codec.entropy.adaptive import Adaptive
 from minicodec.codec.entropy.files import CodedWriter, predictor_for
 from minicodec.codec.parts import pack_parts
 from minicodec.codec.pretrained import BUNDLED, find
+from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
@@ -74,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
 
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
-        parts = enough_memory(codec.encode_blocks(counted(), args.bitrate), args)
+        some = np.zeros((codec.channels, codec.sample_rate), np.float32)
+        parts = codec.encode_blocks(counted(), args.bitrate)
+        parts = enough_memory(parts, args, codec, lambda n: codec.encode(np.tile(some, n), args.bitrate))
         for data in pack_parts(parts, codec.config.layout) if writer is None else writer.pack(parts):
             payload.write(data)
         if samples == 0:
@@ -96,14 +101,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def enough_memory(parts: Iterable[T], args: argparse.Namespace) -> Iterator[T]:
-    """The parts. InputError: a GPU has not the memory to make them, for there a file is coded in one piece."""
+def enough_memory(
+    parts: Iterable[T], args: argparse.Namespace, codec: "minicodec.Codec", work: Callable[[int], object]
+) -> Iterator[T]:
+    """The parts. InputError: a GPU has not the memory to make them, for there a file is coded in one piece.
+
+    work(n) codes n seconds: for the message, which says how many would fit.
+    """
     try:
         yield from parts
+        return
     except MemoryError:
         if args.device == "cpu":
             raise
-        raise InputError(f"{args.input}: too long for the GPU's memory; the CPU codes files of any length") from None
+    # Only here have the arrays of what failed been freed.
+    fits = what_fits(xp(codec.quantizer.codebooks), work, sys.maxsize)
+    fitting = f"about {fits} s" if fits else "not even 1 s"
+    advice = "the CPU codes files of any length"
+    raise InputError(f"{args.input}: too long for the GPU's memory, into which {fitting} would fit; {advice}")
 
 
 def beside(model: str) -> Path:

@@ -12,8 +12,9 @@ examples:
   minicodec prove --device gpu --data corpora/speech --out longer --only training --minutes 300 --set batch=64
   minicodec prove --data data --out rehearsal --quick --minutes 1
 
-The steps are tests (a checkout of minicodec, with pytest), sanitizer (compute-sanitizer, which comes with CUDA), bench
-(beside PyTorch, where that is installed) and training (mini_24khz with its adversary on --data, for so many minutes).
+The steps are tests (a checkout of minicodec, with pytest), sanitizer (compute-sanitizer, which comes with CUDA),
+graphs (a step kernel by kernel and as a CUDA graph), bench (beside PyTorch, where that is installed) and training
+(mini_24khz with its adversary on --data, for so many minutes).
 One that fails does not stop the next. OUT/summary.md says what came of each; look at it while they run.
 """
 

@@ -5,6 +5,7 @@ DIR/summary.md says what came of all so far; what a step said is in DIR/NAME.log
 
     tests        the operators, the training and the kernels on the device, held against their definitions and PyTorch
     sanitizer    NVIDIA's compute-sanitizer watches the kernels: addresses, races, barriers
+    graphs       a training step kernel by kernel and as a CUDA graph, a copy through pinned memory: speed, same bits
     bench        DIR/bench: the speed of all, beside PyTorch's where that is installed
     training     DIR/run: mini_24khz with its adversary, for so many minutes: curves, checkpoints, samples
 """
@@ -25,7 +26,7 @@ import minicodec
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
-NAMES = ("tests", "sanitizer", "bench", "training")
+NAMES = ("tests", "sanitizer", "graphs", "bench", "training")
 TESTS = ("test_ops*.py", "test_gpu*.py", "test_cuda*.py", "parity/test_training_step.py", "parity/test_torch_layers.py")
 TOOLS = ("memcheck", "racecheck", "synccheck")  # of compute-sanitizer
 HOUR = 3600.0
@@ -110,6 +111,12 @@ def steps(plan: Plan) -> list[Step | Outcome]:
         for tool in TOOLS:
             watched = (python, "-c", WATCHED, str(tests / "test_gpu_ops.py"))
             every.append(Step(f"sanitizer-{tool}", (sanitizer, "--tool", tool, "--error-exitcode", "99", *watched)))
+
+    if on_gpu:
+        graphs = (python, "-m", "minicodec.evaluation.graphs")
+        every.append(Step("graphs", (*graphs, "--quick") if plan.quick else graphs))
+    else:
+        every.append(Outcome("graphs", None, "left out: no GPU"))
 
     bench = (python, "-m", "minicodec", "bench", *device, "--out", str(plan.out / "bench"))
     peer = ("--peer", "torch", "--eager") if find_spec("torch") else ()

@@ -138,10 +138,16 @@ class Graphs:
 
     def _prove(self, x: Any, kind: Kind) -> dict[str, Any]:
         """A step both ways, from the same state. Waits for the device."""
-        before, counts = [a.copy() for a in _arrays(self.trainer)], _counts(self.trainer)
+        pool, counts = self.array.cuda.MemoryPool(), _counts(self.trainer)
+        try:
+            with self.array.cuda.using_allocator(pool.malloc):  # not from what the step itself needs
+                before, after = ([a.copy() for a in _arrays(self.trainer)] for _ in range(2))
+        except MemoryError:
+            self._give_up("too little memory")
+            return self.trainer.make(Tensor(x), kind)
         expected = self.trainer.make(Tensor(x), kind)
-        after = [a.copy() for a in _arrays(self.trainer)]
-        for a, old in zip(_arrays(self.trainer), before, strict=True):
+        for a, old, new in zip(_arrays(self.trainer), before, after, strict=True):
+            new[...] = a
             a[...] = old
         counts_after = _counts(self.trainer)
         _put_back(self.trainer, counts)

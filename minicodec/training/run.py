@@ -10,13 +10,17 @@ model.safetensors     averaged weights, which `minicodec.load` takes from the fo
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicodec import audio
+from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import RUN_MODEL
+from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.training import checkpoint, config as configuration, report, validation
+from minicodec.training.adversarial import Adversary
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder, Prefetcher
@@ -95,7 +99,7 @@ class Run:
         codec = self.trainer.averaged_codec()
         started = self.trainer.step >= self.config.training.adversary.start
         adversary = self.trainer.adversary if started else None
-        figures, decoded = validation.validate(codec, self.clips, self.trainer.mel_loss, adversary)
+        figures, decoded = self._measure(codec, adversary)
         self.log.write(self.trainer.step, figures)
         entries = codec.config.quantizer.entries
         self._give(self.watch.after_validation(self.trainer.step, figures, entries), progress)
@@ -111,6 +115,23 @@ class Run:
             picture = samples / f"clip{i}_{label}.png"
             report.comparison(clip.mean(axis=1), result.mean(axis=1), codec.sample_rate, picture, title)
         return validation.summary(figures)
+
+    def _measure(self, codec: Codec, adversary: Adversary | None) -> tuple[dict[str, Any], np.ndarray]:
+        """validation.validate. InputError: a GPU has too little memory for all clips; the state has been saved."""
+        mel_loss = self.trainer.mel_loss
+        try:
+            return validation.validate(codec, self.clips, mel_loss, adversary)
+        except MemoryError:
+            if self.trainer.array is np:
+                raise
+        # Only here have the arrays of what failed been freed.
+        self.save()
+        tried = len(self.clips)
+        fits = what_fits(
+            self.trainer.array, lambda n: validation.validate(codec, self.clips[:n], mel_loss, adversary), tried
+        )
+        advice = f"valid_clips={fits} would fit" if fits else "not even one fits: make valid_seconds smaller"
+        raise InputError(f"device gpu: too little memory for a validation with valid_clips={tried}; {advice}")
 
     def save(self) -> None:
         """Write a checkpoint, and the model once it is one."""

@@ -4,16 +4,12 @@ On a CPU that may be after every step. On a GPU to read is to wait for it, and w
 GPU what comes next: there, the figures of many steps are fetched at once.
 """
 
-import gc
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
-from minicodec.device import read
+from minicodec.device import read, what_fits
 from minicodec.errors import InputError
-
-SPARE = 0.9  # share of the free memory that an estimate counts on: memory is handed out in blocks
 
 
 class _Trainer(Protocol):
@@ -43,7 +39,7 @@ class Steps:
                 raise
         # Only here have the arrays of the failed step been freed. The trainer is of no further use.
         self._unread = []
-        fits = batch_that_fits(self.trainer.array, lambda size: self.trainer.update(batch[:size]), len(batch))
+        fits = what_fits(self.trainer.array, lambda size: self.trainer.update(batch[:size]), len(batch))
         advice = f"a batch of {fits} would fit" if fits else "not even a batch of 1 fits"
         raise InputError(f"device gpu: step {step}: too little memory for a batch of {len(batch)}; {advice}")
 
@@ -59,23 +55,3 @@ class Steps:
                 self.trainer.check(step, some)
             self.newest = some
         return list(zip(steps, figures, strict=True))
-
-
-def batch_that_fits(cupy: Any, step: Callable[[int], Any], tried: int) -> int:
-    """How many items of a batch have room in a GPU's memory, 0 if none has, where `tried` items had not.
-
-    A step of one item and one of two tell what each takes, beyond what is there in any case.
-    """
-    pool, taken = cupy.get_default_memory_pool(), []
-    for size in (1, 2):
-        gc.collect()
-        pool.free_all_blocks()
-        try:
-            step(size)
-        except MemoryError:
-            return size - 1
-        taken.append(pool.total_bytes())
-    free, _ = cupy.cuda.runtime.memGetInfo()
-    room = SPARE * (free + pool.total_bytes())
-    fits = 1 + int((room - taken[0]) // max(1, taken[1] - taken[0]))
-    return max(1, min(fits, tried - 1))

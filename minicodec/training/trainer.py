@@ -32,6 +32,7 @@ from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
 from minicodec.training.config import RunConfig
+from minicodec.training.feed import Feed
 from minicodec.training.graph import Graphs, Kind
 from minicodec.training.initial import initialise_codec
 from minicodec.training.losses import MelLoss
@@ -70,6 +71,7 @@ class Trainer:
         self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced, device=device)
         self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows, device)
         self.step = 0
+        self.feed = None if self.array is np else Feed(self.array)
         self.graphs = Graphs(self) if self.array is not np and self.config.graphs else None
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
@@ -86,7 +88,7 @@ class Trainer:
         self.optimizer.lr = self.config.lr * self.lr_factor()
         if self.adversary is not None:
             self.adversary.optimizer.lr = self.config.adversary.lr * self.lr_factor()
-        kind, original = self._kind(x.shape), self.array.asarray(x)
+        kind, original = self._kind(x.shape), x if self.feed is None else self.feed(x)
         return self.graphs.step(original, kind) if self.graphs else self.make(Tensor(original), kind)
 
     def make(self, original: Tensor, kind: Kind) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from tests.pretend_gpu.arrays import (
     unwrapped,
     wrapped,
 )  # fmt: skip
-from tests.pretend_gpu.capture import CAPTURES, Event, MemoryPool, Stream, change, launch, using_allocator
+from tests.pretend_gpu.capture import CAPTURES, STREAMS, Event, MemoryPool, Stream, change, launch, using_allocator
 from tests.pretend_gpu.names import FUNCTIONS, READING, misnamed
 
 __all__ = ["asarray", "host_reads", "install", "memory", "misnamed", "module", "no_host_reads"]
@@ -157,6 +157,7 @@ def module():
         Event=Event,
         MemoryPool=MemoryPool,
         using_allocator=using_allocator,
+        get_current_stream=lambda: STREAMS[-1] if STREAMS else cupy.cuda.Stream.null,
         get_elapsed_time=lambda start, end: 1000 * (end.time - start.time),
     )
     special = ModuleType("cupyx.scipy.special")

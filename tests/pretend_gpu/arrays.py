@@ -125,7 +125,7 @@ class ndarray:  # noqa: N801 (CuPy's name)
         if stream is None:
             host_read("set() without a stream")
         else:
-            stream.copying(array)
+            stream.copying(array, self.data.ptr)
         self._host[...] = array
 
     def fill(self, value):

@@ -127,6 +127,7 @@ class Stream:
         self.memory, self.wait = memory, wait
         self.ptr = 0 if null else id(self)
         self.copies = []  # (array of the host, what it held), while nobody has waited for them
+        self.waited, self.targets = 0.0, {}  # up to when it has waited for the null stream; address -> last copy there
 
     def __enter__(self):
         STREAMS.append(self)
@@ -145,20 +146,28 @@ class Stream:
         """The graph of what has not run."""
         return CAPTURES.pop().end()
 
-    def copying(self, array):
-        """A copy from the host has been told to begin: until somebody has waited for it, the array must not change."""
+    def copying(self, array, target):
+        """A copy from the host has been told to begin: until somebody has waited for it, the array must not change.
+
+        Where it goes, the null stream may be at work until an event of it that came after the copy before.
+        """
         self.check()
+        if self.waited <= self.targets.get(target, 0):
+            raise RuntimeError("an array of the device is written before the work that may read it is over")
+        self.targets[target] = time.perf_counter()
         self.copies.append((array, array.copy()))
 
     def check(self):
         """Is what is being copied still what it was?"""
-        if not all(np.array_equal(array, content) for array, content in self.copies):
+        if not all(array.tobytes() == content.tobytes() for array, content in self.copies):
             raise RuntimeError("pinned memory was overwritten while it was being copied")
 
     def wait_event(self, event):
         """This stream goes on when the event has come."""
         if event.stream is not None:
             event.stream.check()
+        if event.stream is None and event.time is not None:  # recorded on the null stream
+            self.waited = max(self.waited, event.time)
 
     def synchronize(self):
         """Python goes on when all is done."""
@@ -175,7 +184,7 @@ class Event:
     stream = None
 
     def __init__(self, block=False, disable_timing=False):
-        self.copies = 0
+        self.time, self.copies = None, []
 
     def record(self, stream=None):
         """Now."""
@@ -184,6 +193,8 @@ class Event:
 
     def synchronize(self):
         """Wait until the device is here. For a stream that only copies, that is not to wait for the work."""
+        if self.time is None:
+            return  # it has never been recorded: nothing to wait for
         if self.stream is None or self.stream.ptr == 0:
             Event.wait("synchronize()")
         else:
