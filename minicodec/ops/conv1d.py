@@ -92,10 +92,20 @@ def steps(x, stride, dilation):
     return {"batch_step": T * C, "row_step": stride * C, "tap_step": dilation * C}
 
 
-def padded(x, left, right, elu=False):
-    """x (B,T,C) -> (B,left + T + right,C), x or elu(x) with zeros around it."""
+def parts(B, numbers, w):
+    """A batch, whose inputs and outputs are so many numbers, in the slices that a layer had better work on in turn.
+
+    Items one by one: what one product has written or read, the next finds in the third-level cache, and threads can
+    take an item each (`share_items`). But if weights are not small beside an item, they had better be read only once.
+    """
+    one_by_one = numbers // B >= 4 * w.size
+    return [slice(b, b + 1) for b in range(B)] if one_by_one else [slice(0, B)]
+
+
+def padded(x, left, right, elu=False, out=None):
+    """x (B,T,C) -> (B,left + T + right,C), in `out` if that is given: x or elu(x) with zeros around it."""
     B, T, C = x.shape
-    y = np.empty((B, left + T + right, C), np.float32)
+    y = np.empty((B, left + T + right, C), np.float32) if out is None else out
     y[:, :left] = 0
     y[:, left + T :] = 0
 
@@ -115,24 +125,25 @@ def padded(x, left, right, elu=False):
     return y
 
 
-def correlate(x, w, To, stride, dilation, **finish):
-    """x (B,T,Ci), w (K,Ci,*Co) -> y (B,To,N), N = ΠCo, y[t] = Σ_k x[t·stride + k·dilation] w[k].
+def correlate(x, w, To, stride, dilation, out=None, **finish):
+    """x (B,T,Ci), w (K,Ci,*Co) -> y (B,To,N), N = ΠCo, y[t] = Σ_k x[t·stride + k·dilation] w[k]; in `out`, if given.
 
     `finish`: what else `multiply` is to do with its outputs.
     """
     B, T, Ci = x.shape
     K, N = len(w), math.prod(w.shape[2:])
+    y = np.empty((B, To, N), np.float32) if out is None else out
     if few_columns(K, N, stride) and finish.keys() <= {"bias"}:
         # So few columns leave most of a vector idle. Let every tap be a column, y[t] = Σ_k (x w[k])[t + k·dilation].
         columns = w.reshape(K, Ci, N).swapaxes(0, 1).reshape(1, Ci, K * N)
         products = multiply(x, columns, np.empty((B, T, K * N), np.float32), **steps(x, 1, 1)).reshape(B, T, K, N)
-        y = products[:, :To, 0].copy()
+        y[...] = products[:, :To, 0]
         for k in range(1, K):
             y += products[:, k * dilation : k * dilation + To, k]
         if "bias" in finish:
             y += finish["bias"]
         return y
-    return multiply(x, w, np.empty((B, To, N), np.float32), **steps(x, stride, dilation), **finish)
+    return multiply(x, w, y, **steps(x, stride, dilation), **finish)
 
 
 def few_columns(K, N, stride):
@@ -152,11 +163,11 @@ def correlate_dw(x, dy, K, stride, dilation):
     return multiply_transposed(x, dy, taps=K, P=x.shape[2], **steps(x, stride, dilation))
 
 
-def spread(x, w, To, stride, dilation, bias=None, derivative_at=None):
+def spread(x, w, To, stride, dilation, bias=None, derivative_at=None, out=None):
     """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), y[t·stride + k·dilation] += x[t] w[k]: the transpose of `correlate`.
 
-    Then + bias (Co); then times the derivative of ELU where its result was `derivative_at`, an array like y, To a
-    multiple of the stride.
+    In `out`, if that is given, and To a multiple of the stride. Then + bias (Co); then times the derivative of ELU
+    where its result was `derivative_at`, an array like y, To a multiple of the stride here, too.
 
     Seen from the output it is a correlation again. Frame q·stride + r has met the inputs q, q - 1, ..., q - J + 1,
     J = ceil(K / stride), through the taps r, r + stride, ...: so a window of J frames makes `stride` frames at once,
@@ -180,6 +191,8 @@ def spread(x, w, To, stride, dilation, bias=None, derivative_at=None):
         finish["bias"] = np.tile(bias, stride)
     if derivative_at is not None:
         finish |= {"activation": "elu", "derivative_at": derivative_at.reshape(B, Q, stride * Co)}
+    if out is not None and Q * stride == To:
+        finish["out"] = out.reshape(B, Q, stride * Co)
     return correlate(windows, phases, Q, 1, dilation, **finish).reshape(B, Q * stride, Co)[:, :To]
 
 

@@ -7,6 +7,8 @@ slower than arithmetic. In one, ELU is written to where the padded array wants i
 sums are in the cache. For the way back the padded array is enough: ELU's derivative follows from its result.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from minicodec.backend import Op
@@ -20,10 +22,12 @@ from minicodec.ops.conv1d import (
     correlate_dw,
     output_length,
     padded,
+    parts,
     spread,
 )
 from minicodec.ops.conv1d_layer_cuda import conv1d_layer_backward_cupy, conv1d_layer_forward_cupy
 from minicodec.ops.padding import mirrored, pad1d_backward, pad1d_forward
+from minicodec.ops.workers import share_items
 
 
 def conv1d_layer_forward(x, w, b, *, elu=True, left=0, right=0, mode="zero", stride=1, dilation=1):
@@ -52,20 +56,24 @@ def conv1d_layer_forward_numba(x, w, b, *, elu=True, left=0, right=0, mode="zero
     x, b = np.ascontiguousarray(x), np.ascontiguousarray(b)
     T = x.shape[1]
     images = mirrored(x, left, right) if mode == "reflect" else None
-    a = activated_and_padded(x, elu, left, right, images) if elu or left or right else x
-    To = output_length(a.shape[1], len(w), stride, dilation)
+    B, T_padded, To = len(x), left + T + right, output_length(left + T + right, len(w), stride, dilation)
     if To < 1:
-        raise ValueError(f"conv1d_layer: {a.shape[1]} frames are shorter than one window of {len(w)}")
-    return correlate(a, w, To, stride, dilation, bias=b), (a, w, T, images)
+        raise ValueError(f"conv1d_layer: {T_padded} frames are shorter than one window of {len(w)}")
+    a = np.empty((B, T_padded, x.shape[2]), np.float32) if elu or left or right else x
+    y = np.empty((B, To, w.shape[2]), np.float32)
+    some = parts(B, a.size + y.size, w)
 
+    def items(first, last):
+        for part in some[first:last]:
+            if a is not x:
+                padded(x[part], left, right, elu, out=a[part])
+            if images is not None:
+                position, source = images
+                a[part, position] = a[part, left + source]
+            correlate(a[part], w, To, stride, dilation, out=y[part], bias=b)
 
-def activated_and_padded(x, elu, left, right, images):
-    """x (B,T,C) -> (B,left + T + right,C), elu(x) or x with zeros around it, and with the images of a mirror."""
-    y = padded(x, left, right, elu)
-    if images is not None:
-        position, source = images
-        y[:, position] = y[:, left + source]
-    return y
+    share_items(len(some), items)
+    return y, (a, w, T, images)
 
 
 def conv1d_layer_backward_numba(
@@ -78,16 +86,27 @@ def conv1d_layer_backward_numba(
     """
     a, w, T, images = saved
     dy = np.ascontiguousarray(dy)
-    dx = dw = db = None
-    if needs[0]:
-        dx = gradient_of_padded(dy, w, a, elu, stride, dilation)
-        if left or right:
-            (dx,) = pad1d_backward(dx, (T, images), left=left, right=right, mode=mode)
-    if needs[1]:
-        dw = correlate_dw(a, dy, len(w), stride, dilation)
-    if needs[2]:
-        db = column_sums(dy.reshape(-1, dy.shape[-1]))
-    return dx, dw, db
+    B, _, Ci = a.shape
+    dx = np.empty((B, T, Ci) if needs[0] else 0, np.float32)
+    some = parts(B, a.size + dy.size, w)
+    dws, dbs = [None] * len(some), [None] * len(some)
+
+    def items(first, last):
+        for i in range(first, last):
+            part = some[i]
+            if needs[0]:
+                da = gradient_of_padded(dy[part], w, a[part], elu, stride, dilation)
+                dx[part] = da[:, left : left + T]
+                if images is not None:
+                    position, source = images
+                    np.add.at(dx[part], (slice(None), source), da[:, position])  # type: ignore[arg-type]
+            if needs[1]:
+                dws[i] = correlate_dw(a[part], dy[part], len(w), stride, dilation)
+            if needs[2]:
+                dbs[i] = column_sums(dy[part].reshape(-1, dy.shape[-1]))
+
+    share_items(len(some), items)
+    return dx if needs[0] else None, *(reduce(np.add, sums) if sums[0] is not None else None for sums in (dws, dbs))
 
 
 def gradient_of_padded(dy, w, a, elu, stride, dilation):

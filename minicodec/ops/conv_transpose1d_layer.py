@@ -5,14 +5,17 @@
 Like `conv1d_layer`, and for the same reason: fewer arrays, each of which would be written to memory and read again.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from minicodec.backend import Op, xp
-from minicodec.ops.activations import elu_backward, elu_forward, elu_forward_numba
+from minicodec.ops.activations import elu_backward, elu_forward
 from minicodec.ops.arithmetic import column_sums
-from minicodec.ops.conv1d import correlate, correlate_dw, padded, spread
+from minicodec.ops.conv1d import correlate, correlate_dw, padded, parts, spread
 from minicodec.ops.conv1d_layer_cuda import conv_transpose1d_layer_backward_cupy, conv_transpose1d_layer_forward_cupy
 from minicodec.ops.conv_transpose1d import conv_transpose1d_backward, conv_transpose1d_forward
+from minicodec.ops.workers import share_items
 
 
 def conv_transpose1d_layer_forward(x, w, b, *, stride=1, left=0, right=0):
@@ -39,26 +42,48 @@ conv_transpose1d_layer = Op("conv_transpose1d_layer", conv_transpose1d_layer_for
 
 def conv_transpose1d_layer_forward_numba(x, w, b, *, stride=1, left=0, right=0):
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co), To = (T - 1)·stride + K - left - right."""
-    a, _ = elu_forward_numba(x)
-    To = (x.shape[1] - 1) * stride + len(w) - right
-    y = spread(a, w, To, stride, 1, bias=b)[:, left:]
-    return np.ascontiguousarray(y), (a, w)
+    x = np.ascontiguousarray(x)
+    B, T, _ = x.shape
+    To = (T - 1) * stride + len(w) - right
+    a, y = np.empty(x.shape, np.float32), np.empty((B, To - left, w.shape[2]), np.float32)
+    some = parts(B, a.size + y.size, w)
+
+    def items(first, last):
+        for part in some[first:last]:
+            padded(x[part], 0, 0, elu=True, out=a[part])
+            if left == 0 and To % stride == 0:
+                spread(a[part], w, To, stride, 1, bias=b, out=y[part])
+            else:
+                y[part] = spread(a[part], w, To, stride, 1, bias=b)[:, left:]
+
+    share_items(len(some), items)
+    return y, (a, w)
 
 
 def conv_transpose1d_layer_backward_numba(dy, saved, *, stride=1, left=0, right=0, needs=(True, True, True)):
     """dy (B,To,Co) -> dx (B,T,Ci), dw (K,Ci,Co), db (Co)."""
     a, w = saved
     dy = np.ascontiguousarray(dy)
-    dx = dw = db = None
-    if needs[0] or needs[1]:
-        dz = padded(dy, left, right)
-    if needs[0]:
-        dx = correlate(dz, w.swapaxes(1, 2), a.shape[1], stride, 1, activation="elu", derivative_at=a)
-    if needs[1]:
-        dw = np.ascontiguousarray(correlate_dw(dz, a, len(w), stride, 1).swapaxes(1, 2))
-    if needs[2]:
-        db = column_sums(dy.reshape(-1, dy.shape[2]))
-    return dx, dw, db
+    dx = np.empty(a.shape if needs[0] else 0, np.float32)
+    some = parts(len(a), a.size + dy.size, w)
+    dws, dbs = [None] * len(some), [None] * len(some)
+
+    def items(first, last):
+        for i in range(first, last):
+            part = some[i]
+            if needs[0] or needs[1]:
+                dz = padded(dy[part], left, right)
+            if needs[0]:
+                finish = {"out": dx[part], "activation": "elu", "derivative_at": a[part]}
+                correlate(dz, w.swapaxes(1, 2), a.shape[1], stride, 1, **finish)
+            if needs[1]:
+                dws[i] = correlate_dw(dz, a[part], len(w), stride, 1)
+            if needs[2]:
+                dbs[i] = column_sums(dy[part].reshape(-1, dy.shape[2]))
+
+    share_items(len(some), items)
+    dw = np.ascontiguousarray(reduce(np.add, dws).swapaxes(1, 2)) if needs[1] else None
+    return dx if needs[0] else None, dw, reduce(np.add, dbs) if needs[2] else None
 
 
 conv_transpose1d_layer.add("numba", conv_transpose1d_layer_forward_numba, conv_transpose1d_layer_backward_numba)
