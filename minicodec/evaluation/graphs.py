@@ -33,14 +33,14 @@ def start(preset: str, graphs: bool) -> Trainer:
     return trainer
 
 
-def timed(cupy: Any, work: Callable[[int], Any], steps: int) -> float:
-    """Milliseconds of a call, a mean over the last of so many."""
+def timed(cupy: Any, work: Callable[[np.ndarray], Any], batches: list[np.ndarray], steps: int) -> float:
+    """Milliseconds of a call with one of the batches after the other, a mean over the last of so many."""
     first = steps - max(1, round(TIMED * steps))
     for step in range(steps):
         if step == first:
             cupy.cuda.Device().synchronize()
             begun = time.perf_counter()
-        work(step)
+        work(batches[step % len(batches)])
     cupy.cuda.Device().synchronize()
     return 1000 * (time.perf_counter() - begun) / (steps - first)
 
@@ -51,15 +51,13 @@ def compare(preset: str, batch: tuple[int, ...], steps: int) -> int:
     batches = [np.random.default_rng(i).normal(0, 0.1, batch).astype(np.float32) for i in range(4)]
     print(f"{preset}, batch {batch}")
     for name, send in (("CuPy's copy", cupy.asarray), ("pinned copy", Feed(cupy))):
-        print(f"{name}: {timed(cupy, lambda step, send=send: send(batches[step % 4]), steps):.3f} ms a batch")
-    weights, trainer = [], None
+        print(f"{name}: {timed(cupy, send, batches, steps):.3f} ms a batch")
+    weights: list[list[np.ndarray]] = []
     for graphs in (False, True):
-        trainer = None  # its memory goes to the next
         trainer = start(preset, graphs)
-        took = timed(cupy, lambda step, trainer=trainer: trainer.update(batches[step % 4]), steps)
+        took = timed(cupy, trainer.update, batches, steps)
         weights.append([host(p.data) for p in trainer.codec.parameters()])
         print(f"{'graphs' if graphs else 'kernel by kernel'}: {took:.2f} ms a step")
-    assert trainer is not None
     assert trainer.graphs is not None
     for notice in trainer.notices():
         print(notice)
