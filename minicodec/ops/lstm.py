@@ -175,7 +175,12 @@ def _all_frames(T, H, loop, *args):
     """loop(team, leads, *args) on all threads that have something to do."""
     threads = min(numba.get_num_threads(), whole_groups(H) // GROUP) if T * H * H >= SMALL else 1
     team = new_team(threads)
-    share_out(threads, threads, lambda first, last: loop(team, first == 0, *args))
+
+    def take_part(first, last):
+        alone = last - first == threads  # all threads have work already: nobody else will come
+        loop(new_team(1) if alone else team, first == 0, *args)
+
+    share_out(threads, threads, take_part)
 
 
 lstm.add("numba", lstm_forward_numba, lstm_backward_numba)

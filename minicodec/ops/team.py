@@ -37,7 +37,7 @@ PARTS = 1 << 10  # more than there are parts: frame · PARTS + parts are told in
 FIRST = np.int64(1 - PARTS)  # before frame 0, done by one
 OVER = 1 << 60  # tells the others to go
 SPINS = 2000  # of some 30 ns, before somebody else may have the core
-PATIENCE = 10  # times so many the leader waits, and one more for each frame that was done: so much they may have saved
+PATIENCE, EARNED = 10, 8  # so many times the leader waits for so many spins, and once more for so many frames done
 
 
 def new_team(threads):
@@ -82,7 +82,7 @@ def meet(team, rank, now, frames):
         return following + 1
     if following == 0:
         spin(words + ARRIVED, team.size // LINE - 3, SPINS)
-    if load(words + LATE) > PATIENCE + now // PARTS or following >= frames * PARTS:
+    if load(words + LATE) > PATIENCE + now // PARTS // EARNED or following >= frames * PARTS:
         store(words + NOW, OVER)
         return following + 1
     now = following + 1 + load(words + ARRIVED)
