@@ -2,7 +2,7 @@
 
 A thread that sleeps in the operating system takes 20 to 100 µs to wake. One that looks at a word again and again
 ("spins") sees a change after some 0.1 µs, but takes a core away from everybody else meanwhile: so it spins a bounded
-number of times, and then sleeps (ops/workers.py) or lets others have the core (ops/lstm.py).
+number of times, and then sleeps (ops/workers.py) or lets others have the core (ops/team.py).
 
 An ordinary load would not do: a compiler may load once and compare for ever. Atomic loads and stores are really done,
 and in order: who loads a word ("acquire") that another thread stored ("release") also sees all that the other had
