@@ -32,7 +32,7 @@ def test_many_classes(rng):
 
 
 def test_a_bias(rng):
-    rows, bias = rng.normal(size=(3, 10_001, 5)).astype(np.float32), rng.normal(size=5).astype(np.float32)
+    rows, bias = rng.normal(size=(3, 20_001, 5)).astype(np.float32), rng.normal(size=5).astype(np.float32)
     equal_on_threads(arithmetic.add, [rows, bias], rng.normal(size=rows.shape).astype(np.float32))
 
 
