@@ -4,13 +4,18 @@ Numba compiles a function when it is first called, some seconds for all of an en
 source, in the user's cache, or in the folder NUMBA_CACHE_DIR. Where none of these can be written, it refuses to compile
 anything that is to be kept. Here that means: compiled anew in every run. MINICODEC_QUIET=1 saves the line.
 
+A second process compiles a part of it at the same time [ops/first_use.py], since Numba compiles one function after the
+other, and this one waits for what is in its part.
+
 What is kept holds until the source changes. Numba looks at a function's own file only; but its code contains that of
 the functions it calls, which stand in files beside it. So here it holds until any file of the folder changes.
 """
 
 import hashlib
 import os
+import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +59,45 @@ def _stamp(locator: Any) -> Any:
 _stamp_of_numba: Any = caching._SourceFileBackedLocatorMixin.get_source_stamp
 
 
+HERE, ELSEWHERE = "minicodec.ops.engine_loops", "minicodec.ops.lstm_loops"  # modules: by this process, by the second
+
+
+def _start_second_process() -> Any:
+    """A process that compiles ELSEWHERE; None where it would have to take turns with this one, or cannot begin."""
+    if numba.config.NUMBA_NUM_THREADS == 1 or not sys.executable:
+        return None
+    path = [str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "MINICODEC_QUIET": "1"}
+    nobody = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        return subprocess.Popen([sys.executable, "-m", "minicodec.ops.first_use"], env=environment, **nobody)
+    except OSError:
+        return None
+
+
+_second_process: list[Any] = []  # once it was tried to start it
+
+
+def _load(kept: Any, signature: Any, context: Any) -> Any:
+    """What was compiled before, or is being compiled by the second process; None if this one is to compile it.
+
+    Whoever lacks the engine is about to run a network, and so to lack the LSTM: that is when the second process starts.
+    It never lacks the engine itself.
+    """
+    found, module = _load_of_numba(kept, signature, context), kept._py_func.__module__
+    if found is None and module == HERE and not _second_process:
+        _second_process.append(_start_second_process())
+    if module == ELSEWHERE and _second_process and _second_process[0] is not None:
+        while found is None and _second_process[0].poll() is None:
+            time.sleep(0.02)
+            found = _load_of_numba(kept, signature, context)
+        found = found or _load_of_numba(kept, signature, context)  # it may have kept it and ended since we looked
+    return found
+
+
+_load_of_numba: Any = caching.FunctionCache.load_overload
+
+
 class _Announcement(event.Listener):
     """Says, when the first of our functions is compiled and not found in the cache, what takes so long."""
 
@@ -77,5 +121,7 @@ def prepare() -> None:
     if not _can_keep():
         line = "compiling, as in every run: no folder to keep the result in can be written (NUMBA_CACHE_DIR names one)"
         Dispatcher.enable_caching = lambda self: None  # type: ignore[method-assign]
+    else:
+        caching.FunctionCache.load_overload = _load  # type: ignore[method-assign]
     if os.environ.get("MINICODEC_QUIET") != "1":
         event.register("numba:compile", _Announcement(line))

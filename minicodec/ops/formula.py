@@ -95,8 +95,8 @@ def multiply_add(a: Number, b: Any, c: Any) -> Number:
 def for_numba(formula: Callable[[Number], Number]) -> Any:
     """A formula of one float32 as a function that Numba code can call."""
 
-    def typed(typing_context, x):  # type: ignore[no-untyped-def]
-        def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def typed(typing_context, x):
+        def emit(context, builder, signature, args):
             return formula(Number(builder, args[0])).value
 
         return types.float32(types.float32), emit

@@ -116,10 +116,16 @@ def run(x, w_ih, w_hh, b, h0, c0):
     (B, T, Ci), H = x.shape, h0.shape[1]
     gates = np.empty((1, B * T, 4 * H), np.float32)
     gates = multiply(x, w_ih, gates, batch_step=0, row_step=Ci, bias=b).reshape(B, T, 4 * H)
+    return gates, all_frames(gates, w_hh, h0, c0)
+
+
+def all_frames(gates, w_hh, h0, c0):
+    """gates (B,T,4H), x w_ih + b, become i, f, g, o; -> y (B,T,2H)."""
+    (B, T, _), H = gates.shape, h0.shape[1]
     y = np.empty((B, T, 2 * H), np.float32)
     h = np.stack([padded(h0, H), padded(h0, H)])
-    _all_frames(T, H, loops.forward, *w_hh, h, padded(gates[:, 0], 4 * whole_groups(H)), c0.copy(), gates, y)
-    return gates, y
+    _run(T, H, loops.forward, *w_hh, h, padded(gates[:, 0], 4 * whole_groups(H)), c0.copy(), gates, y)
+    return y
 
 
 def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
@@ -129,7 +135,7 @@ def lstm_backward_numba(dy, saved, *, needs=(True,) * 6):
     H = len(w_hh)
     dz, dc, dy = np.empty_like(gates), np.zeros_like(c0), np.ascontiguousarray(dy)
     dz_t, dh = np.zeros((2, *padded(gates[:, 0], 4 * H).shape), np.float32), padded(dc, whole_groups(H))
-    _all_frames(T, H, loops.backward, *as_panels(w_hh.T, 1, T), dz_t, dh, dc, c0, gates, y, dy, dz)
+    _run(T, H, loops.backward, *as_panels(w_hh.T, 1, T), dz_t, dh, dc, c0, gates, y, dy, dz)
 
     flat = dz.reshape(1, B * T, 4 * H)
     dx = dw_ih = dw_hh = None
@@ -171,7 +177,7 @@ def padded(a, N):
     return copy
 
 
-def _all_frames(T, H, loop, *args):
+def _run(T, H, loop, *args):
     """loop(team, leads, *args) on all threads that have something to do."""
     threads = min(numba.get_num_threads(), whole_groups(H) // GROUP) if T * H * H >= SMALL else 1
     team = new_team(threads)
