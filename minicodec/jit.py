@@ -59,7 +59,8 @@ def _stamp(locator: Any) -> Any:
 _stamp_of_numba: Any = caching._SourceFileBackedLocatorMixin.get_source_stamp
 
 
-HERE, ELSEWHERE = "minicodec.ops.engine_loops", "minicodec.ops.lstm_loops"  # modules: by this process, by the second
+HERE = "engine_loops.multiply_tasks"  # this process compiles what a network needs first, and the second
+ELSEWHERE = ("lstm_loops.forward", "engine_loops.transposed_tasks", "lstm_loops.backward")
 
 
 def _start_second_process() -> Any:
@@ -81,13 +82,13 @@ _second_process: list[Any] = []  # once it was tried to start it
 def _load(kept: Any, signature: Any, context: Any) -> Any:
     """What was compiled before, or is being compiled by the second process; None if this one is to compile it.
 
-    Whoever lacks the engine is about to run a network, and so to lack the LSTM: that is when the second process starts.
-    It never lacks the engine itself.
+    Whoever lacks HERE is about to run a network, and so to lack all: that is when the second process starts.
     """
-    found, module = _load_of_numba(kept, signature, context), kept._py_func.__module__
-    if found is None and module == HERE and not _second_process:
+    found, function = _load_of_numba(kept, signature, context), kept._py_func
+    name = f"{function.__module__.removeprefix('minicodec.ops.')}.{function.__name__}"
+    if found is None and name == HERE and not _second_process:
         _second_process.append(_start_second_process())
-    if module == ELSEWHERE and _second_process and _second_process[0] is not None:
+    if name in ELSEWHERE and _second_process and _second_process[0] is not None:
         while found is None and _second_process[0].poll() is None:
             time.sleep(0.02)
             found = _load_of_numba(kept, signature, context)

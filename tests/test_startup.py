@@ -72,3 +72,30 @@ def test_a_package_that_nobody_can_write_to(tmp_path):
     for cache in ("", unwritable):
         assert messages(code, tmp_path, NUMBA_CACHE_DIR=cache, **changes) == ALWAYS
     assert messages(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"), **changes) == FIRST
+
+
+TWO_PROCESSES = """
+import numpy as np
+import minicodec
+from minicodec.ops import engine_loops, lstm_loops
+from minicodec.tensor import Tensor, grad
+codec = minicodec.build("tiny_24khz", seed=0)
+codec.decode(codec.encode(np.zeros((1, 3200), np.float32), kbps=6))
+y = codec.encoder(Tensor(np.zeros((1, 3200, 1), np.float32)))
+grad((y * y).sum(), codec.encoder.parameters())
+for function in (lstm_loops.forward, engine_loops.transposed_tasks, lstm_loops.backward):
+    print(sum(function.stats.cache_hits.values()), sum(function.stats.cache_misses.values()))
+"""
+
+
+@pytest.mark.parametrize(("second", "expected"), [("works", ["1 0"] * 3), ("fails", ["0 1"] * 3)])
+def test_a_second_process_compiles_its_part_or_this_one_does(second, expected, tmp_path):
+    """Found in the cache, never missed, under the signatures that a network asks for; and missed, where it died."""
+    shutil.copytree(PACKAGE, tmp_path / "minicodec", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    if second == "fails":
+        (tmp_path / "minicodec/ops/first_use.py").write_text("raise SystemExit(1)\n")
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_NUM_THREADS": "2"}
+    command, environment = [sys.executable, "-c", TWO_PROCESSES], {**os.environ, "PYTHONPATH": str(tmp_path), **cache}
+    process = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == expected
