@@ -69,7 +69,7 @@ def _start_second_process() -> Any:
         return None
     path = [str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "MINICODEC_QUIET": "1"}
-    nobody = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    nobody: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     try:
         return subprocess.Popen([sys.executable, "-m", "minicodec.ops.first_use"], env=environment, **nobody)
     except OSError:
