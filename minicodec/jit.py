@@ -65,7 +65,7 @@ ELSEWHERE = ("lstm_loops.forward", "engine_loops.transposed_tasks", "lstm_loops.
 
 def _start_second_process() -> Any:
     """A process that compiles ELSEWHERE; None where it would have to take turns with this one, or cannot begin."""
-    if numba.config.NUMBA_NUM_THREADS == 1 or not sys.executable:
+    if numba.get_num_threads() == 1 or not sys.executable:
         return None
     path = [str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "MINICODEC_QUIET": "1"}
