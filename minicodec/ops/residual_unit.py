@@ -21,6 +21,7 @@ from minicodec.ops.activations import elu_share
 from minicodec.ops.arithmetic import column_sums
 from minicodec.ops.conv1d import correlate_dw, padded, steps
 from minicodec.ops.conv1d_layer import conv1d_layer_backward, conv1d_layer_forward
+from minicodec.ops.conv1d_layer_cuda import conv1d_layer_backward_cupy, conv1d_layer_forward_cupy
 from minicodec.ops.engine import multiply, pack
 from minicodec.ops.padding import mirrored
 from minicodec.ops.workers import share_items, share_out
@@ -122,3 +123,26 @@ def residual_unit_backward_numba(dy, saved, *, left, right, mode="zero", dilatio
 
 
 residual_unit.add("numba", residual_unit_forward_numba, residual_unit_backward_numba)
+
+
+# CuPy: the three layers, each by its own pair.
+
+
+def residual_unit_forward_cupy(x, w1, b1, w2, b2, ws, bs, *, left, right, mode="zero", dilation=1):
+    """x (B,T,C), w1 (K,C,H), b1 (H), w2 (1,H,C), b2 (C), ws (1,C,C), bs (C) -> y (B,T,C); left + right = K - 1 taps."""
+    h, saved1 = conv1d_layer_forward_cupy(x, w1, b1, left=left, right=right, mode=mode, dilation=dilation)
+    z, saved2 = conv1d_layer_forward_cupy(h, w2, b2)
+    s, saved_s = conv1d_layer_forward_cupy(x, ws, bs, elu=False)
+    return s + z, (saved1, saved2, saved_s)
+
+
+def residual_unit_backward_cupy(dy, saved, *, left, right, mode="zero", dilation=1):
+    """dy (B,T,C) -> dx (B,T,C), dw1 (K,C,H), db1 (H), dw2 (1,H,C), db2 (C), dws (1,C,C), dbs (C)."""
+    saved1, saved2, saved_s = saved
+    dh, dw2, db2 = conv1d_layer_backward_cupy(dy, saved2)
+    dx1, dw1, db1 = conv1d_layer_backward_cupy(dh, saved1, left=left, right=right, mode=mode, dilation=dilation)
+    dx2, dws, dbs = conv1d_layer_backward_cupy(dy, saved_s, elu=False)
+    return dx1 + dx2, dw1, db1, dw2, db2, dws, dbs
+
+
+residual_unit.add("cupy", residual_unit_forward_cupy, residual_unit_backward_cupy)
