@@ -6,7 +6,7 @@ import pytest
 from minicodec.ops import engine
 from minicodec.ops.activations import elu_backward, elu_forward, leaky_relu_backward, leaky_relu_forward
 from minicodec.ops.engine import COLUMNS, ROWS, multiply, pack
-from minicodec.ops.engine_loops import GROUP
+from minicodec.ops.engine_loops import DEPTH, GROUP
 
 FORWARD = {"elu": elu_forward, "leaky_relu": lambda x: leaky_relu_forward(x, slope=0.3)}
 SIZES = [
@@ -15,6 +15,7 @@ SIZES = [
     (2, ROWS + 2, 2, 7, GROUP * COLUMNS + 3),
     (1, 3 * ROWS + 1, 1, 300, 2 * GROUP * COLUMNS),
     (1, 2 * ROWS, 1, 20, 1),
+    (2, 17 * ROWS + 1, 1, 700, COLUMNS),  # several strips
 ]
 
 
@@ -65,6 +66,20 @@ def test_packed_weights_give_the_same_bits(product):
         np.testing.assert_array_equal(packed, multiply(**args, out=out))
 
 
+@pytest.mark.parametrize("P2", [1, 9, 2 * DEPTH + 3])
+def test_two_products_at_once_give_the_bits_of_one_after_the_other(product, P2, rng):
+    args, expected = product
+    B, M, N = expected.shape
+    x2, w2, bias = (rng.normal(size=s).astype(np.float32) for s in [(B, M, P2), (1, P2, N), (N,)])
+    finish = {"bias": bias, "activation": "elu"}
+    together = multiply(**args, out=np.full((B, M, N), np.nan, np.float32), also=(x2, pack(w2)), **finish)
+    close(together, elu_forward(expected + x2.astype(np.float64) @ w2[0] + bias)[0])
+
+    one = multiply(**args, out=np.empty((B, M, N), np.float32))
+    both = multiply(x2, w2, one, batch_step=M * P2, row_step=P2, add=True, **finish)
+    np.testing.assert_array_equal(together, both)
+
+
 @pytest.mark.parametrize("rows", range(1, 3 * ROWS))
 def test_bits_do_not_depend_on_the_rows_beside(rows, rng):
     """Whole tiles, single rows, vectors and remainders of vectors round alike, in the product and in what follows."""
@@ -80,6 +95,9 @@ def test_bits_do_not_depend_on_the_rows_beside(rows, rng):
     {"bias": np.zeros(6, np.float32)}, {"bias": np.zeros(7)}, {"bias": np.zeros((7, 2), np.float32)[:, 0]},
     {"activation": "relu"}, {"derivative_at": np.zeros((2, 3, 7), np.float32)},
     {"activation": "elu", "derivative_at": np.zeros((2, 3, 8), np.float32)},
+    {"also": (np.zeros((2, 3, 4), np.float32), pack(np.zeros((1, 5, 7), np.float32)))},
+    {"also": (np.zeros((2, 3, 4)), pack(np.zeros((1, 4, 7), np.float32)))},
+    {"also": (np.zeros((2, 2, 4), np.float32), pack(np.zeros((1, 4, 7), np.float32)))},
     {"w": pack(np.zeros((1, 9, 7), np.float32))}, {"w": engine.pack(np.zeros((1, 8, 6), np.float32))},
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(bad):

@@ -136,6 +136,7 @@ def test_threads_that_follow_each_other_give_the_bits_of_one(name, piece, thread
     codes = in_pieces(codec.stream_encoder(), wav, [HOP])
     decoded = in_pieces(codec.stream_decoder(), codes, [1])
     monkeypatch.setattr(streaming, "PIECE_FRAMES", piece)
+    monkeypatch.setattr(streaming, "WHOLE", min(piece, streaming.WHOLE))
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     np.testing.assert_array_equal(in_pieces(codec.stream_encoder(), wav, [wav.shape[1]]), codes)

@@ -30,11 +30,12 @@ from minicodec.backend import active
 from minicodec.codec.kept import Made, kept
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
+from minicodec.codec.windows import shortcut_windows_of, transposed_windows_of, windows_of
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
 from minicodec.ops.activations import elu_share
 from minicodec.ops.conv1d import output_length
-from minicodec.ops.engine import Packed, multiply, pack, unpack
+from minicodec.ops.engine import Packed, pack
 from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
 from minicodec.ops.workers import convoy
 from minicodec.tensor import Tensor
@@ -42,49 +43,6 @@ from minicodec.tensor import Tensor
 State = Any
 Result = tuple[np.ndarray, State]
 LayerT = TypeVar("LayerT", bound=Module)
-
-
-class Windows:
-    """Windows of frames times weights (K,Ci,Co), + bias (Co), then perhaps ELU. `add_to` (1,count,Co): + what it holds.
-
-    On the engine; on other backends (a student's), by the op.
-    """
-
-    def __init__(self, w: np.ndarray, bias: np.ndarray, stride: int = 1, dilation: int = 1):
-        self.packed, self.bias, self.stride, self.dilation = pack(w), bias.copy(), stride, dilation
-
-    def __call__(
-        self, frames: np.ndarray, count: int, activation: str | None = None, add_to: np.ndarray | None = None
-    ) -> np.ndarray:
-        _, Ci, Co = self.packed.shape
-        if count == 0:
-            return np.zeros((1, 0, Co), np.float32)
-        if active() != "numba":
-            y: np.ndarray = F.conv1d(frames, unpack(self.packed), self.stride, self.dilation).data + self.bias
-            y = y if add_to is None else y + add_to
-            return F.elu(y).data if activation else y
-        y = np.empty((1, count, Co), np.float32) if add_to is None else add_to
-        steps = {"batch_step": 0, "row_step": self.stride * Ci, "tap_step": self.dilation * Ci}
-        add = add_to is not None
-        return multiply(frames, self.packed, y, **steps, add=add, bias=self.bias, activation=activation)
-
-
-def windows_of(layer: Conv1d) -> Windows:
-    """Those of a convolution."""
-    return Windows(layer.effective_weight().data, layer.bias.data, layer.stride, layer.dilation)
-
-
-def transposed_windows_of(layer: ConvTranspose1d) -> Windows:
-    """Output frames t·stride … (t+1)·stride - 1 have met the inputs t, t - 1, … t - J + 1, J = ceil(K / stride).
-
-    Together they are one output of a convolution with K = J and stride·Co channels.
-    """
-    w, stride = layer.effective_weight().data, layer.stride
-    K, Ci, Co = w.shape
-    J = -(-K // stride)
-    w = np.concatenate([w, np.zeros((J * stride - K, Ci, Co), w.dtype)])
-    newest_last = w.reshape(J, stride, Ci, Co)[::-1].swapaxes(1, 2).reshape(J, Ci, stride * Co)
-    return Windows(newest_last, np.tile(layer.bias.data, stride))
 
 
 def _kept(layer: LayerT, make: Callable[[LayerT], Made]) -> Made:
@@ -143,7 +101,7 @@ class ConvStage:
 
 
 class ConvTransposeStage:
-    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in `transposed_windows_of`."""
+    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in codec/windows.py."""
 
     def __init__(self, layer: ConvTranspose1d):
         self.windows = _kept(layer, transposed_windows_of)
@@ -206,7 +164,7 @@ class ELUStage:
 class ResidualStage:
     """ResidualUnit. State: (its first convolution's, frames (1,n,C) of the shortcut that wait for the block's).
 
-    The block's last product is added to the shortcut's where that lies.
+    The block's last product and the shortcut's are one.
     """
 
     def __init__(self, unit: ResidualUnit, pad_mode: str | None):
@@ -215,7 +173,7 @@ class ResidualStage:
         assert isinstance(second, Conv1d)
         self.first = ConvStage(first, pad_mode, "elu", elu_first=True)
         self.second = _kept(second, windows_of)
-        self.shortcut = None if unit.shortcut is None else _kept(unit.shortcut, windows_of)
+        self.shortcut = None if unit.shortcut is None else _kept(unit, shortcut_windows_of)
         self.activation: str | None = None
 
     def start(self) -> State:
@@ -226,8 +184,11 @@ class ResidualStage:
         h, in_first = self.first(x, in_first, last)
         n = h.shape[1]
         x = np.concatenate([waiting, x], axis=1) if waiting.shape[1] else x
-        y = x[:, :n].copy() if self.shortcut is None else self.shortcut(x, n)
-        return self.second(h, n, self.activation, add_to=y), (in_first, x[:, n:].copy())
+        if self.shortcut is None:
+            y = self.second(h, n, self.activation, add_to=x[:, :n].copy())
+        else:
+            y = self.shortcut(x, n, self.activation, also=(h, self.second.packed))
+        return y, (in_first, x[:, n:].copy())
 
 
 class QuantizerStage:

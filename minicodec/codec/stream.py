@@ -17,7 +17,8 @@ from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stages import Chain, QuantizerStage
 
-PIECE_FRAMES = 40  # at most, that go through a layer at once: to use its weights well, and little memory
+PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
+WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (ops/microkernel.py)
 
 
 class _Stream:
@@ -38,10 +39,10 @@ class _Stream:
         return y
 
     def _pieces(self, x: np.ndarray) -> list[np.ndarray]:
-        """x (1,T,C) cut along T, as many pieces for every thread as for the others."""
+        """x (1,T,C) cut along T, as many pieces for every thread as for the others, of whole tiles."""
         frames, threads = max(1, -(-x.shape[1] // self._hop)), numba.get_num_threads()
         count = 1 if frames <= PIECE_FRAMES else -(-frames // (PIECE_FRAMES * threads)) * threads
-        size = -(-frames // count) * self._hop
+        size = -(-frames // (count * WHOLE)) * WHOLE * self._hop
         return [x[:, t : t + size] for t in range(0, max(1, x.shape[1]), size)]
 
 

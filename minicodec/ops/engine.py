@@ -77,7 +77,19 @@ def unpack(packed):
 
 
 def multiply(
-    x, w, out, *, batch_step, row_step, tap_step=0, add=False, bias=None, activation=None, derivative_at=None, slope=0.2
+    x,
+    w,
+    out,
+    *,
+    batch_step,
+    row_step,
+    tap_step=0,
+    also=None,
+    add=False,
+    bias=None,
+    activation=None,
+    derivative_at=None,
+    slope=0.2,
 ):
     """x (*x), w (K,P,N), out (B,M,N): out[b,m] = Σ_k Σ_p x.flat[b·batch_step + m·row_step + k·tap_step + p] · w[k,p].
 
@@ -85,6 +97,7 @@ def multiply(
     it overwritten. What else is to happen to an output costs least here, while it is in the cache, in this order:
 
         add             what out held is added
+        also            (x2 (B,M,P2), w2 (1,P2,N) Packed): x2 · w2 is added, one more product
         bias            (N), added
         activation      "elu" or "leaky_relu" (with `slope`) is applied; or, with
         derivative_at   y like out, y = activation(z): out is multiplied by the derivative of the activation at z
@@ -93,18 +106,19 @@ def multiply(
     packed = isinstance(w, Packed)
     taps, P = w.shape[:2]
     _check("multiply", x, w.panels if packed else w, out, (taps, P, N), w.shape, batch_step, row_step, tap_step)
+    x2, w2, P2 = _check_also(out, also) if also is not None else (None, None, 0)
     _check_finish(out, bias, activation, derivative_at)
     if tap_step == P:
         taps, P = 1, taps * P
     if not packed and (batches * rows > FEW_ROWS or N % COLUMNS or not w.flags.c_contiguous):
         w, packed = pack(w), True
     w, w_row, w_panel = (w.panels, COLUMNS, taps * P * COLUMNS) if packed else (w, N, COLUMNS)
-    threads = _threads(batches * rows * w.size)
-    strip = max(8, min(STRIP // row_step, -(-rows // threads)) // ROWS) * ROWS
+    threads = _threads(batches * rows * (w.size + P2 * N))
+    strip = max(8, min(STRIP // (row_step + P2), -(-rows // threads)) // ROWS) * ROWS
     strips = -(-rows // strip)
     args = (
-        *(_read_only(x), _read_only(w), out.reshape(-1)),
-        *((batch_step, row_step, tap_step), (w_row, w_panel), (rows, taps, P, N), (strips, strip, int(add))),
+        *(_read_only(x), _read_only(w), _read_only(x2), _read_only(w2), out.reshape(-1)),
+        *((batch_step, row_step, tap_step), (w_row, w_panel), (rows, taps, P, P2, N), (strips, strip, int(add))),
         *(_read_only(bias), _read_only(derivative_at)),
         *_finish(activation, derivative_at, slope),
     )
@@ -149,6 +163,17 @@ def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):
         raise ValueError(f"{name}: the last row ends at number {last} of x, which has {x.size}")
 
 
+def _check_also(out, also):
+    """(x2, w2) -> x2, the panels of w2, P2."""
+    x2, w2 = also
+    P2 = w2.shape[1]
+    if x2.shape != (*out.shape[:2], P2) or w2.shape != (1, P2, out.shape[2]) or P2 == 0:
+        raise ValueError(f"multiply: also {x2.shape} times {w2.shape} does not fit outputs {out.shape}")
+    if not (x2.dtype == w2.panels.dtype == np.float32 and x2.flags.c_contiguous):
+        raise ValueError(f"multiply: also needs contiguous float32, it is {x2.dtype}")
+    return x2, w2.panels, P2
+
+
 def _check_finish(out, bias, activation, derivative_at):
     """The same for what happens to finished outputs."""
     if activation not in ACTIVATIONS or (activation is None and derivative_at is not None):
@@ -169,7 +194,7 @@ def _read_only(a):
     if a is None:
         return NO_NUMBERS
     flat = a.reshape(-1)
-    flat.flags.writeable = False
+    flat.setflags(write=False)
     return flat
 
 

@@ -30,14 +30,16 @@ tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
 
 
 @njit(cache=True, nogil=True)
-def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias, at, finish, slope, curve):
-    """Tasks first ... last - 1 of out = x·w. The tuples are
+def multiply_tasks(first, last, x, w, x2, w2, out, x_steps, w_steps, shape, strips, bias, at, finish, slope, curve):
+    """Tasks first ... last - 1 of out = x·w + x2·w2. The tuples are
 
-    x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, N); strips (number, rows, add or not).
+    x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, P2, N); strips (number, rows, add or not).
+    The rows of x2 are one run of P2 numbers each, 0 if there is no x2, one row after the other; w2 is packed.
     """
     batch_step, row_step, tap_step = x_steps
     w_row, w_panel = w_steps
-    rows, taps, P, N = shape
+    rows, taps, P, P2, N = shape
+    runs = taps + min(P2, 1)
     strips, strip, add_first = strips
     panels = -(-N // COLUMNS)
     groups = -(-panels // GROUP)
@@ -47,6 +49,7 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
         group, b, m = task % groups, task // groups // strips, task // groups % strips * strip
         count = min(strip, rows - m)
         a, m = address(x) + 4 * (b * batch_step + m * row_step), b * rows + m
+        a2 = address(x2) + 4 * m * P2
         panel, after = group * GROUP, min((group + 1) * GROUP, panels)
         in_tiles = count // ROWS * ROWS if (panel + GROUP) * COLUMNS <= N else count
         for j in range(panel, after):
@@ -59,24 +62,30 @@ def multiply_tasks(first, last, x, w, out, x_steps, w_steps, shape, strips, bias
                 if add_first:
                     _copy(out, m * N + n, N, margin, 0, COLUMNS, count, N - n)
             add = add_first
-            for k in range(taps):
-                for p in range(0, P, DEPTH):
-                    block = address(w) + 4 * (j * w_panel + (k * P + p) * w_row)
-                    a_block, terms = a + 4 * (k * tap_step + p), min(DEPTH, P - p)
-                    _strip_times_panel(N - n <= LANES, in_tiles, a_block, row_step, block, w_row, terms, c, c_row, add)
+            for k in range(runs):
+                a_k, a_row, length = a + 4 * k * tap_step, row_step, P
+                b_k, b_row = address(w) + 4 * (j * w_panel + k * P * w_row), w_row
+                if k == taps:
+                    a_k, a_row, length, b_k, b_row = a2, P2, P2, address(w2) + 4 * j * P2 * COLUMNS, COLUMNS
+                for p in range(0, length, DEPTH):
+                    a_p, b_p, terms = a_k + 4 * p, b_k + 4 * p * b_row, min(DEPTH, length - p)
+                    _strip_times_panel(N - n <= LANES, in_tiles, a_p, a_row, b_p, b_row, terms, c, c_row, add)
                     add = 1
             if not fits:
                 _copy(margin, 0, COLUMNS, out, m * N + n, N, count, N - n)
         if in_tiles < count:
             c = address(out) + 4 * (m * N + panel * COLUMNS)
             add = add_first
-            for k in range(taps):
-                for p in range(0, P, DEPTH):
-                    block = address(w) + 4 * (panel * w_panel + (k * P + p) * w_row)
-                    a_block, terms = a + 4 * (k * tap_step + p), min(DEPTH, P - p)
+            for k in range(runs):
+                a_k, a_row, length = a + 4 * k * tap_step, row_step, P
+                b_k, b_row, b_panel = address(w) + 4 * (panel * w_panel + k * P * w_row), w_row, w_panel
+                if k == taps:
+                    a_k, a_row, length, b_row, b_panel = a2, P2, P2, COLUMNS, P2 * COLUMNS
+                    b_k = address(w2) + 4 * panel * b_panel
+                for p in range(0, length, DEPTH):
+                    b_p, terms = b_k + 4 * p * b_row, min(DEPTH, length - p)
                     for i in range(in_tiles, count):
-                        a_i, c_i = a_block + 4 * i * row_step, c + 4 * i * N
-                        wide_row(a_i, 0, 1, block, w_row, w_panel, terms, c_i, 0, add)
+                        wide_row(a_k + 4 * (i * a_row + p), 0, 1, b_p, b_row, b_panel, terms, c + 4 * i * N, 0, add)
                     add = 1
         if bias.size or finish != LINEAR or slope != ONE:
             area = (m, m + count, panel * COLUMNS, min(after * COLUMNS, N))

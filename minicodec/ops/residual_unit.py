@@ -72,8 +72,7 @@ def residual_unit_forward_numba(x, w1, b1, w2, b2, ws, bs, *, left, right, mode=
                 position, source = images
                 a_b[:, position] = a_b[:, left + source]
             multiply(a_b, first, h_b, **steps(a_b, 1, dilation), bias=b1, activation="elu")
-            multiply(x_b, shortcut, y_b, **steps(x_b, 1, 1))
-            multiply(h_b, second, y_b, **steps(h_b, 1, 1), add=True, bias=bias)
+            multiply(x_b, shortcut, y_b, **steps(x_b, 1, 1), also=(h_b, second), bias=bias)
 
     share_items(B, items)
     return y, (x, a, h, w1, w2, ws, images)

@@ -16,6 +16,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numba
@@ -205,5 +206,7 @@ def convoy(threads: int, items: Sequence[Any], steps: Sequence[Callable[[Any], A
                     changed.notify_all()
 
     threads = min(threads, len(items))
+    if threads <= 1:
+        return [reduce(lambda item, step: step(item), steps, item) for item in items]
     share_out(threads, threads, carry)
     return results
