@@ -34,7 +34,7 @@ from minicodec.ops.fastmath import ONE, ZERO
 from minicodec.ops.microkernel import COLUMNS, LANES, ROWS
 from minicodec.ops.workers import share_out
 
-STRIP = 32768  # numbers of x per strip of rows: 128 KiB stay in the L2 cache while all panels of w pass by
+STRIP = 65536  # numbers of x per strip of rows: 256 KiB stay in the L2 cache while all panels of w pass by
 FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
 LARGE = 65536  # weights: with fewer, packing them is soon done
 SMALL = 5_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
