@@ -13,9 +13,8 @@ from minicodec.backend import use
 from minicodec.codec import stream as streaming
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.model import Codec
-from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
+from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.stages import Chain
-from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, no_grad
 
 HOP = 6  # of the small models
@@ -88,19 +87,6 @@ def in_pieces(stream, x, sizes):
     return np.concatenate([*out, stream.flush()], axis=1)
 
 
-def run_chain(layers, x, sizes):
-    """x (T,C) through the streaming counterparts of the layers, in pieces."""
-    chain = Chain(layers, None)
-    state, parts, t = chain.start(), [], 0
-    for size in sizes:
-        y, state = chain(x[None, t : t + size], state, t + size >= len(x))
-        parts.append(y[0])
-        t += size
-        if t >= len(x):
-            break
-    return np.concatenate(parts)
-
-
 cuts = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
 
 
@@ -163,38 +149,6 @@ def test_the_codec_of_the_course_streams_to_the_bit(tiny, sizes):
     frames = [max(1, size // 320) for size in sizes]
     np.testing.assert_array_equal(in_pieces(tiny.stream_decoder(), codes, frames), decoded)
     np.testing.assert_allclose(decoded, decoded_by_definition(tiny, codes), rtol=1e-5, atol=1e-6)
-
-
-options = {"rng": np.random.default_rng(5)}
-MIRROR = SEANetConfig(pad_mode="reflect", residual_kernel=5)
-LAYERS = {
-    "conv": Conv1d(3, 5, 7, **options),
-    "conv, dilated": Conv1d(3, 5, 3, dilation=4, **options),
-    "conv, strided": Conv1d(3, 5, 10, stride=5, norm="weight_norm", **options),
-    "conv, few taps for its stride": Conv1d(3, 5, 4, stride=4, **options),
-    "conv 1x1, mirror": Conv1d(3, 5, 1, pad_mode="reflect", **options),
-    "conv, dilated, mirror": Conv1d(3, 5, 3, dilation=4, pad_mode="reflect", **options),
-    "conv, strided, mirror": Conv1d(3, 5, 10, stride=5, pad_mode="reflect", **options),
-    "conv, fewest taps for a mirror": Conv1d(3, 5, 9, stride=5, pad_mode="reflect", **options),
-    "transposed": ConvTranspose1d(3, 5, 10, stride=5, norm="weight_norm", **options),
-    "transposed, K no multiple": ConvTranspose1d(3, 5, 7, stride=3, **options),
-    "lstm": LSTM(3, 2, **options),
-    "elu": ELU(),
-    "residual, zeros": ResidualUnit(3, SEANetConfig(shortcut="identity"), 2, **options),
-    "residual, mirror": ResidualUnit(3, MIRROR, 2, **options),
-}
-
-
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("T", [1, 2, 4, 5, 6, 9, 10, 11, 23])
-def test_each_layer_is_the_same_function_in_a_stream(name, T):
-    layer, x = LAYERS[name], noise(T, 3, seed=T).T.copy()
-    with no_grad():
-        y = layer(Tensor(x[None])).data[0]
-    whole = run_chain([layer], x, [T])
-    np.testing.assert_allclose(whole, y, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(run_chain([layer], x, [1] * T), whole)
-    np.testing.assert_array_equal(run_chain([layer], x, [3, 0, 2, T]), whole)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -321,7 +275,3 @@ def test_what_cannot_stream_says_so(tiny):
             codec.stream_encoder()
         with pytest.raises(ValueError, match="it cannot stream"):
             codec.stream_decoder()
-    with pytest.raises(ValueError, match="looks into the future"):
-        Chain([Conv1d(1, 1, 3, causal=False, **options)], None)
-    with pytest.raises(ValueError, match="forgets frames that the mirror at the end shows"):
-        Chain([Conv1d(1, 1, 5, stride=4, pad_mode="reflect", **options)], None)
