@@ -12,7 +12,7 @@ from numba import njit
 from minicodec.ops import engine, engine_loops
 from minicodec.ops.conv1d import conv1d_forward_numba
 from minicodec.ops.conv_transpose1d import conv_transpose1d_forward_numba
-from minicodec.ops.engine import COLUMNS, ROWS, multiply, multiply_transposed
+from minicodec.ops.engine import COLUMNS, ROWS, multiply, multiply_transposed, pack
 from minicodec.ops.engine_loops import DEPTH
 from minicodec.ops.linear import linear_forward_numba
 from minicodec.ops.microkernel import address, choose_tile, make_tile
@@ -146,6 +146,23 @@ def test_products_equal_their_definition(shape, overlap, rng):
     assert_close(dw, np.einsum("bmkp,bmn->kpn", spelled_out, dy, optimize=True))
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((1, 37, 300), (0, 2, 1)),
+        ((2, 3 * COLUMNS, 261), (0, 2, 1)),
+        ((2, 3, 20, 130), (0, 3, 1, 2)),
+        ((1, 300, 300), (0, 2, 1)),
+    ],
+)
+def test_weights_that_lie_transposed_are_packed(shape, axes, rng):
+    w = normal(rng, *shape).transpose(axes)
+    flat = w.reshape(*w.shape[:2], -1)
+    panels, N = pack(w).panels, flat.shape[2]
+    np.testing.assert_array_equal(np.moveaxis(panels, 0, 2).reshape(*w.shape[:2], -1)[..., :N], flat)
+    assert not panels[-1, :, :, N % COLUMNS or COLUMNS :].any()
+
+
 def test_products_touch_only_their_arrays(rng):
     """x and out lie in the middle of larger buffers: nothing around out changes, nothing around x is seen."""
     M, P, N = 2 * ROWS + 1, 11, COLUMNS + 3
@@ -234,7 +251,7 @@ def test_bits_do_not_depend_on_the_number_of_rows(P, N, rng):
         np.testing.assert_array_equal(part, whole[start : start + rows])
 
 
-@pytest.mark.parametrize(("P", "N"), [(5, 1), (48, 8), (300, COLUMNS), (3 * DEPTH, COLUMNS + 3)])
+@pytest.mark.parametrize(("P", "N"), [(5, 1), (48, 8), (300, COLUMNS), (3 * DEPTH, COLUMNS + 3), (21, 640)])
 def test_bits_do_not_depend_on_the_number_of_threads(P, N, threads, rng):
     x, w, dy = normal(rng, 3, 333, P), normal(rng, 1, P, N), normal(rng, 3, 333, N)
     results = []

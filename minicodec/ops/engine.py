@@ -54,6 +54,11 @@ class Packed(NamedTuple):
 def pack(w):
     """w (K,P,*N), of any strides -> Packed, for `multiply`."""
     (K, P), N = w.shape[:2], math.prod(w.shape[2:])
+    threads = numba.get_num_threads() if w.size >= LARGE else 1
+    if w.strides[1] < w.strides[-1]:  # the transpose of what lies in memory
+        panels = np.zeros((-(-N // COLUMNS), K, P, COLUMNS), np.float32)
+        share_out(threads, -(-P // loops.RUN), loops.pack_transposed, w if w.ndim == 4 else w[:, :, None], panels)
+        return Packed(panels, (K, P, N))
     if w.shape[-1] % COLUMNS:
         padded = np.zeros((K, P, -(-N // COLUMNS) * COLUMNS), np.float32)
         padded[..., :N] = w.reshape(K, P, N)
@@ -66,7 +71,7 @@ def pack(w):
         for p in range(32 * first, min(32 * last, P), 32):
             panels[..., p : p + 32, :] = w[..., p : p + 32, :]
 
-    share_out(numba.get_num_threads() if w.size >= LARGE else 1, -(-P // 32), some)
+    share_out(threads, -(-P // 32), some)
     return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
 
 
@@ -138,14 +143,16 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
         taps, P = 1, taps * P
     height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
     tiles, panels = -(-P // height), -(-N // width)
-    dw = np.zeros((taps, tiles * height, panels * width), np.float32)
+    # What the last tiles of a tap write beyond its P rows, the next tap overwrites.
+    dw = np.empty((taps * P + tiles * height - P, panels * width), np.float32)
     threads = _threads(batches * rows * P * N)
     block = loops.IN_PLACE if max(row_step, N) <= loops.IN_PLACE[1] else loops.PACKED
+    by_panels = panels > tiles
     for k in range(taps):
         steps = (k * tap_step, batch_step, row_step)
-        args = (_read_only(x), _read_only(dy), dw[k], steps, (batches, rows, P, N), block)
-        share_out(threads, tiles * panels, loops.transposed_tasks, *args)
-    return np.ascontiguousarray(dw[:, :P, :N]).reshape(shape)
+        args = (_read_only(x), _read_only(dy), dw[k * P :], steps, (batches, rows, P, N), block, by_panels)
+        share_out(threads, panels if by_panels else tiles, loops.transposed_tasks, *args)
+    return np.ascontiguousarray(dw[: taps * P, :N]).reshape(shape)
 
 
 def _check(name, x, w, y, w_expected, w_shape, batch_step, row_step, tap_step):

@@ -15,6 +15,7 @@ from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, address, ma
 
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 GROUP = 4  # panels that a single row meets at once
+RUN = 128  # numbers that are packed in one loop
 TOGETHER = 256  # numbers that are finished in one loop
 # A transposed product sums over so many rows at a time, and reads rows in place that are so many numbers apart at most.
 # Rows farther apart are packed, which pays for many at once. But rows whose distance is a power of two meet in the same
@@ -153,52 +154,68 @@ def _finish(out, N, area, bias, b, finish, at, slope, curve):
                 c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else below)
 
 
+@njit(cache=True, nogil=True)
+def pack_transposed(first, last, w, panels):
+    """w (K,P,n,N), whose p lie next to each other, -> panels (n·N/COLUMNS,K,P,COLUMNS), for some blocks of RUN p.
+
+    The numbers of one p may lie 4 KiB or more apart, too many for the cache to hold their lines: so lines are read to
+    their ends.
+    """
+    K, P, n, N = w.shape
+    for block in range(first, last):
+        begin, end = block * RUN, min((block + 1) * RUN, P)
+        for k in range(K):
+            for i in range(n * N):
+                source, target = w[k, begin:end, i // N, i % N], panels[i // COLUMNS, k, begin:end, i % COLUMNS]
+                for p in range(end - begin):
+                    target[p] = source[p]
+
+
 # For the weights, dw = xᵀ·dy: rows of tiles are numbers of x, columns are channels of dy, and the sum runs over time.
-# A task is one tile. What it reads in excess of P and N gives sums that nobody looks at.
+# What tiles read in excess of P and N gives sums that nobody looks at.
 
 
 @njit(cache=True, nogil=True)
-def transposed_tasks(first, last, x, dy, sums, x_steps, shape, block):
-    """Tasks first ... last - 1 of sums += xᵀ·dy; x_steps (start, batch, row), shape (batches, rows, P, N).
+def transposed_tasks(first, last, x, dy, sums, x_steps, shape, block, by_panels):
+    """Panels first ... last - 1 of sums = xᵀ·dy, or rows of tiles if not by_panels: a thread packs only its panels.
 
-    block is PACKED or IN_PLACE.
+    x_steps (start, batch, row); shape (batches, rows, P, N); block is PACKED or IN_PLACE.
     sums (P',N') has whole tiles of (height, width): 2·ROWS x LANES where N is no more than that, else ROWS x COLUMNS.
     """
     x_start, batch_step, row_step = x_steps
     batches, rows, P, N = shape
     depth, near = block
     height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
-    panels = -(-N // width)
+    tiles, panels = -(-P // height), -(-N // width)
+    i_first, i_last, j_first, j_last = (0, tiles, first, last) if by_panels else (first, last, 0, panels)
     dy_packed = np.zeros((panels * depth, width), np.float32)
     x_packed = np.zeros((depth, height), np.float32)
-    a, a_step = address(x_packed), height
+    add = 0
     for batch in range(batches):
         for m in range(0, rows, depth):
             count = min(depth, rows - m)
             dy_first = (batch * rows + m) * N
             b, b_row, b_panel = address(dy) + 4 * dy_first, N, width
             if not _in_place(dy.size, dy_first, N, count, panels * width, near):
-                for j in range(panels):
+                for j in range(j_first, j_last):
                     some = min(width, N - j * width)
                     _pack(dy, dy_first + j * width, N, count, some, dy_packed[j * depth : (j + 1) * depth])
                 b, b_row, b_panel = address(dy_packed), width, depth * width
-            before = -1
-            for task in range(first, last):
-                i, j = task // panels, task % panels
-                if i != before:
-                    before, p = i, i * height
-                    start = x_start + batch * batch_step + m * row_step + p
-                    if _in_place(x.size, start, row_step, count, height, near):
-                        a, a_step = address(x) + 4 * start, row_step
-                    else:
-                        _pack(x, start, row_step, count, min(height, P - p), x_packed)
-                        a, a_step = address(x_packed), height
+            for i in range(i_first, i_last):
+                start = x_start + batch * batch_step + m * row_step + i * height
+                a, a_step = address(x) + 4 * start, row_step
+                if not _in_place(x.size, start, row_step, count, height, near):
+                    _pack(x, start, row_step, count, min(height, P - i * height), x_packed)
+                    a, a_step = address(x_packed), height
                 c_row = panels * width
-                c = address(sums) + 4 * (i * height * c_row + j * width)
-                if N <= LANES:
-                    tall_tile(a, 1, a_step, b, b_row, 0, count, c, c_row, 1)
-                else:
-                    tile(a, 1, a_step, b + 4 * j * b_panel, b_row, 0, count, c, c_row, 1)
+                c = address(sums) + 4 * i * height * c_row
+                for j in range(j_first, j_last):
+                    b_j, c_j = b + 4 * j * b_panel, c + 4 * j * width
+                    if N <= LANES:
+                        tall_tile(a, 1, a_step, b_j, b_row, 0, count, c_j, c_row, add)
+                    else:
+                        tile(a, 1, a_step, b_j, b_row, 0, count, c_j, c_row, add)
+            add = 1
 
 
 @inner

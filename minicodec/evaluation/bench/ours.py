@@ -119,6 +119,7 @@ def lstm_and_input(case: Case, preset: str) -> tuple[LSTM, Tensor]:
 
 def lstm_step(case: Case, preset: str, where: Place) -> Prepared:
     """Forward and backward of it."""
+    keep_freed_memory()  # as `minicodec train` does
     network, x = lstm_and_input(case, preset)
     network, x = deepcopy(network).to(where.device), Tensor(where.put(x.data), requires_grad=True)
     return _gradients(lambda: network(x), {"x": x} | dict(network.named_parameters()))
@@ -126,7 +127,7 @@ def lstm_step(case: Case, preset: str, where: Place) -> Prepared:
 
 def generator(case: Case, preset: str, where: Place) -> Prepared:
     """Encoder and decoder, without quantizer and losses."""
-    keep_freed_memory()  # as `minicodec train` does
+    keep_freed_memory()
     codec = deepcopy(initial_codec(preset)).to(where.device)
     x = Tensor(where.put(audio(case, codec.sample_rate)))
     parameters = _named({"encoder": codec.encoder, "decoder": codec.decoder})
