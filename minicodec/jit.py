@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import caching, event
+from numba.core import caching, config, event
 from numba.core.dispatcher import Dispatcher
 
 # For functions that only compiled code calls: without an entrance from Python they compile in a third of the time.
@@ -118,6 +118,8 @@ class _Announcement(event.Listener):
 def prepare() -> None:
     """To be called before the first function is decorated: by backend.py and by ops/__init__.py."""
     caching._SourceFileBackedLocatorMixin.get_source_stamp = _stamp  # type: ignore[method-assign]
+    if "NUMBA_OPT" not in os.environ:  # Numba's default, 3, takes a sixth longer and makes nothing here faster
+        config.OPT = type(config.OPT)(2)  # type: ignore[attr-defined]
     line = "compiling for this machine, which takes some seconds the first time"
     if not _can_keep():
         line = "compiling, as in every run: no folder to keep the result in can be written (NUMBA_CACHE_DIR names one)"

@@ -15,7 +15,8 @@ from minicodec.ops.conv_transpose1d import conv_transpose1d_forward_numba
 from minicodec.ops.engine import COLUMNS, ROWS, multiply, multiply_transposed, pack
 from minicodec.ops.engine_loops import DEPTH
 from minicodec.ops.linear import linear_forward_numba
-from minicodec.ops.microkernel import address, choose_tile, make_tile
+from minicodec.ops.memory import address
+from minicodec.ops.microkernel import choose_tile, make_tile
 
 
 def assert_close(got, expected, tolerance=2e-6):

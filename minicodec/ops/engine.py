@@ -121,13 +121,18 @@ def multiply(
     threads = _threads(batches * rows * (w.size + P2 * N))
     strip = max(8, min(STRIP // (row_step + P2), -(-rows // threads)) // ROWS) * ROWS
     strips = -(-rows // strip)
+    room = loops.TOGETHER + (strip * COLUMNS if N % COLUMNS else 0)
     args = (
         *(_read_only(x), _read_only(w), _read_only(x2), _read_only(w2), out.reshape(-1)),
         *((batch_step, row_step, tap_step), (w_row, w_panel), (rows, taps, P, P2, N), (strips, strip, int(add))),
         *(_read_only(bias), _read_only(derivative_at)),
         *_finish(activation, derivative_at, slope),
     )
-    share_out(threads, batches * strips * -(-N // (GROUP * COLUMNS)), loops.multiply_tasks, *args)
+
+    def some(first, last):
+        loops.multiply_tasks(first, last, np.empty(room, np.float32), *args)
+
+    share_out(threads, batches * strips * -(-N // (GROUP * COLUMNS)), some)
     return out
 
 

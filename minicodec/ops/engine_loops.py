@@ -11,7 +11,8 @@ from numba import njit
 
 from minicodec.jit import inner
 from minicodec.ops.fastmath import ONE, ZERO, expm1_32
-from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, address, make_tile
+from minicodec.ops.memory import address, get, put
+from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, make_tile
 
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 GROUP = 4  # panels that a single row meets at once
@@ -31,11 +32,14 @@ tall_tile, half_row = make_tile(2 * ROWS, 1, LANES), make_tile(1, 1, LANES)
 
 
 @njit(cache=True, nogil=True)
-def multiply_tasks(first, last, x, w, x2, w2, out, x_steps, w_steps, shape, strips, bias, at, finish, slope, curve):
+def multiply_tasks(
+    first, last, room, x, w, x2, w2, out, x_steps, w_steps, shape, strips, bias, at, finish, slope, curve
+):
     """Tasks first ... last - 1 of out = x·w + x2·w2. The tuples are
 
     x_steps (batch, row, tap); w_steps (row, panel); shape (rows, taps, P, P2, N); strips (number, rows, add or not).
     The rows of x2 are one run of P2 numbers each, 0 if there is no x2, one row after the other; w2 is packed.
+    room is for TOGETHER numbers, and for strip · COLUMNS more if N is no multiple of COLUMNS.
     """
     batch_step, row_step, tap_step = x_steps
     w_row, w_panel = w_steps
@@ -44,8 +48,8 @@ def multiply_tasks(first, last, x, w, x2, w2, out, x_steps, w_steps, shape, stri
     strips, strip, add_first = strips
     panels = -(-N // COLUMNS)
     groups = -(-panels // GROUP)
-    margin = np.empty(strip * COLUMNS if N % COLUMNS else 0, np.float32)  # for a panel wider than what is left of out
-    biases = np.empty(TOGETHER, np.float32)
+    biases = address(room)
+    margin = biases + 4 * TOGETHER  # for a panel wider than what is left of out
     for task in range(first, last):
         group, b, m = task % groups, task // groups // strips, task // groups % strips * strip
         count = min(strip, rows - m)
@@ -56,12 +60,10 @@ def multiply_tasks(first, last, x, w, x2, w2, out, x_steps, w_steps, shape, stri
         for j in range(panel, after):
             n = j * COLUMNS
             fits = N - n >= COLUMNS or N - n == LANES
-            if fits:
-                c, c_row = address(out) + 4 * (m * N + n), N
-            else:
-                c, c_row = address(margin), COLUMNS
-                if add_first:
-                    _copy(out, m * N + n, N, margin, 0, COLUMNS, count, N - n)
+            place = address(out) + 4 * (m * N + n)
+            c, c_row = (place, N) if fits else (margin, COLUMNS)
+            if add_first and not fits:
+                _copy(place, N, margin, COLUMNS, count, N - n)
             add = add_first
             for k in range(runs):
                 a_k, a_row, length = a + 4 * k * tap_step, row_step, P
@@ -73,7 +75,7 @@ def multiply_tasks(first, last, x, w, x2, w2, out, x_steps, w_steps, shape, stri
                     _strip_times_panel(N - n <= LANES, in_tiles, a_p, a_row, b_p, b_row, terms, c, c_row, add)
                     add = 1
             if not fits:
-                _copy(margin, 0, COLUMNS, out, m * N + n, N, count, N - n)
+                _copy(margin, COLUMNS, place, N, count, N - n)
         if in_tiles < count:
             c = address(out) + 4 * (m * N + panel * COLUMNS)
             add = add_first
@@ -90,15 +92,15 @@ def multiply_tasks(first, last, x, w, x2, w2, out, x_steps, w_steps, shape, stri
                     add = 1
         if bias.size or finish != LINEAR or slope != ONE:
             area = (m, m + count, panel * COLUMNS, min(after * COLUMNS, N))
-            _finish(out, N, area, bias, biases, finish, at, slope, curve)
+            _finish(address(out), N, area, address(bias) if bias.size else 0, biases, finish, address(at), slope, curve)
 
 
 @inner
-def _copy(source, i, i_row, target, k, k_row, rows, columns):
-    """Rows of numbers to other places, number by number: a whole assignment costs Numba's compiler seconds."""
+def _copy(source, source_row, target, target_row, rows, columns):
+    """Rows of numbers from one address to another."""
     for row in range(rows):
         for n in range(columns):
-            target[k + row * k_row + n] = source[i + row * i_row + n]
+            put(target, row * target_row + n, get(source, row * source_row + n))
 
 
 @inner
@@ -126,32 +128,31 @@ def _finish(out, N, area, bias, b, finish, at, slope, curve):
     """An area of outputs (B·M,N), while it is in the cache: + bias, then what `finish` says; `at` is like out.
 
     Rows that are whole follow each other in memory: up to TOGETHER numbers of them are one loop, because a loop over
-    few numbers has hardly begun when it ends; b is room for their biases. Branches would keep the loops from using
-    vectors: e^z is computed even where it is not needed.
+    few numbers has hardly begun when it ends; b is room for their biases (bias 0: none). Branches would keep the loops
+    from using vectors: e^z is computed even where it is not needed.
     """
     m_first, m_last, n_first, n_last = area
     width = n_last - n_first
     rows = TOGETHER // N if width == N else 1
     for n in range(rows * width):
-        b[n] = bias[n_first + n % width] if bias.size else ZERO
+        put(b, n, get(bias, n_first + n % width) if bias else ZERO)
     for m in range(m_first, m_last, rows):
-        first = m * N + n_first
-        last = first + min(rows, m_last - m) * width
-        c = out[first:last]
+        c, y = out + 4 * (m * N + n_first), at + 4 * (m * N + n_first)
+        count = min(rows, m_last - m) * width
         if finish == LINEAR:
-            for n in range(c.size):
-                z = c[n] + b[n]
-                c[n] = z * (ONE if z > ZERO else slope)
+            for n in range(count):
+                z = get(c, n) + get(b, n)
+                put(c, n, z * (ONE if z > ZERO else slope))
         elif finish == ELU:
-            for n in range(c.size):
-                z = c[n] + b[n]
+            for n in range(count):
+                z = get(c, n) + get(b, n)
                 below = expm1_32(z)
-                c[n] = z if z > ZERO else below
+                put(c, n, z if z > ZERO else below)
         elif finish == DERIVATIVE:  # of ELU, 1 or y + 1; of LeakyReLU, 1 or slope
-            y = at[first:last]
-            for n in range(c.size):
-                below = y[n] * curve + slope
-                c[n] = (c[n] + b[n]) * (ONE if y[n] > ZERO else below)
+            for n in range(count):
+                y_n = get(y, n)
+                below = y_n * curve + slope
+                put(c, n, (get(c, n) + get(b, n)) * (ONE if y_n > ZERO else below))
 
 
 @njit(cache=True, nogil=True)

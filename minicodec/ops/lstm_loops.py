@@ -10,7 +10,8 @@ from numba import njit
 
 from minicodec.jit import inner
 from minicodec.ops.fastmath import ONE, sigmoid32, tanh32
-from minicodec.ops.microkernel import COLUMNS, LANES, VECTORS, address, make_tile
+from minicodec.ops.memory import address, get, put
+from minicodec.ops.microkernel import COLUMNS, LANES, VECTORS, make_tile
 from minicodec.ops.team import arrive, frame_of, meet, parts_of
 
 GROUP = 4 * COLUMNS  # columns that a tile of one row covers; one of four rows covers a quarter
@@ -38,19 +39,25 @@ def forward(team, leads, w, steps, h, z, c, gates, y):
         for k in range(4):
             gate = 3 - k if t % 2 else k
             _product(h[t % 2], H, w, steps, gate * wide + first, gate * wide + last, z, t)
-        last = min(last, H)
-        h_after = h[1 - t % 2]
         for row in range(B):
-            z_i, z_f, z_g, z_o = _four(z[row], wide, first, last)
-            i, f, g, o = _four(gates[row, t], H, first, last)
-            c_t, h_t = c[row, first:last], h_after[row, first:last]
-            y_h, y_c = y[row, t, first:last], y[row, t, H + first : H + last]
-            for j in range(last - first):
-                i[j], f[j] = sigmoid32(z_i[j] + i[j]), sigmoid32(z_f[j] + f[j])
-                g[j], o[j] = tanh32(z_g[j] + g[j]), sigmoid32(z_o[j] + o[j])
-                c_t[j] = f[j] * c_t[j] + i[j] * g[j]
-                h_t[j] = o[j] * tanh32(c_t[j])
-                y_h[j], y_c[j] = h_t[j], c_t[j]
+            z_row, gates_row = address(z) + 16 * row * wide, address(gates) + 16 * (row * T + t) * H
+            y_row, c_row = address(y) + 8 * (row * T + t) * H, address(c) + 4 * row * H
+            h_row = address(h) + 4 * ((1 - t % 2) * (h.size // 2) + row * h.shape[2])
+            for j in range(first, min(last, H)):
+                i = sigmoid32(get(z_row, j) + get(gates_row, j))
+                f = sigmoid32(get(z_row, wide + j) + get(gates_row, H + j))
+                g = tanh32(get(z_row, 2 * wide + j) + get(gates_row, 2 * H + j))
+                o = sigmoid32(get(z_row, 3 * wide + j) + get(gates_row, 3 * H + j))
+                c_t = f * get(c_row, j) + i * g
+                h_t = o * tanh32(c_t)
+                put(gates_row, j, i)
+                put(gates_row, H + j, f)
+                put(gates_row, 2 * H + j, g)
+                put(gates_row, 3 * H + j, o)
+                put(c_row, j, c_t)
+                put(h_row, j, h_t)
+                put(y_row, j, h_t)
+                put(y_row, H + j, c_t)
 
 
 @njit(cache=True, nogil=True)
@@ -71,33 +78,28 @@ def backward(team, leads, w, steps, dz_after, dh, dc, c0, gates, y, dy, dz):
         first, last = _groups(dh.shape[1] // GROUP, rank, parts)
         if t < T - 1:
             _product(dz_after[(t + 1) % 2], 4 * H, w, steps, first, last, dh, t)
-        last = min(last, H)
         for row in range(B if t >= 0 else 0):
-            c_before = y[row, t - 1, H + first : H + last] if t > 0 else c0[row, first:last]
-            i, f, g, o = _four(gates[row, t], H, first, last)
-            dz_i, dz_f, dz_g, dz_o = _four(dz[row, t], H, first, last)
-            dh_t, dc_t = dh[row, first:last], dc[row, first:last]
-            dy_h, dy_c, c_t = dy[row, t, first:last], dy[row, t, H + first : H + last], y[row, t, H + first : H + last]
-            for j in range(last - first):
-                s = tanh32(c_t[j])
-                dh_j = dh_t[j] + dy_h[j]
-                dc_j = dc_t[j] + dy_c[j] + dh_j * o[j] * (ONE - s * s)
-                dz_i[j] = dc_j * g[j] * i[j] * (ONE - i[j])
-                dz_f[j] = dc_j * c_before[j] * f[j] * (ONE - f[j])
-                dz_g[j] = dc_j * i[j] * (ONE - g[j] * g[j])
-                dz_o[j] = dh_j * s * o[j] * (ONE - o[j])
-                dc_t[j] = dc_j * f[j]
-            for gate in range(4):
-                source = dz[row, t, gate * H + first : gate * H + last]
-                target = dz_after[t % 2, row, gate * H + first : gate * H + last]
-                for j in range(last - first):
-                    target[j] = source[j]
-
-
-@inner
-def _four(a, H, first, last):
-    """Numbers first ... last - 1 of each quarter of a (4H)."""
-    return a[first:last], a[H + first : H + last], a[2 * H + first : 2 * H + last], a[3 * H + first : 3 * H + last]
+            gates_row, dz_row = address(gates) + 16 * (row * T + t) * H, address(dz) + 16 * (row * T + t) * H
+            y_row, dy_row = address(y) + 8 * (row * T + t) * H, address(dy) + 8 * (row * T + t) * H
+            dh_row, dc_row = address(dh) + 4 * row * dh.shape[1], address(dc) + 4 * row * H
+            before = y_row - 4 * H if t > 0 else address(c0) + 4 * row * H  # c of the frame before
+            after = address(dz_after) + 16 * (t % 2 * (dz_after.size // 8 // H) + row) * H
+            for j in range(first, min(last, H)):
+                i, f = get(gates_row, j), get(gates_row, H + j)
+                g, o = get(gates_row, 2 * H + j), get(gates_row, 3 * H + j)
+                s = tanh32(get(y_row, H + j))
+                dh_t = get(dh_row, j) + get(dy_row, j)
+                dc_t = get(dc_row, j) + get(dy_row, H + j) + dh_t * o * (ONE - s * s)
+                dz_i = dc_t * g * i * (ONE - i)
+                dz_f = dc_t * get(before, j) * f * (ONE - f)
+                dz_g = dc_t * i * (ONE - g * g)
+                dz_o = dh_t * s * o * (ONE - o)
+                put(dc_row, j, dc_t * f)
+                for target in (dz_row, after):
+                    put(target, j, dz_i)
+                    put(target, H + j, dz_f)
+                    put(target, 2 * H + j, dz_g)
+                    put(target, 3 * H + j, dz_o)
 
 
 @inner

@@ -21,7 +21,6 @@ length is legal on any machine. Each number of the tile is summed by itself with
 on its place in the tile nor on R, V and L. This scheme is that of [Goto08], and of BLIS [VanZee15, §4].
 """
 
-from typing import Any
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
@@ -91,19 +90,6 @@ def make_tile(rows, vectors, lanes, panels=1):
         return types.void(*[types.intp] * 10), emit
 
     return tile
-
-
-def _address(typing_context, array):
-    """Where the first number of an array lies; `array.ctypes.data` is the same and takes far longer to compile."""
-
-    def emit(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(data, I64)
-
-    return types.intp(array), emit
-
-
-address: Any = intrinsic(_address)
 
 
 def choose_tile(features):

@@ -27,7 +27,7 @@ such that this changes no bit.
 import numpy as np
 
 from minicodec.jit import inner
-from minicodec.ops.microkernel import address
+from minicodec.ops.memory import address
 from minicodec.ops.signals import LINE, fetch_add, let_others_run, load, spin, store
 
 WORD = 8 * LINE  # bytes from one to the next

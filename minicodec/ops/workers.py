@@ -23,7 +23,7 @@ import numba
 import numpy as np
 from numba import njit
 
-from minicodec.ops.microkernel import address
+from minicodec.ops.memory import address
 from minicodec.ops.signals import LINE, pause, spin, store
 
 GIVEN, DONE = 0, LINE  # two words of a worker: the number of the last job that it was given, and that it has done
