@@ -16,6 +16,7 @@ from minicodec.ops import (
     conv_transpose1d as conv_transpose1d_op,
     conv_transpose1d_layer as conv_transpose1d_layer_op,
     embedding as embedding_op,
+    l1_distance as l1_distance_op,
     linear as linear_op,
     lstm as lstm_op,
     nearest_codeword as nearest_codeword_op,
@@ -265,9 +266,9 @@ def straight_through(x: Tensor, y: Any) -> Tensor:
 # Losses
 
 
-def l1_loss(x: Tensor, y: Tensor) -> Tensor:
-    """Mean |x - y|."""
-    return absolute(x - y).mean()
+def l1_loss(x: Any, y: Any) -> Tensor:
+    """x (...), y (...) -> the mean of |x - y|, a scalar."""
+    return apply(l1_distance_op.l1_distance, x, y)
 
 
 def mse_loss(x: Tensor, y: Any) -> Tensor:

@@ -19,6 +19,7 @@ LEFT_OUT = {
     "conv2d_leaky_relu": (0, 1, 2),
     "conv_transpose1d": (0, 1),
     "conv_transpose1d_layer": (0, 1, 2),
+    "l1_distance": (1,),
     "linear": (0, 1),
     "lstm": (0, 1, 2),
     "residual_unit": (0, 1, 2, 3, 4, 5, 6),

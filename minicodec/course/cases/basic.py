@@ -1,6 +1,12 @@
 """Cases of these ops; see minicodec/course/cases/__init__.py."""
 
-from minicodec.course.cases import Case, normal, positive
+from minicodec.course.cases import Case, away_from_zero, normal, positive
+
+
+def close_to_zero(rng, shape):
+    """|x| <= 0.05: no nearer than that to what is `away_from_zero`."""
+    return rng.uniform(-0.05, 0.05, size=shape)
+
 
 CASES = {
     "add": [Case([(2, 3), (2, 3)]), Case([(2, 3, 4), (4,)]), Case([(3, 1), (2, 1, 5)]), Case([(2, 3), ()])],
@@ -13,6 +19,10 @@ CASES = {
     ],
     "neg": [Case([(2, 3)]), Case([()])],
     "power": [Case([(2, 3)], {"exponent": 2}), Case([(5,)], {"exponent": -0.5}, positive)],
+    "l1_distance": [
+        Case([(2, 3, 4), (2, 3, 4)], draws=[away_from_zero, close_to_zero]),
+        Case([(5,), (5,)], draws=[close_to_zero, away_from_zero]),
+    ],
     "sum": [
         Case([(2, 3, 4)]),
         Case([(2, 3, 4)], {"axis": 1}),

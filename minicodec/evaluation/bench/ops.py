@@ -21,8 +21,8 @@ from minicodec.evaluation.bench.place import Place
 
 FAMILIES = (
     *("activations", "arithmetic", "conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu", "conv_transpose1d"),
-    *("conv_transpose1d_layer", "embedding", "linear", "lstm", "nearest_codeword", "norm", "padding", "residual_unit"),
-    *("softmax_cross_entropy", "stft", "weight_norm"),
+    *("conv_transpose1d_layer", "embedding", "l1_distance", "linear", "lstm", "nearest_codeword", "norm", "padding"),
+    *("residual_unit", "softmax_cross_entropy", "stft", "weight_norm"),
 )
 for family in FAMILIES:
     import_module(f"minicodec.ops.{family}")
@@ -107,6 +107,7 @@ def other_rows(batch: int) -> Iterator[Row]:
     yield Row("elu", ((batch, 24000, 16),))
     yield Row("elu", ((batch, 600, 128),))
     yield Row("leaky_relu", ((batch, 93, 257, 32),))
+    yield Row("l1_distance", ((batch, 93, 257, 32), (batch, 93, 257, 32)))
     yield Row("gelu", ((batch, 75, 800),))
     yield Row("pad1d", ((batch, 24000, 16),), {"left": 2, "right": 0})
     yield Row("conv1d_layer", ((batch, 24000, 16), (3, 16, 8), (8,)), {"left": 2, "mode": "reflect"})
