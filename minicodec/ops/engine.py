@@ -56,8 +56,9 @@ def pack(w):
     (K, P), N = w.shape[:2], math.prod(w.shape[2:])
     threads = numba.get_num_threads() if w.size >= LARGE else 1
     if w.strides[1] < w.strides[-1]:  # the transpose of what lies in memory
-        panels = np.zeros((-(-N // COLUMNS), K, P, COLUMNS), np.float32)
-        share_out(threads, -(-P // loops.RUN), loops.pack_transposed, w if w.ndim == 4 else w[:, :, None], panels)
+        panels, whole = np.zeros((-(-N // COLUMNS), K, P, COLUMNS), np.float32), w if w.ndim == 4 else w[:, :, None]
+        steps = tuple(step // w.itemsize for step in whole.strides)
+        share_out(threads, -(-P // loops.RUN), loops.pack_transposed, w.ctypes.data, steps, whole.shape, panels)
         return Packed(panels, (K, P, N))
     if w.shape[-1] % COLUMNS:
         padded = np.zeros((K, P, -(-N // COLUMNS) * COLUMNS), np.float32)
@@ -152,11 +153,14 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     dw = np.empty((taps * P + tiles * height - P, panels * width), np.float32)
     threads = _threads(batches * rows * P * N)
     block = loops.IN_PLACE if max(row_step, N) <= loops.IN_PLACE[1] else loops.PACKED
-    by_panels = panels > tiles
+    by_panels, room = panels > tiles, block[0] * (height + panels * width)
     for k in range(taps):
-        steps = (k * tap_step, batch_step, row_step)
-        args = (_read_only(x), _read_only(dy), dw[k * P :], steps, (batches, rows, P, N), block, by_panels)
-        share_out(threads, panels if by_panels else tiles, loops.transposed_tasks, *args)
+        args = (_read_only(x), _read_only(dy), dw[k * P :], (k * tap_step, batch_step, row_step), (batches, rows, P, N))
+
+        def some(first, last, *args):
+            loops.transposed_tasks(first, last, np.zeros(room, np.float32), *args, block, by_panels)
+
+        share_out(threads, panels if by_panels else tiles, some, *args)
     return np.ascontiguousarray(dw[: taps * P, :N]).reshape(shape)
 
 

@@ -6,7 +6,6 @@ while the panels do. What is left of a strip after its last whole tile goes row 
 group at once: one row and one panel would be two sums, each waiting four cycles for its last addition.
 """
 
-import numpy as np
 from numba import njit
 
 from minicodec.jit import inner
@@ -156,20 +155,21 @@ def _finish(out, N, area, bias, b, finish, at, slope, curve):
 
 
 @njit(cache=True, nogil=True)
-def pack_transposed(first, last, w, panels):
-    """w (K,P,n,N), whose p lie next to each other, -> panels (n·N/COLUMNS,K,P,COLUMNS), for some blocks of RUN p.
+def pack_transposed(first, last, w, w_steps, shape, panels):
+    """w (K,P,n,N) at an address, in such steps, -> panels (n·N/COLUMNS,K,P,COLUMNS), for some blocks of RUN p.
 
-    The numbers of one p may lie 4 KiB or more apart, too many for the cache to hold their lines: so lines are read to
-    their ends.
+    For p that lie next to each other. The numbers of one p may lie 4 KiB or more apart, too many for the cache to hold
+    their lines: so lines are read to their ends.
     """
-    K, P, n, N = w.shape
+    K, P, n, N = shape
+    k_step, p_step, i_step, n_step = w_steps
     for block in range(first, last):
-        begin, end = block * RUN, min((block + 1) * RUN, P)
         for k in range(K):
             for i in range(n * N):
-                source, target = w[k, begin:end, i // N, i % N], panels[i // COLUMNS, k, begin:end, i % COLUMNS]
-                for p in range(end - begin):
-                    target[p] = source[p]
+                source = w + 4 * (k * k_step + i // N * i_step + i % N * n_step)
+                target = address(panels) + 4 * ((i // COLUMNS * K + k) * P * COLUMNS + i % COLUMNS)
+                for p in range(block * RUN, min((block + 1) * RUN, P)):
+                    put(target, p * COLUMNS, get(source, p * p_step))
 
 
 # For the weights, dw = xᵀ·dy: rows of tiles are numbers of x, columns are channels of dy, and the sum runs over time.
@@ -177,11 +177,12 @@ def pack_transposed(first, last, w, panels):
 
 
 @njit(cache=True, nogil=True)
-def transposed_tasks(first, last, x, dy, sums, x_steps, shape, block, by_panels):
+def transposed_tasks(first, last, room, x, dy, sums, x_steps, shape, block, by_panels):
     """Panels first ... last - 1 of sums = xᵀ·dy, or rows of tiles if not by_panels: a thread packs only its panels.
 
     x_steps (start, batch, row); shape (batches, rows, P, N); block is PACKED or IN_PLACE.
     sums (P',N') has whole tiles of (height, width): 2·ROWS x LANES where N is no more than that, else ROWS x COLUMNS.
+    room is for depth · (height + N'), and comes as zeros.
     """
     x_start, batch_step, row_step = x_steps
     batches, rows, P, N = shape
@@ -189,8 +190,7 @@ def transposed_tasks(first, last, x, dy, sums, x_steps, shape, block, by_panels)
     height, width = (2 * ROWS, LANES) if N <= LANES else (ROWS, COLUMNS)
     tiles, panels = -(-P // height), -(-N // width)
     i_first, i_last, j_first, j_last = (0, tiles, first, last) if by_panels else (first, last, 0, panels)
-    dy_packed = np.zeros((panels * depth, width), np.float32)
-    x_packed = np.zeros((depth, height), np.float32)
+    x_packed, dy_packed = address(room), address(room) + 4 * depth * height
     add = 0
     for batch in range(batches):
         for m in range(0, rows, depth):
@@ -200,14 +200,14 @@ def transposed_tasks(first, last, x, dy, sums, x_steps, shape, block, by_panels)
             if not _in_place(dy.size, dy_first, N, count, panels * width, near):
                 for j in range(j_first, j_last):
                     some = min(width, N - j * width)
-                    _pack(dy, dy_first + j * width, N, count, some, dy_packed[j * depth : (j + 1) * depth])
-                b, b_row, b_panel = address(dy_packed), width, depth * width
+                    _pack(b + 4 * j * width, N, count, some, dy_packed + 4 * j * depth * width, width)
+                b, b_row, b_panel = dy_packed, width, depth * width
             for i in range(i_first, i_last):
                 start = x_start + batch * batch_step + m * row_step + i * height
                 a, a_step = address(x) + 4 * start, row_step
                 if not _in_place(x.size, start, row_step, count, height, near):
-                    _pack(x, start, row_step, count, min(height, P - i * height), x_packed)
-                    a, a_step = address(x_packed), height
+                    _pack(a, row_step, count, min(height, P - i * height), x_packed, height)
+                    a, a_step = x_packed, height
                 c_row = panels * width
                 c = address(sums) + 4 * i * height * c_row
                 for j in range(j_first, j_last):
@@ -226,16 +226,12 @@ def _in_place(size, start, step, count, width, near):
 
 
 @inner
-def _pack(source, start, step, count, width, target):
-    """target[t, i] = source[start + t·step + i] for t < count, i < width."""
+def _pack(source, step, count, width, target, target_step):
+    """target[t, i] = source[t · step + i] for t < count, i < width."""
     for t in range(count):
-        line, packed = source[start + t * step : start + t * step + width], target[t]
         if width == COLUMNS:  # a loop of constant length becomes a few instructions
             for i in range(COLUMNS):
-                packed[i] = line[i]
-        elif width == ROWS:
-            for i in range(ROWS):
-                packed[i] = line[i]
+                put(target, t * target_step + i, get(source, t * step + i))
         else:
             for i in range(width):
-                packed[i] = line[i]
+                put(target, t * target_step + i, get(source, t * step + i))

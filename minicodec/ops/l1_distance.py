@@ -11,6 +11,7 @@ from numba import njit
 
 from minicodec.backend import Op, xp
 from minicodec.ops.fastmath import ZERO
+from minicodec.ops.memory import address, get, put
 from minicodec.ops.workers import share_out
 
 
@@ -42,18 +43,20 @@ SIDE_BY_SIDE = 256  # sums that a block is added to, in the L1 cache: a loop wit
 def distances(first, last, x, y, sums):
     """x, y -> sums (blocks,SIDE_BY_SIDE) of |x - y|, which come as zeros, of some blocks."""
     for i in range(first, last):
+        to = address(sums) + 4 * i * SIDE_BY_SIDE
         for m in range(i * BLOCK, min((i + 1) * BLOCK, x.size), SIDE_BY_SIDE):
-            x_m, y_m, to = x[m : m + SIDE_BY_SIDE], y[m : m + SIDE_BY_SIDE], sums[i]
-            for k in range(x_m.size):
-                to[k] += abs(x_m[k] - y_m[k])
+            x_m, y_m = address(x) + 4 * m, address(y) + 4 * m
+            for k in range(min(SIDE_BY_SIDE, x.size - m)):
+                put(to, k, get(to, k) + abs(get(x_m, k) - get(y_m, k)))
 
 
 @njit(cache=True, nogil=True)
 def slopes(first, last, x, y, scale, dx):
     """Entries first ... last - 1 of x, y -> dx, sign(x - y) · scale."""
-    x, y, dx = x[first:last], y[first:last], dx[first:last]
-    for i in range(x.size):
-        dx[i] = (scale if x[i] > y[i] else ZERO) - (scale if x[i] < y[i] else ZERO)
+    x, y, dx = address(x), address(y), address(dx)
+    for i in range(first, last):
+        x_i, y_i = get(x, i), get(y, i)
+        put(dx, i, (scale if x_i > y_i else ZERO) - (scale if x_i < y_i else ZERO))
 
 
 def l1_distance_forward_fast(x, y):
