@@ -154,12 +154,13 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     threads = _threads(batches * rows * P * N)
     block = loops.IN_PLACE if max(row_step, N) <= loops.IN_PLACE[1] else loops.PACKED
     by_panels, room = panels > tiles, block[0] * (height + panels * width)
+
+    def some(first, last, *args):
+        loops.transposed_tasks(first, last, np.zeros(room, np.float32), *args)
+
     for k in range(taps):
-        args = (_read_only(x), _read_only(dy), dw[k * P :], (k * tap_step, batch_step, row_step), (batches, rows, P, N))
-
-        def some(first, last, *args):
-            loops.transposed_tasks(first, last, np.zeros(room, np.float32), *args, block, by_panels)
-
+        steps = (k * tap_step, batch_step, row_step)
+        args = (_read_only(x), _read_only(dy), dw[k * P :], steps, (batches, rows, P, N), block, by_panels)
         share_out(threads, panels if by_panels else tiles, some, *args)
     return np.ascontiguousarray(dw[: taps * P, :N]).reshape(shape)
 
