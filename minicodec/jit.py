@@ -59,8 +59,12 @@ def _stamp(locator: Any) -> Any:
 _stamp_of_numba: Any = caching._SourceFileBackedLocatorMixin.get_source_stamp
 
 
-HERE = "engine_loops.multiply_tasks"  # this process compiles what a network needs first, and the second
-ELSEWHERE = ("lstm_loops.forward", "engine_loops.transposed_tasks", "lstm_loops.backward")
+# This process compiles what a network needs first, and the second what its way back needs, and the LSTM.
+HERE = ("codec.kept._mix", "ops.engine_loops.multiply_tasks")
+ELSEWHERE = (
+    *("ops.lstm_loops.forward", "ops.engine_loops.transposed_tasks", "ops.lstm_loops.backward"),
+    *("ops.activations.leaky_relu_share", "ops.l1_distance.slopes"),
+)
 
 
 def _start_second_process() -> Any:
@@ -82,11 +86,11 @@ _second_process: list[Any] = []  # once it was tried to start it
 def _load(kept: Any, signature: Any, context: Any) -> Any:
     """What was compiled before, or is being compiled by the second process; None if this one is to compile it.
 
-    Whoever lacks HERE is about to run a network, and so to lack all: that is when the second process starts.
+    Whoever lacks one of HERE is about to run a network, and so to lack all: that is when the second process starts.
     """
     found, function = _load_of_numba(kept, signature, context), kept._py_func
-    name = f"{function.__module__.removeprefix('minicodec.ops.')}.{function.__name__}"
-    if found is None and name == HERE and not _second_process:
+    name = f"{function.__module__.removeprefix('minicodec.')}.{function.__name__}"
+    if found is None and name in HERE and not _second_process:
         _second_process.append(_start_second_process())
     if name in ELSEWHERE and _second_process and _second_process[0] is not None:
         while found is None and _second_process[0].poll() is None:

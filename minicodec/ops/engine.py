@@ -55,11 +55,6 @@ def pack(w):
     """w (K,P,*N), of any strides -> Packed, for `multiply`."""
     (K, P), N = w.shape[:2], math.prod(w.shape[2:])
     threads = numba.get_num_threads() if w.size >= LARGE else 1
-    if w.strides[1] < w.strides[-1]:  # the transpose of what lies in memory
-        panels, whole = np.zeros((-(-N // COLUMNS), K, P, COLUMNS), np.float32), w if w.ndim == 4 else w[:, :, None]
-        steps = tuple(step // w.itemsize for step in whole.strides)
-        share_out(threads, -(-P // loops.RUN), loops.pack_transposed, w.ctypes.data, steps, whole.shape, panels)
-        return Packed(panels, (K, P, N))
     if w.shape[-1] % COLUMNS:
         padded = np.zeros((K, P, -(-N // COLUMNS) * COLUMNS), np.float32)
         padded[..., :N] = w.reshape(K, P, N)

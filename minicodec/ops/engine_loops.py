@@ -15,7 +15,6 @@ from minicodec.ops.microkernel import COLUMNS, LANES, ROWS, VECTORS, make_tile
 
 DEPTH = 256  # terms summed before the sum goes to memory: a panel of w, DEPTH x COLUMNS, fills half the L1 cache
 GROUP = 4  # panels that a single row meets at once
-RUN = 128  # numbers that are packed in one loop
 TOGETHER = 256  # numbers that are finished in one loop
 # A transposed product sums over so many rows at a time, and reads rows in place that are so many numbers apart at most.
 # Rows farther apart are packed, which pays for many at once. But rows whose distance is a power of two meet in the same
@@ -152,24 +151,6 @@ def _finish(out, N, area, bias, b, finish, at, slope, curve):
                 y_n = get(y, n)
                 below = y_n * curve + slope
                 put(c, n, (get(c, n) + get(b, n)) * (ONE if y_n > ZERO else below))
-
-
-@njit(cache=True, nogil=True)
-def pack_transposed(first, last, w, w_steps, shape, panels):
-    """w (K,P,n,N) at an address, in such steps, -> panels (n·N/COLUMNS,K,P,COLUMNS), for some blocks of RUN p.
-
-    For p that lie next to each other. The numbers of one p may lie 4 KiB or more apart, too many for the cache to hold
-    their lines: so lines are read to their ends.
-    """
-    K, P, n, N = shape
-    k_step, p_step, i_step, n_step = w_steps
-    for block in range(first, last):
-        for k in range(K):
-            for i in range(n * N):
-                source = w + 4 * (k * k_step + i // N * i_step + i % N * n_step)
-                target = address(panels) + 4 * ((i // COLUMNS * K + k) * P * COLUMNS + i % COLUMNS)
-                for p in range(block * RUN, min((block + 1) * RUN, P)):
-                    put(target, p * COLUMNS, get(source, p * p_step))
 
 
 # For the weights, dw = xᵀ·dy: rows of tiles are numbers of x, columns are channels of dy, and the sum runs over time.
