@@ -11,6 +11,7 @@ What is kept holds until the source changes. Numba looks at a function's own fil
 the functions it calls, which stand in files beside it. So here it holds until any file of the folder changes.
 """
 
+import atexit
 import hashlib
 import os
 import subprocess
@@ -75,9 +76,11 @@ def _start_second_process() -> Any:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "MINICODEC_QUIET": "1"}
     nobody: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     try:
-        return subprocess.Popen([sys.executable, "-m", "minicodec.ops.first_use"], env=environment, **nobody)
+        process = subprocess.Popen([sys.executable, "-m", "minicodec.ops.first_use"], env=environment, **nobody)
     except OSError:
         return None
+    atexit.register(setattr, process, "returncode", 0)  # it may outlive this one, without a warning of Python's
+    return process
 
 
 _second_process: list[Any] = []  # once it was tried to start it
