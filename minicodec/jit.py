@@ -2,7 +2,8 @@
 
 Numba compiles a function when it is first called, some seconds for all of an encoder, and keeps the result beside the
 source, in the user's cache, or in the folder NUMBA_CACHE_DIR. Where none of these can be written, it refuses to compile
-anything that is to be kept. Here that means: compiled anew in every run. MINICODEC_QUIET=1 saves the line.
+anything that is to be kept. Here that means: compiled anew in every run. MINICODEC_QUIET=1 saves the line. LLVM
+optimises at level 2, in all of the process, unless NUMBA_OPT names another.
 
 A second process compiles a part of it at the same time [ops/first_use.py], since Numba compiles one function after the
 other, and this one waits for what is in its part.

@@ -54,7 +54,6 @@ class Packed(NamedTuple):
 def pack(w):
     """w (K,P,*N), of any strides -> Packed, for `multiply`."""
     (K, P), N = w.shape[:2], math.prod(w.shape[2:])
-    threads = numba.get_num_threads() if w.size >= LARGE else 1
     if w.shape[-1] % COLUMNS:
         padded = np.zeros((K, P, -(-N // COLUMNS) * COLUMNS), np.float32)
         padded[..., :N] = w.reshape(K, P, N)
@@ -67,7 +66,7 @@ def pack(w):
         for p in range(32 * first, min(32 * last, P), 32):
             panels[..., p : p + 32, :] = w[..., p : p + 32, :]
 
-    share_out(threads, -(-P // 32), some)
+    share_out(numba.get_num_threads() if w.size >= LARGE else 1, -(-P // 32), some)
     return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
 
 

@@ -21,7 +21,6 @@ length is legal on any machine. Each number of the tile is summed by itself with
 on its place in the tile nor on R, V and L. This scheme is that of [Goto08], and of BLIS [VanZee15, §4].
 """
 
-
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
