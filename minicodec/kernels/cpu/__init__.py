@@ -1,0 +1,1 @@
+"""Operators on CPUs, compiled by Numba. Each file has the name of the definition in `ops/` that it makes fast."""
