@@ -62,7 +62,7 @@ _stamp_of_numba: Any = caching._SourceFileBackedLocatorMixin.get_source_stamp
 
 
 # This process compiles what a network needs first, and the second what its way back needs, and the LSTM.
-HERE = ("codec.kept._mix", "ops.engine_loops.multiply_tasks")
+HERE = ("codec.weight_cache._mix", "ops.engine_loops.multiply_tasks")
 ELSEWHERE = (
     *("ops.lstm_loops.forward", "ops.engine_loops.transposed_tasks", "ops.lstm_loops.backward"),
     *("ops.activations.leaky_relu_share", "ops.l1_distance.slopes"),

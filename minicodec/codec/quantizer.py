@@ -21,7 +21,7 @@ import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import active, xp
-from minicodec.codec.kept import kept
+from minicodec.codec.weight_cache import kept
 from minicodec.nn.module import Module
 from minicodec.ops.embedding_cuda import sums_by_index
 from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search

@@ -1,6 +1,6 @@
-"""The convolutions of the causal networks as products: windows of frames with packed weights (for codec/stages.py).
+"""The convolutions of the causal networks as products: windows of frames with packed weights.
 
-Weight norm is computed and biases are merged when they are made, once for all streams (codec/kept.py).
+Weight norm is computed and biases are merged when they are made, once for all streams (codec/weight_cache.py).
 """
 
 from typing import Any

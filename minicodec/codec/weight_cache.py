@@ -1,6 +1,6 @@
 """What is made of a module's weights, made once for as long as they stay as they are.
 
-Whoever codes short pieces again and again would spend much of the time on packing weights (codec/stages.py). But
+Whoever codes short pieces again and again would spend much of the time on packing weights (codec/streaming/). But
 arrays are open to everybody: an optimiser, a checkpoint or a student may change them in place, and nobody is told. So
 what was made is used again only if a fingerprint of all the numbers is still the same. Taking it reads them once,
 which costs a sixth of making it all again.

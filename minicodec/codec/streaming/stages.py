@@ -10,9 +10,10 @@ first state is `stage.start()`; `last` says that no more input comes.
     ResidualStage        that of its first convolution, and frames that wait for it on the shortcut
     LSTMStage            h and c of every layer
 
-Weight norm is computed and weights are packed, as the engine reads them, once for all streams (codec/kept.py); the
-frames of the past and the new ones come to lie in one buffer, which stays; biases and ELU are part of the products, and
-so is the sum of a residual unit. States are tuples of arrays (and of such tuples) that nobody modifies.
+Weight norm is computed and weights are packed, as the engine reads them, once for all streams
+(codec/weight_cache.py); the frames of the past and the new ones come to lie in one buffer, which stays; biases and ELU
+are part of the products, and so is the sum of a residual unit. States are tuples of arrays (and of such tuples) that
+nobody modifies.
 
 Every output is summed in the same order whatever the number of frames in a call (ops/engine.py), so any cut gives the
 same bits.
@@ -27,10 +28,10 @@ import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import active
-from minicodec.codec.kept import Made, kept
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
-from minicodec.codec.windows import shortcut_windows_of, transposed_windows_of, windows_of
+from minicodec.codec.streaming.packed_convolution import shortcut_windows_of, transposed_windows_of, windows_of
+from minicodec.codec.weight_cache import Made, kept
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
 from minicodec.ops.activations import elu_share
@@ -101,7 +102,7 @@ class ConvStage:
 
 
 class ConvTransposeStage:
-    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in codec/windows.py."""
+    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in packed_convolution.py."""
 
     def __init__(self, layer: ConvTranspose1d):
         self.windows = _kept(layer, transposed_windows_of)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from minicodec.codec.config import CodecConfig, QuantizerConfig
-from minicodec.codec.kept import LANES, fingerprint
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
-from minicodec.codec.stages import Chain, ConvStage
+from minicodec.codec.streaming.stages import Chain, ConvStage
+from minicodec.codec.weight_cache import LANES, fingerprint
 from minicodec.nn.optim import Adam
 
 
