@@ -23,7 +23,7 @@ from minicodec.codec.config import QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import kmeans
 from minicodec.codec.seanet import Encoder
-from minicodec.codec.streaming.stages import ConvStage, ConvTransposeStage
+from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import play, source
 from minicodec.files import data_folder
@@ -513,5 +513,5 @@ assert agree > 0.9  # another order of sums may move a latent over an edge
 #
 # ## What to read next
 #
-# `minicodec/codec/streaming/stages.py` (each layer as a function of input and state) and `minicodec/codec/overlap.py`. `minicodec stream`
+# `minicodec/codec/streaming/` (each layer as a function of input and state) and `minicodec/codec/overlap.py`. `minicodec stream`
 # does it with live audio on standard input. Then chapter 15: how a frame is computed in a fraction of a millisecond.

@@ -5,23 +5,23 @@
 A stage is a layer ready to run, without a memory of its own: all that the past means to the future is in `state`. The
 first state is `stage.start()`; `last` says that no more input comes.
 
-    ConvStage            the frames that windows to come will see: in front, the padding; then always the last ones
-    ConvTransposeStage   the same; seen from its output it is a convolution too
-    ResidualStage        that of its first convolution, and frames that wait for it on the shortcut
-    LSTMStage            h and c of every layer
+    ConvStage            convolution.py
+    ConvTransposeStage
+    ResidualStage
+    LSTMStage            its state: h and c of every layer
+    ELUStage             none
+    QuantizerStage       none
+    Chain                those of its stages
 
-Weight norm is computed and weights are packed, as the engine reads them, once for all streams
-(codec/weight_cache.py); the frames of the past and the new ones come to lie in one buffer, which stays; biases and ELU
-are part of the products, and so is the sum of a residual unit. States are tuples of arrays (and of such tuples) that
-nobody modifies.
+Weights are packed, as the engine reads them, once for all streams (codec/weight_cache.py). States are tuples of arrays
+(and of such tuples) that nobody modifies.
 
 Every output is summed in the same order whatever the number of frames in a call (ops/engine.py), so any cut gives the
 same bits.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
@@ -30,94 +30,13 @@ from minicodec import functional as F
 from minicodec.backend import active
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
-from minicodec.codec.streaming.packed_convolution import shortcut_windows_of, transposed_windows_of, windows_of
-from minicodec.codec.weight_cache import Made, kept
+from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
+from minicodec.codec.weight_cache import cached
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
-from minicodec.ops.activations import elu_share
-from minicodec.ops.conv1d import output_length
 from minicodec.ops.engine import Packed, pack
 from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
 from minicodec.ops.workers import convoy
-from minicodec.tensor import Tensor
-
-State = Any
-Result = tuple[np.ndarray, State]
-LayerT = TypeVar("LayerT", bound=Module)
-
-
-def _kept(layer: LayerT, make: Callable[[LayerT], Made]) -> Made:
-    """make(layer), once while its weights stay as they are."""
-    return kept(layer, lambda: make(layer), [p.data for p in layer.parameters()])
-
-
-class Joint:
-    """A buffer in which frames of the past and new ones, or ELU of these, come to lie one after the other."""
-
-    def __init__(self, C: int, elu: bool):
-        self.room, self.elu = np.empty((1, 0, C), np.float32), elu
-
-    def __call__(self, before: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """(1,m,C), (1,n,C) -> (1,m+n,C), valid until the next call."""
-        m, n, C = before.shape[1], x.shape[1], x.shape[2]
-        if self.room.shape[1] < m + n:
-            self.room = np.empty((1, m + n, C), np.float32)
-        frames = self.room[:, : m + n]
-        frames[:, :m] = before
-        if self.elu and active() == "numba":
-            elu_share(0, n * C, np.ascontiguousarray(x).reshape(-1), frames[:, m:].reshape(-1))
-        else:
-            frames[:, m:] = F.elu(x).data if self.elu else x
-        return frames
-
-
-class ConvStage:
-    """Conv1d. State: (frames (1,n,Ci) that windows to come will see, is the mirror in front of them still to come?).
-
-    elu_first: of ELU of its input.
-    """
-
-    def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None, elu_first: bool = False):
-        self.layer, self.pad_mode, self.activation = layer, pad_mode or layer.pad_mode, activation
-        self.windows = _kept(layer, windows_of)
-        self.margin, _ = layer.padding(layer.stride)
-        self.joint = Joint(self.windows.packed.shape[1], elu_first)
-        if self.pad_mode == "reflect" and self.margin < layer.stride - 1:
-            raise ValueError(f"conv K={layer.K} stride {layer.stride}: forgets frames that the mirror at the end shows")
-
-    def start(self) -> State:
-        mirror = self.pad_mode == "reflect" and self.margin > 0
-        return np.zeros((1, 0 if mirror else self.margin, self.windows.packed.shape[1]), np.float32), mirror
-
-    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
-        before, mirror = state
-        frames, stride = self.joint(before, x), self.layer.stride
-        if mirror and frames.shape[1] <= self.margin and not last:
-            return self.windows(frames, 0), (frames.copy(), True)
-        left = self.margin if mirror else 0
-        right = (self.margin - left - frames.shape[1]) % stride if last else 0  # so that the last window is full
-        frames = F.pad1d(Tensor(frames), left, right, self.pad_mode).data if left or right else frames
-        count = max(0, output_length(frames.shape[1], self.layer.K, stride, self.layer.dilation))
-        return self.windows(frames, count, self.activation), (frames[:, count * stride :].copy(), False)
-
-
-class ConvTransposeStage:
-    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in packed_convolution.py."""
-
-    def __init__(self, layer: ConvTranspose1d):
-        self.windows = _kept(layer, transposed_windows_of)
-        _, Ci, N = self.windows.packed.shape
-        self.Co, self.joint = N // layer.stride, Joint(Ci, elu=False)
-        self.activation: str | None = None
-
-    def start(self) -> State:
-        J, Ci, _ = self.windows.packed.shape
-        return np.zeros((1, J - 1, Ci), np.float32)
-
-    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
-        n = x.shape[1]
-        frames = self.joint(state, x)
-        return self.windows(frames, n, self.activation).reshape(1, -1, self.Co), frames[:, n:].copy()
 
 
 def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
@@ -132,7 +51,7 @@ class LSTMStage:
     def __init__(self, lstm: LSTM):
         self.H = lstm.H
         self.weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
-        self.packed = _kept(lstm, packed_lstm)
+        self.packed = cached(lstm, packed_lstm)
 
     def start(self) -> State:
         zeros = np.zeros((1, self.H), np.float32)
@@ -160,36 +79,6 @@ class ELUStage:
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         return F.elu(x).data, ()
-
-
-class ResidualStage:
-    """ResidualUnit. State: (its first convolution's, frames (1,n,C) of the shortcut that wait for the block's).
-
-    The block's last product and the shortcut's are one.
-    """
-
-    def __init__(self, unit: ResidualUnit, pad_mode: str | None):
-        _, first, _, second = unit.block
-        assert isinstance(first, Conv1d)
-        assert isinstance(second, Conv1d)
-        self.first = ConvStage(first, pad_mode, "elu", elu_first=True)
-        self.second = _kept(second, windows_of)
-        self.shortcut = None if unit.shortcut is None else _kept(unit, shortcut_windows_of)
-        self.activation: str | None = None
-
-    def start(self) -> State:
-        return self.first.start(), np.zeros((1, 0, self.second.packed.shape[2]), np.float32)
-
-    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
-        in_first, waiting = state
-        h, in_first = self.first(x, in_first, last)
-        n = h.shape[1]
-        x = np.concatenate([waiting, x], axis=1) if waiting.shape[1] else x
-        if self.shortcut is None:
-            y = self.second(h, n, self.activation, add_to=x[:, :n].copy())
-        else:
-            y = self.shortcut(x, n, self.activation, also=(h, self.second.packed))
-        return y, (in_first, x[:, n:].copy())
 
 
 class QuantizerStage:
