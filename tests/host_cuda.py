@@ -207,13 +207,11 @@ def library_of(code):
 @cache
 def sources():
     """All CUDA sources of the package."""
-    import minicodec.nn
-    import minicodec.ops
-    from minicodec.ops.cuda import SOURCES
+    import minicodec.kernels.gpu
+    from minicodec.kernels.gpu.cuda import SOURCES
 
-    for package in (minicodec.ops, minicodec.nn):
-        for module in iter_modules(package.__path__):
-            import_module(f"{package.__name__}.{module.name}")
+    for module in iter_modules(minicodec.kernels.gpu.__path__):
+        import_module(f"minicodec.kernels.gpu.{module.name}")
     return tuple(SOURCES.values())
 
 

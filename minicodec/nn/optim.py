@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from minicodec.backend import xp
+from minicodec.backend import backend_of, xp
 from minicodec.device import assign
-from minicodec.nn.adam_cuda import adam_update_cupy
+from minicodec.ops.adam import UPDATES, adam_update
 from minicodec.tensor import Tensor
 
 
@@ -48,9 +47,9 @@ class Adam:
             self.steps[name] += 1
             t = self.steps[name]
             scale, root, decay = self.lr / (1 - beta1**t), math.sqrt(1 - beta2**t), self.lr * self.weight_decay
-            fast = adam_update_numba if xp(p.data) is np else adam_update_cupy
-            update = fast if p.dtype == np.float32 else adam_update
-            update(p.data, p.grad, self.m[name], self.v[name], scale, root, beta1, beta2, self.eps, decay)
+            numbers = {"scale": scale, "root": root, "beta1": beta1, "beta2": beta2, "eps": self.eps, "decay": decay}
+            update = UPDATES.get(backend_of(p.data), adam_update)
+            update(p.data, p.grad, self.m[name], self.v[name], **numbers)
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays to save: m.NAME, v.NAME and steps.NAME."""
@@ -65,26 +64,3 @@ class Adam:
             assign(self.m[name], state[f"m.{name}"])
             assign(self.v[name], state[f"v.{name}"])
             self.steps[name] = int(state[f"steps.{name}"])
-
-
-def adam_update(p, g, m, v, scale, root, beta1, beta2, eps, decay):
-    """The definition: one step of one parameter, in place. scale = lr / (1 - beta1^t), root = sqrt(1 - beta2^t)."""
-    p *= 1 - decay
-    m += (1 - beta1) * (g - m)
-    v += (1 - beta2) * (g * g - v)
-    p -= scale * m / (xp(v).sqrt(v) / root + eps)
-
-
-@njit(cache=True, error_model="numpy")  # Python's asks at every division for a zero, and no vectors come of it
-def _adam_update_loop(p, g, m, v, scale, root, beta1, beta2, eps, keep):
-    one = np.float32(1)
-    for i in range(p.size):
-        m[i] += (one - beta1) * (g[i] - m[i])
-        v[i] += (one - beta2) * (g[i] * g[i] - v[i])
-        p[i] = p[i] * keep - scale * m[i] / (np.sqrt(v[i]) / root + eps)
-
-
-def adam_update_numba(p, g, m, v, scale, root, beta1, beta2, eps, decay):
-    """The same in one pass over memory: at 3.5 M parameters NumPy's ten passes cost several times as much."""
-    numbers = (np.float32(c) for c in (scale, root, beta1, beta2, eps, 1 - decay))
-    _adam_update_loop(p.reshape(-1), np.ascontiguousarray(g).reshape(-1), m.reshape(-1), v.reshape(-1), *numbers)
