@@ -12,8 +12,9 @@ the definition runs.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +27,7 @@ jit.prepare()
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 OPS: dict[str, "Op"] = {}
-_active = ["numba"]
+_active = ContextVar("active", default="numba")  # each thread its own
 
 
 class Op:
@@ -38,9 +39,10 @@ class Op:
     """
 
     def __init__(self, name: str, forward: Callable[..., Any], backward: Callable[..., Any]):
-        if name in OPS:
-            raise ValueError(f"an op called {name!r} exists already")
-        self.name = name
+        home = getattr(forward, "__module__", None)
+        if name in OPS and OPS[name].home != home:  # from the same module: a notebook's cell, run again
+            raise ValueError(f"an op called {name!r} exists already, in {OPS[name].home}")
+        self.name, self.home = name, home
         self.pairs: dict[str, Pair] = {"numpy": (forward, backward)}
         OPS[name] = self
 
@@ -53,27 +55,55 @@ class Op:
 
     def pair(self, *arrays: Any) -> Pair:
         """The (forward, backward) pair that serves these arrays."""
-        backend = _active[-1] if xp(*arrays) is np else "cupy"
+        backend = _active.get() if xp(*arrays) is np else "cupy"
         if backend != "student" and any(a.dtype == np.float64 for a in arrays):
             backend = "numpy"
         return self.pairs.get(backend, self.pairs["numpy"])
 
+    def checked_result(self, returned: Any) -> tuple[Any, Any]:
+        """What a forward returned. TypeError: it is not (y, saved), y an array."""
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise TypeError(f"op {self.name}: its forward must return (y, saved), not {_described(returned)}")
+        y, _ = returned
+        if not isinstance(y, np.ndarray | np.generic | float | int) and xp(y) is np:
+            raise TypeError(f"op {self.name}: its forward must return (y, saved), y an array, not {_described(y)}")
+        return returned
+
+    def checked_gradients(self, returned: Any, shapes: list[tuple[int, ...]]) -> Sequence[Any]:
+        """What a backward returned. TypeError, ValueError: not one gradient, or None, of the shape of each input."""
+        if not isinstance(returned, tuple | list) or len(returned) != len(shapes):
+            promise = f"a tuple of {len(shapes)}, one gradient (or None) for each input"
+            raise TypeError(f"op {self.name}: its backward must return {promise}, not {_described(returned)}")
+        for i, (dx, shape) in enumerate(zip(returned, shapes, strict=True)):
+            if dx is not None and np.shape(dx) != shape:
+                problem = f"its backward returned a gradient of shape {np.shape(dx)} for input {i}, of shape {shape}"
+                raise ValueError(f"op {self.name}: {problem}")
+        return returned
+
+
+def _described(returned: Any) -> str:
+    """In words, for an error."""
+    if isinstance(returned, tuple | list):
+        return f"a {type(returned).__name__} of {len(returned)}"
+    return f"an array {returned.shape}" if isinstance(returned, np.ndarray) else f"{returned!r:.50}"
+
 
 @contextmanager
 def use(backend: str) -> Iterator[None]:
-    """Run the ops of a `with` block on "numpy" (the definitions), "numba" or "student"."""
+    """Run the ops of a `with` block, in this thread, on "numpy" (the definitions), "numba" or "student"."""
     if backend not in ("numpy", "numba", "student"):
         raise ValueError(f"no backend called {backend!r}: choose numpy, numba or student")
-    _active.append(backend)
+    before = _active.get()
+    _active.set(backend)
     try:
         yield
     finally:
-        _active.pop()
+        _active.set(before)
 
 
 def active() -> str:
     """The backend that `use` has chosen: for what comes in several implementations without being an op."""
-    return _active[-1]
+    return _active.get()
 
 
 def xp(*arrays: Any) -> ModuleType:

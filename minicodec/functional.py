@@ -186,8 +186,10 @@ def conv2d_leaky_relu(
     padding: tuple[int, int] = (0, 0),
 ) -> Tensor:
     """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), b (Co) -> y (B,To,Fo,Co): leaky_relu(conv2d(x, w) + b)."""
-    attrs = {"slope": slope, "stride": stride, "dilation": dilation, "padding": padding}
-    return apply(conv2d_leaky_relu_op.conv2d_leaky_relu, x, w, b, **attrs)
+    op = conv2d_leaky_relu_op.conv2d_leaky_relu
+    if _in_one(op, x, w, b):
+        return apply(op, x, w, b, slope=slope, stride=stride, dilation=dilation, padding=padding)
+    return leaky_relu(conv2d(x, w, stride, dilation, padding) + b, slope)
 
 
 def embedding(table: Any, indices: Any) -> Tensor:
@@ -268,7 +270,10 @@ def straight_through(x: Tensor, y: Any) -> Tensor:
 
 def l1_loss(x: Any, y: Any) -> Tensor:
     """x (...), y (...) -> the mean of |x - y|, a scalar."""
-    return apply(l1_distance_op.l1_distance, x, y)
+    op = l1_distance_op.l1_distance
+    if x.shape != y.shape or _in_one(op, x, y):  # the op says what it thinks of two shapes
+        return apply(op, x, y)
+    return absolute(x - y).mean()
 
 
 def mse_loss(x: Tensor, y: Any) -> Tensor:
