@@ -4,30 +4,34 @@ An `Op` owns one (forward, backward) pair of plain functions per backend. The pa
 definition: it says what the op means, and every other pair is tested against it.
 
 1. The array decides the device: a CuPy array runs the "cupy" pair.
-2. On the CPU, `use(name)` decides the implementation. The default is "numba".
+2. On the CPU, `use(name)` decides the implementation. The default is "numba" where Numba is installed, else "numpy".
 
 A backend that lacks an op falls back to the definition, which is written with `xp(x)` and so runs on either kind of
-array. Pairs other than the definition are for float32; in any other precision (float64, used to check gradients)
-the definition runs.
+array. Fast pairs are for float32, and for arrays that hold something: for any other precision (float64, used to check
+gradients), and where there is nothing to do (no items, no frames), the definition runs.
+
+Definitions stand in `ops/`, which is all that is needed to compute. The fast pairs stand in `kernels/`, and are loaded
+when an op first asks for one: until then, nothing but NumPy has been imported.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from minicodec import jit
-
-jit.prepare()
-
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 OPS: dict[str, "Op"] = {}
-_active = ContextVar("active", default="numba")  # each thread its own
+KERNELS = {"numba": "minicodec.kernels.cpu", "cupy": "minicodec.kernels.gpu"}  # the packages with a backend's pairs
+FLOAT32 = np.dtype(np.float32)  # in this machine's order of bytes
+_active = ContextVar("active", default="numba" if find_spec("numba") else "numpy")  # each thread its own
 
 
 class Op:
@@ -36,13 +40,17 @@ class Op:
     The backward returns one gradient per input array, None for an input that has none (integer indices). It may take
     a keyword `needs`, one flag per input, and return None where the flag is False: a frozen weight's gradient costs as
     much as the one that is wanted.
+
+    indices: which inputs are whole numbers.
     """
 
-    def __init__(self, name: str, forward: Callable[..., Any], backward: Callable[..., Any]):
+    def __init__(
+        self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], indices: tuple[int, ...] = ()
+    ):
         home = getattr(forward, "__module__", None)
         if name in OPS and OPS[name].home != home:  # from the same module: a notebook's cell, run again
             raise ValueError(f"an op called {name!r} exists already, in {OPS[name].home}")
-        self.name, self.home = name, home
+        self.name, self.home, self.indices = name, home, indices
         self.pairs: dict[str, Pair] = {"numpy": (forward, backward)}
         OPS[name] = self
 
@@ -56,9 +64,15 @@ class Op:
     def pair(self, *arrays: Any) -> Pair:
         """The (forward, backward) pair that serves these arrays."""
         backend = _active.get() if xp(*arrays) is np else "cupy"
-        if backend != "student" and any(a.dtype == np.float64 for a in arrays):
+        if backend != "student" and not all(map(self._is_fit, range(len(arrays)), arrays)):
             backend = "numpy"
+        load(backend)
         return self.pairs.get(backend, self.pairs["numpy"])
+
+    def _is_fit(self, i: int, a: Any) -> bool:
+        """May a fast pair have it as input i?"""
+        wholes = i in self.indices and a.dtype.kind in "iu" and a.dtype.isnative
+        return a.size > 0 and (a.dtype == FLOAT32 or wholes)
 
     def checked_result(self, returned: Any) -> tuple[Any, Any]:
         """What a forward returned. TypeError: it is not (y, saved), y an array."""
@@ -86,6 +100,13 @@ def _described(returned: Any) -> str:
     if isinstance(returned, tuple | list):
         return f"a {type(returned).__name__} of {len(returned)}"
     return f"an array {returned.shape}" if isinstance(returned, np.ndarray) else f"{returned!r:.50}"
+
+
+@cache
+def load(backend: str) -> None:
+    """Import the pairs of a backend that has some."""
+    if backend in KERNELS:
+        import_module(KERNELS[backend])
 
 
 @contextmanager
