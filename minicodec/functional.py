@@ -132,6 +132,7 @@ def conv_transpose1d_layer(x: Any, w: Any, b: Any, stride: int, left: int, right
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co): conv_transpose1d(elu(x), w) + b, trimmed on both sides."""
     if _in_one(fused.conv_transpose1d_layer, x, w, b):
         return apply(fused.conv_transpose1d_layer, x, w, b, stride=stride, left=left, right=right)
+    fused.check_trimming(x.shape[1], len(w), stride, left, right)
     y = conv_transpose1d(elu(x), w, stride) + b
     return y[:, left : y.shape[1] - right]
 
