@@ -4,29 +4,32 @@ An `Op` owns one (forward, backward) pair of plain functions per backend. The pa
 definition: it says what the op means, and every other pair is tested against it.
 
 1. The array decides the device: a CuPy array runs the "cupy" pair.
-2. On the CPU, `use(name)` decides the implementation. The default is "numba".
+2. On the CPU, `use(name)` decides the implementation. The default is "numba" where Numba is installed, else "numpy".
 
 A backend that lacks an op falls back to the definition, which is written with `xp(x)` and so runs on either kind of
 array. Pairs other than the definition are for float32; in any other precision (float64, used to check gradients)
 the definition runs.
+
+Definitions stand in `ops/`, which is all that is needed to compute. The fast pairs stand in `kernels/`, and are loaded
+when an op first asks for one: until then, nothing but NumPy has been imported.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from minicodec import jit
-
-jit.prepare()
-
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 OPS: dict[str, "Op"] = {}
-_active = ["numba"]
+KERNELS = {"numba": "minicodec.kernels.cpu", "cupy": "minicodec.kernels.gpu"}  # the packages with a backend's pairs
+_active = ["numba" if find_spec("numba") else "numpy"]
 
 
 class Op:
@@ -56,7 +59,15 @@ class Op:
         backend = _active[-1] if xp(*arrays) is np else "cupy"
         if backend != "student" and any(a.dtype == np.float64 for a in arrays):
             backend = "numpy"
+        load(backend)
         return self.pairs.get(backend, self.pairs["numpy"])
+
+
+@cache
+def load(backend: str) -> None:
+    """Import the pairs of a backend that has some."""
+    if backend in KERNELS:
+        import_module(KERNELS[backend])
 
 
 @contextmanager

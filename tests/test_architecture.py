@@ -13,8 +13,9 @@ ROOT = Path(minicodec.__file__).parent
 LAYERS = [
     {"errors"},
     {"files", "audio"},
-    {"backend", "device", "jit"},
+    {"backend", "device"},
     {"ops"},
+    {"kernels"},
     {"tensor"},
     {"functional", "gradcheck"},
     {"metrics"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from minicodec.ops.cuda import SOURCES
+from minicodec.kernels.gpu.cuda import SOURCES
 from tests.host_cuda import sources
 
 sources()  # imports all that has some

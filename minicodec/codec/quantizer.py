@@ -22,9 +22,9 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active, xp
 from minicodec.codec.kept import kept
+from minicodec.kernels.cpu.nearest_codeword import PackedCodebook, pack_codebook, search
+from minicodec.kernels.gpu.embedding import sums_by_index
 from minicodec.nn.module import Module
-from minicodec.ops.embedding_cuda import sums_by_index
-from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
 from minicodec.tensor import Tensor
 
 DECAY = 0.99  # of the moving averages

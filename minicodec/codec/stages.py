@@ -14,8 +14,8 @@ Weight norm is computed and weights are packed, as the engine reads them, once f
 frames of the past and the new ones come to lie in one buffer, which stays; biases and ELU are part of the products, and
 so is the sum of a residual unit. States are tuples of arrays (and of such tuples) that nobody modifies.
 
-Every output is summed in the same order whatever the number of frames in a call (ops/engine.py), so any cut gives the
-same bits.
+Every output is summed in the same order whatever the number of frames in a call [kernels/cpu/engine], so any cut
+gives the same bits.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ from minicodec.codec.kept import Made, kept
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.codec.windows import shortcut_windows_of, transposed_windows_of, windows_of
+from minicodec.kernels.cpu.activations import elu_share
+from minicodec.kernels.cpu.engine.products import Packed, pack
+from minicodec.kernels.cpu.engine.threads import convoy
+from minicodec.kernels.cpu.lstm import LONG, as_panels, run as run_lstm
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
-from minicodec.ops.activations import elu_share
 from minicodec.ops.conv1d import output_length
-from minicodec.ops.engine import Packed, pack
-from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
-from minicodec.ops.workers import convoy
 from minicodec.tensor import Tensor
 
 State = Any

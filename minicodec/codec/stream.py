@@ -18,7 +18,7 @@ from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.stages import Chain, QuantizerStage
 
 PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
-WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (ops/microkernel.py)
+WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (kernels/cpu/engine/tile.py)
 
 
 class _Stream:

@@ -1,1 +1,1 @@
-"""How operators are made fast: a folder a device, with the file names of `ops/` again."""
+"""How operators are made fast: one folder a device, with the file names of `ops/` again. `backend` loads them."""

@@ -13,12 +13,6 @@ window size. Frames lie wholly inside x: who wants centred frames pads first.
 import math
 
 from minicodec.backend import Op, xp
-from minicodec.ops.stft_cuda import (
-    stft_backward_cupy,
-    stft_forward_cupy,
-    stft_magnitude_backward_cupy,
-    stft_magnitude_forward_cupy,
-)
 
 
 def hann(n_fft, like, normalized):
@@ -99,5 +93,3 @@ def stft_magnitude_backward(dy, saved, *, n_fft, hop, normalized=False):
 
 
 stft_magnitude = Op("stft_magnitude", stft_magnitude_forward, stft_magnitude_backward)
-stft.add("cupy", stft_forward_cupy, stft_backward_cupy)
-stft_magnitude.add("cupy", stft_magnitude_forward_cupy, stft_magnitude_backward_cupy)
