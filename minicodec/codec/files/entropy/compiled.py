@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numba import njit
 
-from minicodec.codec.entropy import exact
-from minicodec.codec.entropy.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
+from minicodec.codec.files.entropy import exact
+from minicodec.codec.files.entropy.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
 
 # For functions that only compiled code calls: without an entrance from Python they compile sooner.
 inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore[call-overload]

@@ -12,7 +12,7 @@ from typing import Any
 
 from minicodec.codec import weights
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
-from minicodec.codec.convert import TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, take_over
+from minicodec.codec.foreign.convert import TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, take_over
 from minicodec.codec.model import PUBLISHED, Codec
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.errors import InputError

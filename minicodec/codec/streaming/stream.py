@@ -1,7 +1,7 @@
 """Streaming: live audio in, codes out, and back; files of any length go the same way.
 
 An encoder takes samples in pieces of any length and gives the codes that are due; a decoder takes codes and gives
-samples. Where a stream stands is one tuple, the state of its network (codec/stages.py): keep it to go back to it,
+samples. Where a stream stands is one tuple, the state of its network (stages.py): keep it to go back to it,
 pickle it to go on elsewhere. Any cut gives the same bits. `Codec` codes whole files through these streams too: there
 is one path, and its memory does not grow.
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
-from minicodec.codec.stages import Chain, QuantizerStage
+from minicodec.codec.streaming.stages import Chain, QuantizerStage
 
 PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
 WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (kernels/cpu/engine/tile.py)

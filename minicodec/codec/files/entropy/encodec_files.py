@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minicodec.codec import bitstream
-from minicodec.codec.bitstream import SCALE, Chunk, Header, Layout
-from minicodec.codec.entropy.encodec_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
+from minicodec.codec.files import bitstream
+from minicodec.codec.files.bitstream import SCALE, Chunk, Header, Layout
+from minicodec.codec.files.entropy.encodec_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
 from minicodec.codec.language_model import START, LanguageModel
 from minicodec.errors import InputError
 

@@ -1,6 +1,6 @@
-"""What is made of a module's weights, made once for as long as they stay as they are.
+"""A cache of what is derived from a module's weights: made once for as long as they stay as they are.
 
-Whoever codes short pieces again and again would spend much of the time on packing weights (codec/stages.py). But
+Whoever codes short pieces again and again would spend much of the time on packing weights (codec/streaming/). But
 arrays are open to everybody: an optimiser, a checkpoint or a student may change them in place, and nobody is told. So
 what was made is used again only if a fingerprint of all the numbers is still the same. Taking it reads them once,
 which costs a sixth of making it all again.
@@ -19,17 +19,21 @@ LANES = 64  # sums side by side, so that they fill vectors
 FACTOR = np.uint32(0x9E3779B1)  # odd: two sums that differ still do when they are multiplied, modulo 2³²
 SHIFT = np.uint32(15)
 
-_kept: WeakKeyDictionary[Module, tuple[bytes, Any]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Module, tuple[bytes, Any]] = WeakKeyDictionary()
+M = TypeVar("M", bound=Module)
 Made = TypeVar("Made")
 
 
-def kept(module: Module, make: Callable[[], Made], arrays: list[np.ndarray]) -> Made:
-    """What make() returns, or what it returned last time for this module, if these arrays of it hold the same bits."""
-    now = fingerprint(arrays)
-    before, made = _kept.get(module, (b"", None))
+def cached(module: M, make: Callable[[M], Made], arrays: list[np.ndarray] | None = None) -> Made:
+    """make(module), or what it returned last time for this module, if its arrays hold the same bits as then.
+
+    arrays: those that it is made of, by default the parameters. Each module has one thing made of it.
+    """
+    now = fingerprint([p.data for p in module.parameters()] if arrays is None else arrays)
+    before, made = _cache.get(module, (b"", None))
     if now != before:
-        made = make()
-        _kept[module] = now, made
+        made = make(module)
+        _cache[module] = now, made
     result: Made = made
     return result
 
@@ -51,7 +55,7 @@ def fingerprint(arrays: list[np.ndarray]) -> bytes:
 def _mix(words, sums):
     """In each lane, sum = stirred sum · FACTOR + word; stirred: the high bits go down, where the factor begins."""
     for i in range(0, words.size, LANES):
-        some = words[i : i + LANES]
-        for lane in range(some.size):
+        row = words[i : i + LANES]
+        for lane in range(row.size):
             stirred = sums[lane] ^ (sums[lane] >> SHIFT)
-            sums[lane] = np.uint32(stirred * FACTOR) + some[lane]
+            sums[lane] = np.uint32(stirred * FACTOR) + row[lane]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.codec.entropy.adaptive import Adaptive
-from minicodec.codec.entropy.predictor import Predictor
-from minicodec.codec.entropy.range_coder import DAMAGED, Decoder, encode as range_encode
+from minicodec.codec.files.entropy.adaptive import Adaptive
+from minicodec.codec.files.entropy.predictor import Predictor
+from minicodec.codec.files.entropy.range_coder import DAMAGED, Decoder, encode as range_encode
 from minicodec.codec.language_model import START
 
 BLOCK = 64  # frames whose frequencies are computed at once: 4 MiB of them, for 8 codebooks of 1024 entries

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from minicodec.codec.config import CodecConfig, QuantizerConfig
-from minicodec.codec.kept import LANES, fingerprint
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
-from minicodec.codec.stages import Chain, ConvStage
+from minicodec.codec.streaming.convolution import ConvStage
+from minicodec.codec.streaming.stages import Chain
+from minicodec.codec.weight_cache import LANES, fingerprint
 from minicodec.nn.optim import Adam
 
 
@@ -27,7 +28,7 @@ def packed(codec):
     """The first convolution's weights as the engine reads them."""
     stage = Chain(codec.encoder.layers, None).stages[0]
     assert isinstance(stage, ConvStage)
-    return stage.windows.packed.panels
+    return stage.convolution.packed.panels
 
 
 def test_weights_that_stay_are_packed_once(codec):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import numba
 import numpy as np
 
-from minicodec.codec.bitstream import SCALE, Chunk, Header, Layout, read_scale
-from minicodec.codec.entropy import chunks
-from minicodec.codec.entropy.adaptive import Adaptive
-from minicodec.codec.entropy.container import ENTRY, CodedHeader, check, checksum, pack_header
-from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.files.bitstream import SCALE, Chunk, Header, Layout, read_scale
+from minicodec.codec.files.entropy import chunk_coder
+from minicodec.codec.files.entropy.adaptive import Adaptive
+from minicodec.codec.files.entropy.container import ENTRY, CodedHeader, check, checksum, pack_header
+from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
 
@@ -94,7 +94,8 @@ class CodedWriter:
         return pack_header(CodedHeader(header, self.predictor.name, self.chunk_frames, index))
 
     def _payload(self, chunk: Chunk) -> bytes:
-        return (b"" if chunk.scale is None else SCALE.pack(chunk.scale)) + chunks.encode(chunk.codes, self.predictor)
+        scale = b"" if chunk.scale is None else SCALE.pack(chunk.scale)
+        return scale + chunk_coder.encode(chunk.codes, self.predictor)
 
 
 def regrouped(parts: Iterable[Chunk], frames: int) -> Iterator[Chunk]:
@@ -156,13 +157,13 @@ class CodedReader:
         if self.codec.config.chunk_stride is not None:  # chunks fade into each other, and silence with them
             silence = np.zeros((self.predictor.codebooks, self.coded.chunk_frames), np.int16)
             found = self.chunks(first, damaged)
-            yield from self.codec.decode_parts(chunk or Chunk(silence[:, :n], 0.0) for chunk, n in found)
+            yield from self.codec.decode_blocks(chunk or Chunk(silence[:, :n], 0.0) for chunk, n in found)
             return
         for lost, run in groupby(self.chunks(first, damaged), lambda pair: pair[0] is None):
             if lost:
                 yield from (np.zeros((self.codec.channels, n * self.layout.hop), np.float32) for _, n in run)
             else:
-                yield from self.codec.decode_parts(chunk for chunk, _ in run if chunk)
+                yield from self.codec.decode_blocks(chunk for chunk, _ in run if chunk)
 
     def chunks(self, first: int, damaged: Callable[[str], None] = refuse) -> Iterator[tuple[Chunk | None, int]]:
         """(chunk, its number of frames) of chunk `first` and those behind it; None for one that is damaged."""
@@ -196,7 +197,8 @@ class CodedReader:
     def _decode(self, packed: list[tuple[int, int, bytes]]) -> list[Chunk | None]:
         """Chunks (number, frames, bytes) -> what they hold, if their checksums are right."""
         scale_size = self.layout.scales * SCALE.size
-        codes = chunks.decode([data[scale_size:] for _, _, data in packed], [n for _, n, _ in packed], self.predictor)
+        lengths, coded = [n for _, n, _ in packed], [data[scale_size:] for _, _, data in packed]
+        codes = chunk_coder.decode(coded, lengths, self.predictor)
         found: list[Chunk | None] = []
         for (i, _, data), c in zip(packed, codes, strict=True):
             if c is None or checksum(data, c) != self.coded.index["checksum"][i]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from minicodec import backend
 from minicodec.backend import xp
-from minicodec.codec.entropy import compiled, exact
-from minicodec.codec.entropy.positions import Positions
+from minicodec.codec.files.entropy import compiled, exact
+from minicodec.codec.files.entropy.positions import Positions
 from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
 from minicodec.nn.layers import LayerNorm, Linear

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from minicodec.codec.bitstream import CODED_VERSION, JSON_LIMIT, MAGIC, PREFIX, Header, Layout, read_fields
+from minicodec.codec.files.bitstream import CODED_VERSION, JSON_LIMIT, MAGIC, PREFIX, Header, Layout, read_fields
 from minicodec.errors import InputError
 
 ENTRY = np.dtype([("size", ">u4"), ("checksum", ">u4")])
