@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.backend import backend_of, xp
+from minicodec.backend import chosen, xp
 from minicodec.device import assign
-from minicodec.ops.adam import UPDATES, adam_update
+from minicodec.ops.adam import UPDATES
 from minicodec.tensor import Tensor
 
 
@@ -48,7 +48,7 @@ class Adam:
             t = self.steps[name]
             scale, root, decay = self.lr / (1 - beta1**t), math.sqrt(1 - beta2**t), self.lr * self.weight_decay
             numbers = {"scale": scale, "root": root, "beta1": beta1, "beta2": beta2, "eps": self.eps, "decay": decay}
-            update = UPDATES.get(backend_of(p.data), adam_update)
+            update = chosen(UPDATES, [p.data, p.grad], fit=p.dtype == p.grad.dtype == np.float32)
             update(p.data, p.grad, self.m[name], self.v[name], **numbers)
 
     def state_dict(self) -> dict[str, Any]:
