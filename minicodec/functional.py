@@ -148,7 +148,8 @@ def residual_unit(
     """x (B,T,C) -> y (B,T,C), shortcut(x) + second(elu(first(pad1d(elu(x))))); (w, b) of first, second, shortcut."""
     first, second, shortcut = convolutions
     if _in_one(fused.residual_unit, x, *first, *second, *shortcut):
-        return apply(fused.residual_unit, x, *first, *second, *shortcut, left=left, right=right, mode=mode, dilation=dilation)
+        attrs = {"left": left, "right": right, "mode": mode, "dilation": dilation}
+        return apply(fused.residual_unit, x, *first, *second, *shortcut, **attrs)
     h = conv1d_layer(x, *first, True, left, right, mode, 1, dilation)
     return conv1d_layer(h, *second, True, 0, 0) + conv1d_layer(x, *shortcut, False, 0, 0)
 

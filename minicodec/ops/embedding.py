@@ -10,7 +10,7 @@ from minicodec.backend import Op, xp
 
 
 def check_indices(indices, N):
-    """ValueError unless all are whole and in [0, N). Not asked of a GPU's indices: Python would wait for the answer each time."""
+    """ValueError unless all are whole and in [0, N). A GPU's are not looked at: Python would wait each time."""
     if indices.dtype.kind not in "iu":
         raise ValueError(f"embedding: indices are whole numbers, not {indices.dtype}")
     if xp(indices) is np and indices.size and (indices.min() < 0 or indices.max() >= N):

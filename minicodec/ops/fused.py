@@ -41,7 +41,7 @@ conv1d_layer = Op("conv1d_layer", conv1d_layer_forward, conv1d_layer_backward)
 
 
 def check_trimming(T, K, stride, left, right):
-    """ValueError unless something is left of the (T - 1)·stride + K frames: Python takes an end before 0 for another."""
+    """ValueError unless some of the (T - 1)·stride + K frames are left: Python takes an end before 0 for another."""
     if min(left, right) < 0 or left + right > (T - 1) * stride + K:
         frames = (T - 1) * stride + K
         raise ValueError(f"conv_transpose1d_layer: {left} and {right} frames cannot be trimmed off {frames}")

@@ -31,7 +31,7 @@ softmax = Op("softmax", softmax_forward, softmax_backward)
 
 
 def check_targets(targets, V):
-    """ValueError unless all are whole and in [0, V). Not asked of a GPU's targets: Python would wait for the answer each time."""
+    """ValueError unless all are whole and in [0, V). A GPU's are not looked at: Python would wait each time."""
     if targets.dtype.kind not in "iu":
         raise ValueError(f"softmax_cross_entropy: targets are whole numbers, not {targets.dtype}")
     if xp(targets) is np and targets.size and (targets.min() < 0 or targets.max() >= V):
