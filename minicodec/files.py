@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -67,6 +67,24 @@ def check_target(path: Name, overwrite: bool, size: int = 0) -> None:
         free = shutil.disk_usage(target.parent).free
     if size > free:
         raise InputError(f"{path}: needs {size / 1e6:.1f} MB; the disk has {free / 1e6:.1f} MB left")
+
+
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock on the file `path`, which stays there, empty; `waiting()` is called if another process has it.
+
+    The lock of a process ends with it. On Windows there is none.
+    """
+    if fcntl is None:
+        yield
+        return
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def data_folder() -> Path:
