@@ -10,9 +10,9 @@ functions that it calls, which stand in other files. It refuses to compile at al
 damaged file ends the program. So our functions have a cache of their own, and nothing of Numba's is changed: whoever
 uses Numba beside minicodec finds it as it was.
 
-One file holds the code of one function for one signature. It begins with a checksum of the sources and of the code. If
-the sources have changed, or the file is damaged, empty or somebody else's, the checksum differs, and the function is
-compiled again. Like Numba's, the files are pickles: whoever can write to their folder can run code, as with the rest
+One file holds the code of one function for one signature. It begins with a checksum of the sources, the file's name and
+the code. If the sources have changed, or the file is damaged, empty or somebody else's, the checksum differs, and the
+function is compiled again. Like Numba's, the files are pickles: whoever can write to their folder can run code, as with the rest
 of a `__pycache__`.
 
 The folders, in this order: NUMBA_CACHE_DIR, `__pycache__` beside this package, the user's cache. A function is loaded
@@ -35,7 +35,6 @@ from typing import Any
 import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
-from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -62,8 +61,8 @@ def inner(function: Callable[..., Any]) -> Any:
 
 
 def _with_cache(function: Any) -> Any:
-    if isinstance(function, Dispatcher):  # with NUMBA_DISABLE_JIT=1 it is the Python function
-        setattr(function, "_cache", _Cache(function.py_func))  # noqa: B010 - Numba does not declare it
+    if hasattr(function, "py_func"):  # with NUMBA_DISABLE_JIT=1 it is the Python function as it was
+        function._cache = _Cache(function.py_func)
     return function
 
 
@@ -86,7 +85,7 @@ class _Cache(NullCache):
                 checksum, code = _split((folder / name).read_bytes())
             except OSError:
                 continue
-            if checksum == self._checksum(code):
+            if checksum == self._checksum(name, code):
                 return CompileResult._rebuild(target_context, *pickle.loads(code))
         _announce()
         return None
@@ -97,18 +96,19 @@ class _Cache(NullCache):
         if folder is None or result.library.has_dynamic_globals:  # addresses that hold in this process only
             return
         code = dumps(result._reduce())
-        path = folder / self._file_name(signature, result.codegen)
+        name = self._file_name(signature, result.codegen)
+        path = folder / name
         temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
         try:
-            temporary.write_bytes(self._checksum(code) + code)
+            temporary.write_bytes(self._checksum(name, code) + code)
             temporary.replace(path)
         except OSError as error:  # the disk is full, the folder gone
             _say(f"{path}: compiled code cannot be kept ({error.strerror or error})")
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
-    def _checksum(self, code: bytes) -> bytes:
-        return CHECKSUM(self.stamp + code).digest()
+    def _checksum(self, name: str, code: bytes) -> bytes:
+        return CHECKSUM(self.stamp + name.encode() + code).digest()
 
     def _file_name(self, signature: Any, codegen: Any) -> str:
         """Of what the code depends on besides the sources: the types, the kind of processor, and the versions."""

@@ -16,6 +16,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import reduce
 from typing import Any
 
@@ -49,6 +50,7 @@ class _Job:
 
     def __init__(self, work: Callable[..., None], *args: Any):
         self.work, self.args = work, args
+        self.context = copy_context()  # `use` and `no_grad` hold for whoever works for a thread, too
         self.number = 0  # of the jobs of a worker
         self.error: BaseException | None = None
         self.done = threading.Lock()
@@ -57,7 +59,7 @@ class _Job:
     def do(self) -> None:
         _at_work.now = True
         try:
-            self.work(*self.args)
+            self.context.run(self.work, *self.args)
         except BaseException as error:  # for `share_out` to raise
             self.error = error
         finally:
