@@ -208,11 +208,11 @@ def library_of(code):
 @cache
 def sources():
     """All CUDA sources of the package."""
+    import minicodec.kernels.gpu
     import minicodec.nn
-    import minicodec.ops
-    from minicodec.ops.cuda import SOURCES
+    from minicodec.kernels.gpu.cuda import SOURCES
 
-    for package in (minicodec.ops, minicodec.nn):
+    for package in (minicodec.kernels.gpu, minicodec.nn):
         for module in iter_modules(package.__path__):
             import_module(f"{package.__name__}.{module.name}")
     return tuple(SOURCES.values())

@@ -5,7 +5,7 @@ import pytest
 
 from minicodec.device import host, read
 from minicodec.evaluation import graphs
-from minicodec.ops import cublas
+from minicodec.kernels.gpu import cublas
 from minicodec.training import config
 from minicodec.training.graph import BEFORE
 from minicodec.training.trainer import Trainer

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from minicodec.codec import bitstream, language_model
+from minicodec.codec import language_model
 from minicodec.codec.config import PRESETS, preset
-from minicodec.codec.convert import ENCODEC, LANGUAGE_MODEL, take_over
-from minicodec.codec.entropy.files import check_fits, refuse
+from minicodec.codec.files import bitstream
+from minicodec.codec.files.entropy.coded_file import check_fits, refuse
+from minicodec.codec.foreign.convert import ENCODEC, LANGUAGE_MODEL, take_over
+from minicodec.codec.foreign.torch_file import read_torch_file
+from minicodec.codec.foreign.transformers_folder import CONFIG, load_transformers
 from minicodec.codec.language_model import RUN_LM, SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec, load_safetensors
-from minicodec.codec.torch_file import read_torch_file
-from minicodec.codec.transformers_folder import CONFIG, load_transformers
 from minicodec.errors import InputError
 
 BUNDLED = "minicodec-24k"

@@ -21,10 +21,10 @@ import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import active, xp
-from minicodec.codec.kept import kept
+from minicodec.codec.weight_cache import cached
+from minicodec.kernels.cpu.nearest_codeword import PackedCodebook, pack_codebook, search
+from minicodec.kernels.gpu.embedding import sums_by_index
 from minicodec.nn.module import Module
-from minicodec.ops.embedding_cuda import sums_by_index
-from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
 from minicodec.tensor import Tensor
 
 DECAY = 0.99  # of the moving averages
@@ -76,7 +76,7 @@ class ResidualVectorQuantizer(Module):
     def packed(self, levels: int) -> list[PackedCodebook]:
         """The first codebooks ready to search."""
         codebooks = self.codebooks[:levels]
-        return kept(self, lambda: [pack_codebook(codebook) for codebook in codebooks], [codebooks])
+        return cached(self, lambda _: [pack_codebook(codebook) for codebook in codebooks], [codebooks])
 
     def encode(self, z: Any, levels: int, packed: list[PackedCodebook] | None = None) -> Any:
         """Latents z (...,D) -> codes (levels,...) integers; `packed` saves a little time, while codebooks stay."""

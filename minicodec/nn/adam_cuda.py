@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicodec.backend import xp
-from minicodec.ops.cuda import THREADS, Kernels, contiguous, send
+from minicodec.kernels.gpu.cuda import THREADS, Kernels, contiguous, send
 
 PIECE = 16384  # numbers for a block
 

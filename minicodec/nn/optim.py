@@ -14,8 +14,8 @@ from numba import njit
 
 from minicodec.backend import xp
 from minicodec.device import assign
+from minicodec.kernels.gpu.cuda import send
 from minicodec.nn.adam_cuda import Table
-from minicodec.ops.cuda import send
 from minicodec.tensor import Tensor
 
 

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from minicodec.backend import xp
-from minicodec.ops.cublas import use_stream
-from minicodec.ops.cuda import postponed
+from minicodec.kernels.gpu.cublas import use_stream
+from minicodec.kernels.gpu.cuda import postponed
 from minicodec.tensor import Tensor
 
 BEFORE = 2  # steps of a kind that are made one by one, before it is captured

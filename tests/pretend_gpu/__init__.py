@@ -24,7 +24,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import scipy.special
 
-from minicodec.ops import cublas
+from minicodec.kernels.gpu import cublas
 from tests.host_cuda import RawKernel, RawModule, furnish, gemmStridedBatchedEx
 from tests.pretend_gpu.arrays import (
     OutOfMemoryError,

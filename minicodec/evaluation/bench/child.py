@@ -21,7 +21,7 @@ from minicodec.evaluation.bench import ops
 from minicodec.evaluation.bench.cases import Arrays, Case
 from minicodec.evaluation.bench.machine import timed
 from minicodec.evaluation.bench.place import CPU, place
-from minicodec.ops.cublas import tf32
+from minicodec.kernels.gpu.cublas import tf32
 
 
 @dataclass(frozen=True)

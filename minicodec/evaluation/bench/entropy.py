@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minicodec.codec.entropy import chunks, range_coder as coder
-from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.files.entropy import chunk_coder, range_coder as coder
+from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.evaluation.bench.cases import CODES, LEVELS, Arrays, Case, Prepared, run_config
 
@@ -36,23 +36,23 @@ def lm_encode(case: Case, preset: str) -> Prepared:
     """Codes to bytes by the probabilities of a language model of the published size."""
     predictor, codes = _predictor_and_codes(case, preset)
     return Prepared(
-        lambda: chunks.encode(codes, predictor),
-        lambda: {"bytes": np.frombuffer(chunks.encode(codes, predictor), np.uint8)},
+        lambda: chunk_coder.encode(codes, predictor),
+        lambda: {"bytes": np.frombuffer(chunk_coder.encode(codes, predictor), np.uint8)},
     )
 
 
 def lm_decode(case: Case, preset: str) -> Prepared:
     """And back, where every frame has to wait for the one before it."""
     predictor, codes = _predictor_and_codes(case, preset)
-    packed = chunks.encode(codes, predictor)
+    packed = chunk_coder.encode(codes, predictor)
 
     def result() -> Arrays:
-        (decoded,) = chunks.decode([packed], [codes.shape[1]], predictor)
+        (decoded,) = chunk_coder.decode([packed], [codes.shape[1]], predictor)
         if decoded is None or not (decoded == codes).all():
             raise ValueError("the language model does not give back the codes that it was given")
         return {"codes": decoded}
 
-    return Prepared(lambda: chunks.decode([packed], [codes.shape[1]], predictor), result)
+    return Prepared(lambda: chunk_coder.decode([packed], [codes.shape[1]], predictor), result)
 
 
 def _predictor_and_codes(case: Case, preset: str) -> tuple[Predictor, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.codec.bitstream import Chunk
+from minicodec.codec.files.bitstream import Chunk
 from minicodec.codec.model import Codec
 from minicodec.evaluation.bench import entropy
 from minicodec.evaluation.bench.cases import (
