@@ -1,4 +1,4 @@
-"""Every op, on every backend, in every case, with what one does not expect: precisions, layouts, nothing at all, NaN."""
+"""Every op, on every backend, in every case, with the unexpected: precisions, layouts, nothing at all, NaN."""
 
 import numpy as np
 import pytest

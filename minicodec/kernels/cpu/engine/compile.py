@@ -12,8 +12,8 @@ uses Numba beside minicodec finds it as it was.
 
 One file holds the code of one function for one signature. It begins with a checksum of the sources, the file's name and
 the code. If the sources have changed, or the file is damaged, empty or somebody else's, the checksum differs, and the
-function is compiled again. Like Numba's, the files are pickles: whoever can write to their folder can run code, as with the rest
-of a `__pycache__`.
+function is compiled again. Like Numba's, the files are pickles: whoever can write to their folder can run code, as
+with the rest of a `__pycache__`.
 
 The folders, in this order: NUMBA_CACHE_DIR, `__pycache__` beside this package, the user's cache. A function is loaded
 from the first that has it and kept in the first that can be written. One line on stderr tells whoever waits while
