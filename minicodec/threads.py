@@ -14,6 +14,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import cache, reduce
 from queue import SimpleQueue
 from typing import Any
@@ -48,6 +49,7 @@ class _Share:
 
     def __init__(self, work: Callable[..., None], *args: Any):
         self.work, self.args = work, args
+        self.context = copy_context()  # `use` and `no_grad` hold for whoever works for a thread, too
         self.error: BaseException | None = None
         self.begun, self.done = threading.Lock(), threading.Lock()
         self.done.acquire()
@@ -58,12 +60,12 @@ class _Share:
             return
         _at_work.now = True
         try:
-            self.work(*self.args)
+            self.context.run(self.work, *self.args)
         except BaseException as error:  # for `share_out` to raise
             self.error = error
         finally:
             _at_work.now = False
-            del self.work, self.args  # the queue may hold this object for long, but not the arrays
+            del self.work, self.args, self.context  # the queue may hold this object for long, but not the arrays
             self.done.release()
 
     def wait(self) -> None:

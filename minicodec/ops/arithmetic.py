@@ -93,9 +93,9 @@ def power_forward(x, *, exponent):
 
 
 def power_backward(dy, saved, *, exponent):
-    """dy (*x) -> dx (*x), dx = dy · exponent · x ** (exponent - 1)."""
+    """dy (*x) -> dx (*x), dx = dy · exponent · x ** (exponent - 1); x⁰ is 1, with slope 0, at x = 0 too."""
     (x,) = saved
-    return (dy * exponent * x ** (exponent - 1),)
+    return (dy * exponent * x ** (exponent - (exponent != 0)),)
 
 
 power = Op("power", power_forward, power_backward)

@@ -20,6 +20,8 @@ def conv_transpose1d_forward(x, w, *, stride=1):
     """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), To = (T - 1)·stride + K."""
     B, T, _ = x.shape
     K, _, Co = w.shape
+    if T == 0:
+        raise ValueError("conv_transpose1d: there are no frames")
     y = xp(x).zeros((B, (T - 1) * stride + K, Co), x.dtype)
     for k in range(K):
         view = frames_of_tap(y, k, T, stride, 1)

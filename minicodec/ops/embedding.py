@@ -10,7 +10,9 @@ from minicodec.backend import Op, xp
 
 
 def check_indices(indices, N):
-    """ValueError unless all are in [0, N). Not asked of a GPU's indices: Python would wait for the answer each time."""
+    """ValueError unless all are whole and in [0, N). A GPU's are not looked at: Python would wait each time."""
+    if indices.dtype.kind not in "iu":
+        raise ValueError(f"embedding: indices are whole numbers, not {indices.dtype}")
     if xp(indices) is np and indices.size and (indices.min() < 0 or indices.max() >= N):
         raise ValueError(f"embedding: indices {indices.min()} .. {indices.max()} are not in [0, {N})")
 
@@ -29,4 +31,4 @@ def embedding_backward(dy, saved):
     return dtable, None
 
 
-embedding = Op("embedding", embedding_forward, embedding_backward)
+embedding = Op("embedding", embedding_forward, embedding_backward, indices=(1,))

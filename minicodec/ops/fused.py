@@ -40,8 +40,16 @@ def conv1d_layer_backward(dy, saved, *, elu=True, left=0, right=0, mode="zero", 
 conv1d_layer = Op("conv1d_layer", conv1d_layer_forward, conv1d_layer_backward)
 
 
+def check_trimming(T, K, stride, left, right):
+    """ValueError unless some of the (T - 1)·stride + K frames are left: Python takes an end before 0 for another."""
+    if min(left, right) < 0 or left + right > (T - 1) * stride + K:
+        frames = (T - 1) * stride + K
+        raise ValueError(f"conv_transpose1d_layer: {left} and {right} frames cannot be trimmed off {frames}")
+
+
 def conv_transpose1d_layer_forward(x, w, b, *, stride=1, left=0, right=0):
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co), To = (T - 1)·stride + K - left - right."""
+    check_trimming(x.shape[1], len(w), stride, left, right)
     a, saved_elu = elu_forward(x)
     z, saved_conv = conv_transpose1d_forward(a, w, stride=stride)
     return z[:, left : z.shape[1] - right] + b, (saved_elu, saved_conv)
@@ -103,6 +111,8 @@ def l1_distance_forward(x, y):
     """x (*x), y (*x) -> d ()."""
     if x.shape != y.shape:
         raise ValueError(f"l1_distance: shapes {x.shape} and {y.shape} differ")
+    if x.size == 0:
+        raise ValueError("l1_distance: there are no numbers to take the mean of")
     return abs(x - y).mean(), (x, y)
 
 

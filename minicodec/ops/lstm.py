@@ -75,7 +75,7 @@ def lstm_backward(dy, saved):
         dc = dc * f
         dh = dz[:, t] @ w_hh.T
 
-    h_before = xp(y).concatenate([h0[:, None], y[:, :-1, :H]], axis=1)
+    h_before = xp(y).concatenate([h0[:, None], y[:, :-1, :H]], axis=1)[:, :T]
     sum_over = {"axes": ((0, 1), (0, 1))}
     dw_ih, dw_hh = xp(x).tensordot(x, dz, **sum_over), xp(x).tensordot(h_before, dz, **sum_over)
     return dz @ w_ih.T, dw_ih, dw_hh, dz.sum(axis=(0, 1)), dh, dc

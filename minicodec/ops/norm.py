@@ -55,6 +55,8 @@ def group_norm_forward(x, weight, bias, *, groups=1, eps=1e-5):
     B, T, C = x.shape
     if C % groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {groups} groups")
+    if T == 0:
+        raise ValueError("group_norm: there are no frames to take the mean of")
     x_hat, inverse_std = normalise(x.reshape(B, T, groups, C // groups), (1, 3), eps)
     x_hat = x_hat.reshape(x.shape)
     return weight * x_hat + bias, (x_hat, inverse_std, weight)

@@ -31,7 +31,9 @@ softmax = Op("softmax", softmax_forward, softmax_backward)
 
 
 def check_targets(targets, V):
-    """ValueError unless all are in [0, V). Not asked of a GPU's targets: Python would wait for the answer each time."""
+    """ValueError unless all are whole and in [0, V). A GPU's are not looked at: Python would wait each time."""
+    if targets.dtype.kind not in "iu":
+        raise ValueError(f"softmax_cross_entropy: targets are whole numbers, not {targets.dtype}")
     if xp(targets) is np and targets.size and (targets.min() < 0 or targets.max() >= V):
         raise ValueError(f"softmax_cross_entropy: targets {targets.min()} .. {targets.max()} are not in [0, {V})")
 
@@ -53,4 +55,6 @@ def softmax_cross_entropy_backward(dy, saved):
     return dy[..., None] * (p - onehot), None
 
 
-softmax_cross_entropy = Op("softmax_cross_entropy", softmax_cross_entropy_forward, softmax_cross_entropy_backward)
+softmax_cross_entropy = Op(
+    "softmax_cross_entropy", softmax_cross_entropy_forward, softmax_cross_entropy_backward, indices=(1,)
+)

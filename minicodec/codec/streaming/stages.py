@@ -16,8 +16,8 @@ first state is `stage.start()`; `last` says that no more input comes.
 Weights are packed, as the engine reads them, once for all streams (codec/weight_cache.py). States are tuples of arrays
 (and of such tuples) that nobody modifies.
 
-Every output is summed in the same order whatever the number of frames in a call [kernels/cpu/engine], so any cut gives
-the same bits.
+Every output is summed in the same order whatever the number of frames in a call [kernels/cpu/engine], so any cut
+gives the same bits.
 """
 
 from functools import partial

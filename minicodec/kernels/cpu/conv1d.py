@@ -129,6 +129,8 @@ def spread(x, w, To, stride, dilation, bias=None, derivative_at=None, out=None):
     K, _, Co = w.shape
     J, Q = -(-K // stride), -(-To // stride)
     margin = (J - 1) * dilation
+    if T > Q:  # the last frames write only to what is not wanted
+        x, T = np.ascontiguousarray(x[:, :Q]), Q
     windows = x
     if margin or Q > T:  # zeros stand for the frames before the first and after the last
         windows = zero_padded(x, margin, Q - T)

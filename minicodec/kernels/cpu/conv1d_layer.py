@@ -9,7 +9,7 @@ from functools import reduce
 
 import numpy as np
 
-from minicodec.kernels.cpu.activations import elu_backward_numba
+from minicodec.kernels.cpu.activations import elu_grad_from_result_share, run_flat
 from minicodec.kernels.cpu.arithmetic import column_sums
 from minicodec.kernels.cpu.conv1d import (
     batch_slices,
@@ -89,7 +89,7 @@ def gradient_of_padded(dy, w, a, elu, stride, dilation):
     if elu and whole:
         return spread(dy, w.swapaxes(1, 2), a.shape[1], stride, dilation, derivative_at=a)
     da, _ = conv1d_backward_numba(dy, (a, w), stride=stride, dilation=dilation, needs=(True, False))
-    return elu_backward_numba(da, a)[0] if elu else da
+    return run_flat(elu_grad_from_result_share, da.shape, a, da) if elu else da
 
 
 conv1d_layer.add("numba", conv1d_layer_forward_numba, conv1d_layer_backward_numba)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicodec.kernels.cpu.arithmetic import column_sums
 from minicodec.kernels.cpu.conv1d import batch_slices, correlate, correlate_dw, spread, zero_padded
-from minicodec.ops.fused import conv_transpose1d_layer
+from minicodec.ops.fused import check_trimming, conv_transpose1d_layer
 from minicodec.threads import share_items
 
 
@@ -17,6 +17,7 @@ def conv_transpose1d_layer_forward_numba(x, w, b, *, stride=1, left=0, right=0):
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co), To = (T - 1)·stride + K - left - right."""
     x = np.ascontiguousarray(x)
     B, T, _ = x.shape
+    check_trimming(T, len(w), stride, left, right)
     To = (T - 1) * stride + len(w) - right
     a, y = np.empty(x.shape, np.float32), np.empty((B, To - left, w.shape[2]), np.float32)
     slices = batch_slices(B, a.size + y.size, w)

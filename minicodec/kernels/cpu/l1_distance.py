@@ -32,12 +32,14 @@ def slopes(first, last, x, y, scale, dx):
     x, y, dx = address(x), address(y), address(dx)
     for i in range(first, last):
         x_i, y_i = get(x, i), get(y, i)
-        put(dx, i, (scale if x_i > y_i else ZERO) - (scale if x_i < y_i else ZERO))
+        slope = (scale if x_i > y_i else ZERO) - (scale if x_i < y_i else ZERO)
+        difference = x_i - y_i
+        put(dx, i, slope if difference == difference else difference)  # NaN stays NaN
 
 
 def l1_distance_forward_numba(x, y):
     """x (*x), y (*x) -> d ()."""
-    if x.shape != y.shape or x.size == 0:
+    if x.shape != y.shape:
         return l1_distance_forward(x, y)
     sums = np.zeros((-(-x.size // BLOCK), SIDE_BY_SIDE), np.float32)
     share_out(threads_for(x.size), len(sums), distances, *flat(x, y), sums)

@@ -10,7 +10,15 @@ from minicodec.kernels.gpu.conv1d import conv1d_backward_cupy, conv1d_forward_cu
 from minicodec.kernels.gpu.conv_transpose1d import conv_transpose1d_backward_cupy, conv_transpose1d_forward_cupy
 from minicodec.kernels.gpu.cuda import contiguous
 from minicodec.kernels.gpu.padding import padded, padded_backward
-from minicodec.ops.fused import conv1d_layer, conv_transpose1d_layer, residual_unit
+from minicodec.ops.fused import (
+    check_trimming,
+    conv1d_layer,
+    conv_transpose1d_layer,
+    l1_distance,
+    l1_distance_backward,
+    l1_distance_forward,
+    residual_unit,
+)
 
 
 def conv1d_layer_forward_cupy(x, w, b, *, elu=True, left=0, right=0, mode="zero", stride=1, dilation=1):
@@ -35,6 +43,7 @@ def conv1d_layer_backward_cupy(
 
 def conv_transpose1d_layer_forward_cupy(x, w, b, *, stride=1, left=0, right=0):
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co), To = (T - 1)·stride + K - left - right."""
+    check_trimming(x.shape[1], len(w), stride, left, right)
     a = run_activation("elu", x)
     z, _ = conv_transpose1d_forward_cupy(a, w, stride=stride)
     return z[:, left : z.shape[1] - right] + b, (a, w)
@@ -47,7 +56,7 @@ def conv_transpose1d_layer_backward_cupy(dy, saved, *, stride=1, left=0, right=0
     dz = padded(dy, left, right, "zero")
     dx, dw = conv_transpose1d_backward_cupy(dz, (a, w), stride=stride, needs=needs[:2])
     if needs[0]:
-        dx = run_activation("elu_grad", a, dx)
+        dx = run_activation("elu_grad_from_result", a, dx)
     return dx, dw, column_sums_cupy(dy.reshape(-1, dy.shape[-1])) if needs[2] else None
 
 
@@ -71,3 +80,4 @@ def residual_unit_backward_cupy(dy, saved, *, left, right, mode="zero", dilation
 conv1d_layer.add("cupy", conv1d_layer_forward_cupy, conv1d_layer_backward_cupy)
 conv_transpose1d_layer.add("cupy", conv_transpose1d_layer_forward_cupy, conv_transpose1d_layer_backward_cupy)
 residual_unit.add("cupy", residual_unit_forward_cupy, residual_unit_backward_cupy)
+l1_distance.add("cupy", l1_distance_forward, l1_distance_backward)  # keeps less than its parts would

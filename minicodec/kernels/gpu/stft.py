@@ -67,6 +67,8 @@ def hann(cupy, n_fft, normalized):
 
 def spectrum(x, n_fft, hop, normalized):
     """x (B,T) -> Y (B,To,F) complex."""
+    if x.ndim != 2:
+        raise ValueError(f"stft: signals (B,T) are needed, these are {x.shape}")
     if x.shape[1] < n_fft:
         raise ValueError(f"stft: {x.shape[1]} samples are shorter than one window of {n_fft}")
     frames = xp(x).lib.stride_tricks.sliding_window_view(x, n_fft, axis=1)[:, ::hop]
@@ -84,7 +86,7 @@ def overlap_added(dY, T, n_fft, hop, normalized):
 
 def stft_forward_cupy(x, *, n_fft, hop, normalized=False):
     """x (B,T) -> y (B,To,F,2), real and imaginary parts."""
-    Y = spectrum(x, n_fft, hop, normalized)
+    (Y,) = contiguous(spectrum(x, n_fft, hop, normalized))
     return Y.view(np.float32).reshape(*Y.shape, 2), x.shape[1]
 
 

@@ -5,6 +5,7 @@ Threads take whole chunks, so they have nothing to do with the numbers that come
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -83,7 +84,9 @@ class CodedWriter:
         threads = available()
         with ThreadPoolExecutor(threads) as pool:
             while group := list(islice(whole, threads)):
-                for chunk, data in zip(group, pool.map(self._payload, group), strict=True):
+                jobs = [pool.submit(copy_context().run, self._payload, chunk) for chunk in group]
+                for chunk, job in zip(group, jobs, strict=True):
+                    data = job.result()
                     self.entries.append((len(data), checksum(data, chunk.codes)))
                     yield data
 
@@ -179,8 +182,9 @@ class CodedReader:
                 packed = [(i, frames, self._read(i, frames)) for i, frames in group]
                 found: list[Chunk | None] = [None] * len(group)
                 shares = [packed[i::threads] for i in range(min(threads, len(group)))]
-                for i, share in enumerate(pool.map(self._decode, shares)):
-                    found[i::threads] = share
+                jobs = [pool.submit(copy_context().run, self._decode, share) for share in shares]
+                for i, job in enumerate(jobs):
+                    found[i::threads] = job.result()
                 for chunk, (i, frames) in zip(found, group, strict=True):
                     if chunk is None:
                         damaged(f"{self.name}: is damaged from {self._seconds(i)} to {self._seconds(i + 1)} s")
