@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import weakref
+from contextvars import ContextVar
 from functools import partial
 
 import numpy as np
@@ -120,7 +121,7 @@ LATER = f"import time; time.sleep(0.5); {SHARES}"
     "more",
     [
         pytest.param("", id="at once"),
-        pytest.param(f"import threading; threading.Thread(target=exec, args=({LATER!r}, globals())).start()", id="late"),
+        pytest.param(f"import threading as t; t.Thread(target=exec, args=({LATER!r}, globals())).start()", id="late"),
         pytest.param(f"import atexit; atexit.register(exec, {SHARES!r}, globals())", id="last"),
     ],
 )
@@ -211,6 +212,15 @@ def test_work_that_is_shared_out_is_not_shared_out_again():
     share_out(2, 2, work)
     assert {(a, b) for _, a, b in names} == {(0, 4)}
     assert len({name for name, _, _ in names}) == 2
+
+
+def test_context_variables_are_those_of_the_caller():
+    """`use` and `no_grad` are such variables."""
+    variable = ContextVar("variable", default=0)
+    variable.set(1)
+    seen, both = [], threading.Barrier(2, timeout=60)
+    share_out(2, 2, lambda first, last: (both.wait(), seen.append(variable.get())))
+    assert seen == [1, 1]
 
 
 def test_many_callers_at_once():
