@@ -20,7 +20,7 @@ from minicodec.files import write_atomically
 Name = str | os.PathLike[str]
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}  # by suffix, libsndfile's name of the format
-READABLE = frozenset(
+READABLE = frozenset(".wav .flac .ogg .oga .opus .mp3 .aif .aiff .w64 .rf64 .caf .au".split())  # looked for in folders
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"}
 )
 WAV_BYTES = 0xFFFFFFFF - 1024  # of sound; the header of a WAV file counts the bytes of the file in 32 bits
