@@ -29,6 +29,7 @@ COMMANDS = {
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
+    "warmup": "compile everything for this machine, so that nobody waits for it later",
     "bench": "measure speed on this machine, alone or beside PyTorch",
     "prove": "tests, speed and a training on a device, all in one folder",
     "data": "list and download public datasets",
