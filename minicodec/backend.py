@@ -22,10 +22,11 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 OPS: dict[str, "Op"] = {}
@@ -63,11 +64,7 @@ class Op:
 
     def pair(self, *arrays: Any) -> Pair:
         """The (forward, backward) pair that serves these arrays."""
-        backend = _active.get() if xp(*arrays) is np else "cupy"
-        if backend != "student" and not all(map(self._is_fit, range(len(arrays)), arrays)):
-            backend = "numpy"
-        load(backend)
-        return self.pairs.get(backend, self.pairs["numpy"])
+        return chosen(self.pairs, arrays, all(map(self._is_fit, range(len(arrays)), arrays)))
 
     def _is_fit(self, i: int, a: Any) -> bool:
         """May a fast pair have it as input i?"""
@@ -101,6 +98,15 @@ def _described(returned: Any) -> str:
     if isinstance(returned, tuple | list):
         return f"a {type(returned).__name__} of {len(returned)}"
     return f"an array {returned.shape}" if isinstance(returned, np.ndarray) else f"{returned!r:.50}"
+
+
+def chosen(implementations: dict[str, T], arrays: Sequence[Any], fit: bool) -> T:
+    """The implementation, of several by backend, that serves these arrays: the definition unless they are `fit`."""
+    backend = _active.get() if xp(*arrays) is np else "cupy"
+    if backend != "student" and not fit:
+        backend = "numpy"
+    load(backend)
+    return implementations.get(backend, implementations["numpy"])
 
 
 @cache

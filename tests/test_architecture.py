@@ -12,7 +12,7 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors"},
-    {"files", "audio"},
+    {"files", "audio", "threads", "download", "wav_header"},
     {"backend", "device"},
     {"ops"},
     {"kernels"},

@@ -24,6 +24,8 @@ COMMANDS = {
     "train": "train a codec on a folder of audio files",
     "train-lm": "train a language model of codes: it makes files smaller",
     "convert": "turn weights of the released EnCodec into a .safetensors file",
+    "models": "list the models there are: bundled, in the cache, to fetch",
+    "fetch": "download a published model, such as encodec_24khz",
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",

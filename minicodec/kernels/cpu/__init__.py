@@ -5,6 +5,7 @@ Importing this package gives every op that has such a pair its "numba" backend. 
 
 from minicodec.kernels.cpu import (
     activations,
+    adam,
     arithmetic,
     conv1d,
     conv1d_layer,

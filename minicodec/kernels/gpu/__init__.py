@@ -6,6 +6,7 @@ which are written with `xp(x)` and so run on CuPy arrays as they are.
 
 from minicodec.kernels.gpu import (
     activations,
+    adam,
     arithmetic,
     conv1d,
     conv2d,

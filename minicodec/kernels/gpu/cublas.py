@@ -20,17 +20,15 @@ TF32: since 2020, NVIDIA's tensor cores multiply float32 numbers about eight tim
 10 bits of fraction (sums stay float32). Relative errors of 1e-3, fine for training, so it is offered: `with tf32():`.
 """
 
-import ctypes
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicodec.backend import xp
-from minicodec.kernels.gpu.cuda import capturing, contiguous
+from minicodec.kernels.gpu.cuda import contiguous
 
 ONE, ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)  # cuBLAS reads its factors at an address
 _tf32 = [False]
@@ -72,8 +70,7 @@ def gemm(a: Matrices, b: Matrices, out: Matrices, shape: tuple[int, int, int], *
         (m.array.data.ptr + 4 * m.start, cupy.cuda.runtime.CUDA_R_32F, m.row_step, m.batch_step) for m in (b, a, out)
     ]
     # cuBLAS counts in columns. Our rows are its columns: it sees aᵀ, bᵀ, outᵀ, and outᵀ = bᵀ aᵀ.
-    gemm_strided_batched = library(cupy).gemm if capturing() else cublas.gemmStridedBatchedEx
-    gemm_strided_batched(
+    cublas.gemmStridedBatchedEx(
         *(cupy.cuda.device.get_cublas_handle(), *operations, N, M, P, ONE.ctypes.data, *operands[0], *operands[1]),
         *((ONE if add else ZERO).ctypes.data, *operands[2], batches, compute, cublas.CUBLAS_GEMM_DEFAULT),
     )
@@ -87,58 +84,6 @@ def _check(m: Matrices, rows: int, columns: int, batches: int) -> None:
         raise ValueError(f"gemm: {batches} matrices of {rows} rows of {columns}, {m.row_step} apart")
     if m.start + (batches - 1) * m.batch_step + (rows - 1) * m.row_step + columns > m.array.size:
         raise ValueError(f"gemm: {batches} matrices of {rows} x {columns} do not fit {m.array.size} numbers")
-
-
-# CuPy refuses to call cuBLAS while a graph is being captured [training/graph.py], though cuBLAS itself allows it. So
-# there, the same function is called with the same arguments in the library that CuPy has loaded.
-
-WORKSPACE, WORKSPACE_HOPPER = 4 << 20, 32 << 20  # bytes: what cuBLAS takes by itself, so it decides as it always does
-
-
-class Library(NamedTuple):
-    """Two functions of cuBLAS; they raise RuntimeError where it returns an error."""
-
-    gemm: Callable[..., None]
-    set_workspace: Callable[[int, int, int], None]  # handle, address, bytes
-
-
-@cache
-def library(cupy: Any) -> Library:
-    """The cuBLAS that CuPy uses. OSError: it is not to be found."""
-    cublas = ctypes.CDLL(f"libcublas.so.{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
-    pointer, number, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
-    matrix = (pointer, number, number, long)
-    arguments = {
-        "cublasGemmStridedBatchedEx": (
-            *(pointer, *[number] * 5, pointer, *matrix, *matrix, pointer, *matrix, *[number] * 3),
-        ),
-        "cublasSetWorkspace_v2": (pointer, pointer, ctypes.c_size_t),
-    }
-
-    def checked(name: str) -> Callable[..., None]:
-        function = getattr(cublas, name)
-        function.argtypes, function.restype = arguments[name], number
-
-        def call(*args: Any) -> None:
-            if status := function(*args):
-                raise RuntimeError(f"{name}: cuBLAS status {status}")
-
-        return call
-
-    return Library(*map(checked, arguments))
-
-
-def use_stream(cupy: Any, stream: Any) -> Any:
-    """Let cuBLAS work on a stream that will be captured -> its workspace, which has to live as long as the graph.
-
-    By itself, cuBLAS would allocate one in the middle of the capture.
-    """
-    handle = cupy.cuda.device.get_cublas_handle()
-    hopper = int(cupy.cuda.Device().compute_capability) >= 90
-    workspace = cupy.empty(WORKSPACE_HOPPER if hopper else WORKSPACE, np.uint8)
-    cupy.cuda.cublas.setStream(handle, stream.ptr)  # which takes the workspace away from the handle
-    library(cupy).set_workspace(handle, workspace.data.ptr, workspace.nbytes)
-    return workspace
 
 
 def multiply(x: Any, w: Any, out: Any, *, batch_step: int, row_step: int, tap_step: int = 0) -> Any:

@@ -15,8 +15,6 @@ In the kernels whole numbers are `long long`, all others `float`, and arrays are
 and checks nothing. All are deterministic: none adds with atomics, whose order is never twice the same.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -28,7 +26,6 @@ THREADS = 256  # of a block, where nothing asks for another number
 SHARED = 48 * 1024  # bytes of shared memory that a block gets without asking
 
 SOURCES: dict[str, str] = {}  # all of the package, by name
-_captures: list[list[tuple[Any, np.ndarray]]] = []  # under way: what is to be sent when they are over
 
 
 class Kernels:
@@ -63,33 +60,6 @@ def _argument(a: Any) -> Any:
 @cache
 def _kernel(cupy: Any, code: str, cooperative: bool, function: str) -> Any:
     return cupy.RawModule(code=code, enable_cooperative_groups=cooperative).get_function(function)
-
-
-# Numbers that Python sends to the device in the middle of a step. While a graph is being captured [training/graph.py]
-# nothing may be sent: the graph would send what then lies at the same address of the host, whatever that is.
-
-
-def send(target: Any, numbers: np.ndarray) -> None:
-    """target[...] = numbers of the host, without waiting; while a graph is being captured, when that is over."""
-    if _captures:
-        _captures[-1].append((target, numbers))
-    else:
-        target[...] = xp(target).asarray(numbers)
-
-
-def capturing() -> bool:
-    """Is a graph being captured?"""
-    return bool(_captures)
-
-
-@contextmanager
-def postponed() -> Iterator[list[tuple[Any, np.ndarray]]]:
-    """In this block, which captures a graph, `send` sends nothing: here is what, for afterwards."""
-    _captures.append([])
-    try:
-        yield _captures[-1]
-    finally:
-        _captures.pop()
 
 
 def contiguous(*arrays: Any) -> list[Any]:

@@ -12,8 +12,8 @@ uses Numba beside minicodec finds it as it was.
 
 One file holds the code of one function for one signature. It begins with a checksum of the sources, the file's name and
 the code. If the sources have changed, or the file is damaged, empty or somebody else's, the checksum differs, and the
-function is compiled again. Like Numba's, the files are pickles: whoever can write to their folder can run code, as with the rest
-of a `__pycache__`.
+function is compiled again. Like Numba's, the files are pickles: whoever can write to their folder can run code, as with
+the rest of a `__pycache__`.
 
 The folders, in this order: NUMBA_CACHE_DIR, `__pycache__` beside this package, the user's cache. A function is loaded
 from the first that has it and kept in the first that can be written. One line on stderr tells whoever waits while
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite import binding
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -111,9 +112,13 @@ class _Cache(NullCache):
         return CHECKSUM(self.stamp + name.encode() + code).digest()
 
     def _file_name(self, signature: Any, codegen: Any) -> str:
-        """Of what the code depends on besides the sources: the types, the kind of processor, and the versions."""
+        """Of what the code depends on besides the sources: types, versions, and the processor.
+
+        Of that, what LLVM compiles for, and what it has: our tiles have its size [engine/tile.py], whatever the former.
+        """
         versions = numba.__version__, sys.implementation.cache_tag, str(options.OPT)
-        digest = CHECKSUM(repr((str(signature), codegen.magic_tuple(), versions)).encode()).hexdigest()
+        processor = codegen.magic_tuple(), binding.get_host_cpu_features().flatten()
+        digest = CHECKSUM(repr((str(signature), versions, processor)).encode()).hexdigest()
         return f"{self.name}-{digest[:16]}.code"
 
 

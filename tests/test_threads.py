@@ -7,15 +7,16 @@ import sys
 import threading
 import time
 import weakref
+from contextvars import ContextVar
 from functools import partial
 
 import numpy as np
 import pytest
 
+from minicodec import threads as file
 from minicodec.backend import active, use
-from minicodec.kernels.cpu.engine import threads as workers
-from minicodec.kernels.cpu.engine.threads import convoy, share_out
 from minicodec.tensor import Tensor, no_grad
+from minicodec.threads import pipeline, share_out, threads_for
 
 
 @pytest.mark.parametrize(("threads", "tasks"), [(1, 5), (2, 1), (2, 7), (3, 7), (4, 3)])
@@ -61,12 +62,18 @@ def test_an_error_of_another_thread_comes_through():
         share_out(2, 2, work)
 
 
-def test_a_share_that_nobody_has_begun_is_taken_back(monkeypatch):
-    """The other thread has ended: without the caller, its share is never done."""
-    gone = workers._Worker()
-    gone.give(None)
-    gone.thread.join()
-    monkeypatch.setattr(workers, "_idle", [gone])
+@pytest.fixture
+def no_threads(monkeypatch):
+    """The system has none to give."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(file, "_threads", [])
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_a_share_that_nobody_has_begun_the_caller_does(no_threads):
     done = []
     share_out(2, 7, lambda first, last: done.append((first, last)))
     assert done == [(0, 3), (3, 7)]
@@ -82,15 +89,16 @@ def test_a_share_that_nobody_has_begun_is_taken_back(monkeypatch):
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads")
 def test_an_interrupt_waits_until_the_arrays_are_left_alone():
     main, written = threading.get_ident(), []
-    both = threading.Barrier(2, timeout=60)
+    together = threading.Barrier(3, timeout=60)
 
     def work(first, last):
-        both.wait()
+        together.wait()
         if threading.get_ident() != main:
             time.sleep(0.05)  # until the caller waits
-            signal.pthread_kill(main, signal.SIGUSR1)
-            time.sleep(0.2)
-            written.append(1)
+            if first == 2:
+                signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(0.2 if first == 2 else 0.4)
+            written.append(first)
 
     def interrupt(number, frame):
         raise KeyboardInterrupt
@@ -98,10 +106,10 @@ def test_an_interrupt_waits_until_the_arrays_are_left_alone():
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
-            share_out(2, 2, work)
+            share_out(3, 3, work)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert written == [1]
+    assert written == [2, 1]
     test_every_task_is_done_once(2, 7)
 
 
@@ -118,18 +126,30 @@ def test_nothing_is_kept_when_the_work_is_done():
 
 def test_threads_are_used_again():
     both = threading.Barrier(2, timeout=60)
+    share_out(2, 2, lambda first, last: both.wait())
     before = threading.active_count()
     for _ in range(50):
         share_out(2, 2, lambda first, last: both.wait())
-    assert threading.active_count() <= before + 1
+    assert threading.active_count() == before
 
 
-def test_a_program_ends_while_its_threads_watch_for_work():
-    program = (
-        "import os; from minicodec.ops.workers import share_out; share_out(3, 3, lambda first, last: os.write(1, b'.'))"
-    )
+SHARES = "share_out(3, 3, lambda first, last: os.write(1, b'.'))"
+LATER = f"import time; time.sleep(0.5); {SHARES}"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param("", id="at once"),
+        pytest.param(f"import threading as t; t.Thread(target=exec, args=({LATER!r}, globals())).start()", id="late"),
+        pytest.param(f"import atexit; atexit.register(exec, {SHARES!r}, globals())", id="last"),
+    ],
+)
+def test_a_program_ends_while_threads_wait_for_work(more):
+    """Also if another thread of it goes on after the main one, or it has to do something at the very end."""
+    program = f"import os\nfrom minicodec.threads import share_out\n{SHARES}\n{more}"
     end = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (end.returncode, end.stdout) == (0, "..."), end.stderr
+    assert (end.returncode, end.stdout) == (0, "......" if more else "..."), end.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -153,7 +173,8 @@ def test_a_forked_child_still_computes():
 
 
 @pytest.mark.parametrize(("threads", "items"), [(1, 4), (2, 1), (2, 9), (3, 9), (4, 3)])
-def test_a_step_sees_the_items_in_their_order_one_at_a_time(threads, items):
+def test_a_step_sees_the_items_in_their_order_one_at_a_time(threads, items, monkeypatch):
+    monkeypatch.setattr(file, "available", lambda: threads)
     seen = [[], [], []]
 
     def step(s, item):
@@ -162,12 +183,17 @@ def test_a_step_sees_the_items_in_their_order_one_at_a_time(threads, items):
         assert seen[s][-1] == item
         return item + 100
 
-    done = convoy(threads, range(items), [partial(step, s) for s in range(3)])
+    done = pipeline(range(items), [partial(step, s) for s in range(3)])
     assert done == [item + 300 for item in range(items)]
     assert seen == [[item + 100 * s for item in range(items)] for s in range(3)]
 
 
-def test_one_item_moves_on_while_the_next_follows():
+@pytest.fixture
+def two(monkeypatch):
+    monkeypatch.setattr(file, "available", lambda: 2)
+
+
+def test_one_item_moves_on_while_the_next_follows(two):
     """Item 0 in the second step and item 1 in the first meet; on one thread at a time, they would wait for ever."""
     meeting = threading.Barrier(2, timeout=60)
 
@@ -181,18 +207,18 @@ def test_one_item_moves_on_while_the_next_follows():
             meeting.wait()
         return item
 
-    assert convoy(2, [0, 1], [first, second]) == [0, 1]
+    assert pipeline([0, 1], [first, second]) == [0, 1]
 
 
 @pytest.mark.parametrize("unlucky", [0, 1, 5])
-def test_an_error_in_a_step_comes_through_and_nobody_waits(unlucky):
+def test_an_error_in_a_step_comes_through_and_nobody_waits(unlucky, two):
     def step(item):
         if item == unlucky:
             raise ValueError("unlucky")
         return item
 
     with pytest.raises(ValueError, match="unlucky"):
-        convoy(2, range(6), [step, step])
+        pipeline(range(6), [step, step])
 
 
 def test_work_that_is_shared_out_is_not_shared_out_again():
@@ -206,3 +232,40 @@ def test_work_that_is_shared_out_is_not_shared_out_again():
     share_out(2, 2, work)
     assert {(a, b) for _, a, b in names} == {(0, 4)}
     assert len({name for name, _, _ in names}) == 2
+
+
+def test_context_variables_are_those_of_the_caller():
+    """`use` and `no_grad` are such variables."""
+    variable = ContextVar("variable", default=0)
+    variable.set(1)
+    seen, both = [], threading.Barrier(2, timeout=60)
+    share_out(2, 2, lambda first, last: (both.wait(), seen.append(variable.get())))
+    assert seen == [1, 1]
+
+
+def test_many_callers_at_once():
+    """Each gets all of its own done, whichever threads there are."""
+    results = np.zeros((6, 200))
+
+    def call(n):
+        for _ in range(50):
+            share_out(3, 200, lambda first, last: np.add(results[n, first:last], 1, out=results[n, first:last]))
+
+    callers = [threading.Thread(target=call, args=(n,)) for n in range(6)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert (results == 50).all()
+
+
+def test_small_work_gets_one_thread(monkeypatch):
+    """The threshold of products is in multiplications, that of all else in numbers."""
+    monkeypatch.setattr(file, "available", lambda: 5)
+    assert [threads_for(n) for n in (0, 65535, 65536)] == [1, 1, 5]
+    assert [threads_for(multiplications=n) for n in (0, 4_999_999, 5_000_000)] == [1, 1, 5]
+
+
+def test_without_numba_there_is_one_thread():
+    code = "import sys; sys.modules['numba'] = None; from minicodec.threads import available; print(available())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout == "1\n"

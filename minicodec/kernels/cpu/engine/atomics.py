@@ -2,12 +2,12 @@
 
 A thread that sleeps in the operating system takes 20 to 100 µs to wake. One that looks at a word again and again
 ("spins") sees a change after some 0.1 µs, but takes a core away from everybody else meanwhile: so it spins a bounded
-number of times, and then sleeps (threads.py) or lets others have the core (team.py).
+number of times, and then offers its core to others.
 
 An ordinary load would not do: a compiler may load once and compare for ever. Atomic loads and stores are really done,
 and in order: who loads a word ("acquire") that another thread stored ("release") also sees all that the other had
-written before. Numba has none for CPUs, hence LLVM's, as in tile.py. A word is an int64, and has a cache
-line for itself, because cores own memory by lines.
+written before. Numba has none for CPUs, hence LLVM's, as in tile.py. A word is an int64, and has a cache line for
+itself, because cores own memory by lines.
 """
 
 import platform
@@ -47,15 +47,6 @@ def _store(typing_context, address, value):
     return types.void(types.intp, types.int64), emit
 
 
-def _fetch_add(typing_context, address, value):
-    """Add to the word at an address, which nobody can do at the same time: what it was before."""
-
-    def emit(context, builder, signature, args):
-        return builder.atomic_rmw("add", _pointer(builder, args[0]), args[1], "acq_rel")
-
-    return types.int64(types.intp, types.int64), emit
-
-
 def _pause(typing_context):
     """Tell the core that this is a loop that waits: it saves power, and leaves the loop without a penalty."""
 
@@ -70,7 +61,6 @@ def _pause(typing_context):
 
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
-fetch_add: Any = intrinsic(_fetch_add)
 pause: Any = intrinsic(_pause)
 # Give the core to another thread that waits for one, if there is any; that takes 0.5 µs if there is none.
 let_others_run = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.intc())
