@@ -21,12 +21,12 @@ import numpy as np
 from numba import njit
 
 from minicodec import backend
+from minicodec.bench import ops as bench
+from minicodec.bench.machine import bandwidth, timed
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import source
 from minicodec.device import module
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import ops as bench
-from minicodec.evaluation.bench.machine import bandwidth, timed
 from minicodec.ops import engine_loops, microkernel
 from minicodec.ops.conv1d import conv1d_forward, conv1d_forward_numba
 from minicodec.ops.engine import multiply, pack
