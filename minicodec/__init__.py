@@ -1,10 +1,10 @@
 """minicodec: a neural audio codec (EnCodec) from scratch in NumPy and Numba.
 
-    codec = minicodec.load()                                    # the model that comes with it, "minicodec-24k"
-    codec = minicodec.load("runs/speech")                       # a training run's folder, or a .safetensors file
-    codec = minicodec.build("mini_24khz", seed=0)               # an untrained preset
-    packet = codec.compress(wav, kbps=6)                        # wav (C,T) float32 -> the bytes of an .ecdc file
-    wav, sample_rate = minicodec.decompress(packet, codec)           # -> wav (C,T) float32, Hz
+codec = minicodec.load()                                    # the model that comes with it, "minicodec-24k"
+codec = minicodec.load("runs/speech")                       # a training run's folder, or a .safetensors file
+codec = minicodec.build("mini_24khz", seed=0)               # an untrained preset
+packet = codec.compress(wav, kbps=6)                        # wav (C,T) float32 -> the bytes of an .ecdc file
+wav, sample_rate = minicodec.decompress(packet, codec)           # -> wav (C,T) float32, Hz
 """
 
 from importlib import import_module

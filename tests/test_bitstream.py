@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minicodec.codec.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
+from minicodec.codec.files.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
 from minicodec.errors import InputError
 
 MONO = Layout(sample_rate=24_000, hop=320, codebooks=32)

@@ -12,7 +12,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import COMMANDS, main
 from minicodec.cli.info import usage
-from minicodec.codec.bitstream import Chunk, Header, Layout, pack, read_header
+from minicodec.codec.files.bitstream import Chunk, Header, Layout, pack, read_header
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 import minicodec
 from minicodec.cli import main
-from minicodec.codec.bitstream import pack_bits
 from minicodec.codec.config import preset
+from minicodec.codec.files.bitstream import pack_bits
 from minicodec.codec.model import Codec
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import minicodec
-from minicodec.codec import bitstream
 from minicodec.codec.config import PRESETS, from_dict, preset_values
+from minicodec.codec.files import bitstream
 from minicodec.codec.model import Codec, load_safetensors
-from minicodec.codec.parts import overlap_add
+from minicodec.codec.overlap import overlap_add
 from minicodec.errors import InputError
 
 

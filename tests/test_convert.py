@@ -8,9 +8,9 @@ from safetensors.numpy import save_file
 
 import minicodec
 from minicodec.cli import main
-from minicodec.codec.convert import ENCODEC, TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, sources, take_over
+from minicodec.codec.foreign.convert import ENCODEC, TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, sources, take_over
+from minicodec.codec.foreign.transformers_folder import to_config
 from minicodec.codec.quantizer import ResidualVectorQuantizer
-from minicodec.codec.transformers_folder import to_config
 from minicodec.errors import InputError
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from tests.test_torch_file import archive, state_dict, storage, tensor

@@ -12,11 +12,11 @@ import pytest
 from scipy.special import erf, softmax
 
 from minicodec import backend
-from minicodec.codec.entropy import compiled, exact
-from minicodec.codec.entropy.chunks import decode, encode
-from minicodec.codec.entropy.encodec_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
-from minicodec.codec.entropy.positions import Positions
-from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.files.entropy import compiled, exact
+from minicodec.codec.files.entropy.chunk_coder import decode, encode
+from minicodec.codec.files.entropy.encodec_coder import CodingError, RangeDecoder, RangeEncoder, cumulative_counts
+from minicodec.codec.files.entropy.positions import Positions
+from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.errors import InputError
 from tests.conftest import real_gpu
 from tests.entropy_models import exact_lm, frames, previous
@@ -192,8 +192,8 @@ def test_weights_that_overflow_are_refused():
 
 DECODES = """
 import sys
-from minicodec.codec.entropy.chunks import decode
-from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.files.entropy.chunk_coder import decode
+from minicodec.codec.files.entropy.predictor import Predictor
 from tests.conftest import real_gpu
 from tests.entropy_models import exact_lm
 (codes,) = decode([bytes.fromhex(sys.argv[1])], [60], Predictor(exact_lm(scale=2.0), 3))
@@ -201,7 +201,7 @@ print(codes.tobytes().hex())
 """
 ASSEMBLY = """
 from numba import float32, int64
-from minicodec.codec.entropy import compiled
+from minicodec.codec.files.entropy import compiled
 one, two, three, four = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
 signatures = {"gelu": (two,), "linear": (two, two, one), "attend": (three, four, four, int64)}
 for name, signature in signatures.items():

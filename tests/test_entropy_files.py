@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import minicodec
-from minicodec.codec.bitstream import Chunk
-from minicodec.codec.entropy.container import CRC, ENTRY, FRAMES_LIMIT, read_header
-from minicodec.codec.entropy.files import CodedReader, CodedWriter, predictor_for, predictor_of
+from minicodec.codec.files.bitstream import Chunk
+from minicodec.codec.files.entropy import compiled
+from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of
+from minicodec.codec.files.entropy.container import CRC, ENTRY, FRAMES_LIMIT, read_header
 from minicodec.errors import InputError
 from tests.entropy_models import exact_lm, frames, small_codec
 
@@ -199,8 +200,8 @@ def test_other_models_are_refused_by_name(codec, lm, packet):
 
 def test_the_checksum_is_of_the_codes_too(codec, lm, packet, monkeypatch):
     """Undamaged bytes, but a decoder whose arithmetic differs, so that codes differ: not to be played."""
-    linear = minicodec.codec.entropy.compiled.linear
-    monkeypatch.setattr(minicodec.codec.entropy.compiled, "linear", lambda x, w, b: linear(x, w, b) * np.float32(1.001))
+    linear = compiled.linear
+    monkeypatch.setattr(compiled, "linear", lambda x, w, b: linear(x, w, b) * np.float32(1.001))
     with pytest.raises(InputError, match=r"is damaged from 0.00 to 5.00 s"):
         codec.decompress(packet, lm=lm)
 

@@ -16,10 +16,11 @@ from minicodec.cli import main
 from minicodec.cli.decode import rescaled, trimmed
 from minicodec.cli.encode import BLOCK_SECONDS
 from minicodec.cli.progress import watched
-from minicodec.codec.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
 from minicodec.codec.config import CodecConfig, QuantizerConfig
+from minicodec.codec.files.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
+from minicodec.codec.files.chunks import BLOCK_FRAMES, pack_chunks, unpack_chunks
 from minicodec.codec.model import Codec
-from minicodec.codec.parts import BLOCK_FRAMES, cut, overlap_add, pack_parts, unpack_parts
+from minicodec.codec.overlap import cut, overlap_add
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.errors import InputError
 from minicodec.tensor import Tensor, no_grad
@@ -80,9 +81,9 @@ def test_parts_give_the_bytes_of_the_whole_file(layout, Q, T, sizes):
     header = Header("m", T, Q)
     packet = pack(header, chunks, layout)
     parts = chunks if layout.scales else [Chunk(codes) for codes in pieces(chunks[0].codes, sizes)]
-    assert pack_header(header) + b"".join(pack_parts(parts, layout)) == packet
+    assert pack_header(header) + b"".join(pack_chunks(parts, layout)) == packet
     _, start = read_header(packet, "x")
-    read = list(unpack_parts(io.BytesIO(packet[start:]), header, layout, "x"))
+    read = list(unpack_chunks(io.BytesIO(packet[start:]), header, layout, "x"))
     _, expected = unpack(packet, layout, "x")
     assert [part.scale for part in read] == [scale] * len(read)
     joined = [np.concatenate([part.codes for part in parts], axis=1) for parts in (read, expected)]
@@ -92,7 +93,7 @@ def test_parts_give_the_bytes_of_the_whole_file(layout, Q, T, sizes):
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused():
     with pytest.raises(InputError, match="x: is cut off"):
-        list(unpack_parts(io.BytesIO(bytes(100)), Header("m", 6000, 3), MONO, "x"))
+        list(unpack_chunks(io.BytesIO(bytes(100)), Header("m", 6000, 3), MONO, "x"))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_overlapping_chunks_in_blocks(stereo, T, sizes):
             z = stereo.encoder(Tensor(np.ascontiguousarray((piece / np.float32(chunk.scale)).T[None]))).data[0]
         np.testing.assert_allclose(chunk.scale, scale, rtol=1e-6)
         np.testing.assert_array_equal(chunk.codes, stereo.quantizer.encode(z, 3))
-    wav = np.concatenate(list(stereo.decode_parts(iter(chunks))), axis=1)
+    wav = np.concatenate(list(stereo.decode_blocks(iter(chunks))), axis=1)
     np.testing.assert_array_equal(stereo.decode(chunks, T), wav[:, :T])
     assert wav.shape[1] >= T
     assert np.isfinite(wav).all()
@@ -130,7 +131,7 @@ def test_a_model_that_looks_ahead_takes_the_whole_signal_at_once():
         z = codec.encoder(Tensor(np.ascontiguousarray(wav.T[None]))).data[0]
         expected = codec.decoder(Tensor(codec.quantizer.decode(part.codes.astype(int))[None])).data[0].T
     np.testing.assert_array_equal(part.codes, codec.quantizer.encode(z, 3))
-    (decoded,) = codec.decode_parts([Chunk(part.codes[:, :5]), Chunk(part.codes[:, 5:])])
+    (decoded,) = codec.decode_blocks([Chunk(part.codes[:, :5]), Chunk(part.codes[:, 5:])])
     np.testing.assert_array_equal(decoded, expected)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from minicodec import backend
-from minicodec.codec.entropy.adaptive import LIMIT, STEP, Adaptive
-from minicodec.codec.entropy.range_coder import DAMAGED, TOTAL_BITS, Decoder, encode
+from minicodec.codec.files.entropy.adaptive import LIMIT, STEP, Adaptive
+from minicodec.codec.files.entropy.range_coder import DAMAGED, TOTAL_BITS, Decoder, encode
 
 BACKENDS = ("numpy", "numba")
 TOTAL = 1 << TOTAL_BITS

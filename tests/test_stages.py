@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
-from minicodec.codec.stages import Chain
+from minicodec.codec.streaming.stages import Chain
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, no_grad
 

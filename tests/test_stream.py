@@ -10,11 +10,11 @@ from hypothesis import given, settings, strategies as st
 
 import minicodec
 from minicodec.backend import use
-from minicodec.codec import stream as streaming
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
-from minicodec.codec.stages import Chain
+from minicodec.codec.streaming import stream as streaming
+from minicodec.codec.streaming.stages import Chain
 from minicodec.tensor import Tensor, no_grad
 
 HOP = 6  # of the small models

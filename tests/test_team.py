@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+from minicodec.kernels.cpu.engine.signals import LINE, pause
+from minicodec.kernels.cpu.engine.team import ARRIVED, DONE, NOW, OVER, arrive, frame_of, meet, new_team, parts_of
+from minicodec.kernels.cpu.lstm import lstm_backward_numba, lstm_forward_numba
 from minicodec.ops import lstm as lstm_file
-from minicodec.ops.lstm import lstm_backward_numba, lstm_forward_numba
-from minicodec.ops.signals import LINE, pause
-from minicodec.ops.team import ARRIVED, DONE, NOW, OVER, arrive, frame_of, meet, new_team, parts_of
 from tests.test_lstm import layer
 
 T, N = 2000, 24

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from minicodec.codec.torch_file import read_torch_file
+from minicodec.codec.foreign.torch_file import read_torch_file
 from minicodec.errors import InputError
 
 

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minicodec.ops import workers
-from minicodec.ops.workers import convoy, share_out
+from minicodec.kernels.cpu.engine import threads as workers
+from minicodec.kernels.cpu.engine.threads import convoy, share_out
 
 
 @pytest.mark.parametrize(("threads", "tasks"), [(1, 5), (2, 1), (2, 7), (3, 7), (4, 3)])

@@ -16,9 +16,9 @@ import numpy as np
 
 from minicodec import audio, functional as F
 from minicodec.codec.config import QuantizerConfig, preset
-from minicodec.codec.entropy import chunks, compiled, encodec_coder, encodec_files, exact, range_coder
-from minicodec.codec.entropy.adaptive import Adaptive
-from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.files.entropy import chunk_coder, compiled, encodec_coder, encodec_files, exact, range_coder
+from minicodec.codec.files.entropy.adaptive import Adaptive
+from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import START, LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import kmeans
@@ -419,7 +419,7 @@ for kind, how in kinds.items():
         predictor, chunk = predictors[kind]
         predicted.append(predicted_bytes(predictor, codes, chunk))
         parts = [codes[:, t : t + chunk] for t in range(0, codes.shape[1], chunk)]
-        payload.append(sum(len(chunks.encode(part, predictor)) for part in parts))
+        payload.append(sum(len(chunk_coder.encode(part, predictor)) for part in parts))
         assert abs(payload[-1] - predicted[-1]) < 1.1 * len(parts)  # a byte at most for each chunk
     header.append(len(packet) - payload[-1])
     print(f"{kind:15} predicted {predicted[-1]:7.1f} bytes   written {payload[-1]:5d}",
@@ -532,7 +532,7 @@ print(f"the first wrong frame is number {first}")
 # IEEE 754, the standard of floats, leaves no freedom in a *single* $+, -, \cdot, /$ or root: each has one correctly rounded
 # result. All the freedom is in the order, in fused instructions ($x y + z$ rounded once), and in functions such as exp, which
 # every C library has its own of. So write the order down, and make exp of $+$ and $\cdot$. That is what
-# `minicodec/codec/entropy/exact.py` does, and its only kind of sum without a natural order is this one:
+# `minicodec/codec/files/entropy/exact.py` does, and its only kind of sum without a natural order is this one:
 #
 # ### Exercise 5
 #
@@ -632,5 +632,5 @@ print(f"{received.size} codes in {sum(map(len, sent))} bytes instead of {receive
 #
 # ## What to read next
 #
-# `minicodec/codec/entropy/`: `range_coder.py` (100 lines), `exact.py`, and `container.py` for the file. Then chapter 14: the same
+# `minicodec/codec/files/entropy/`: `range_coder.py` (100 lines), `exact.py`, and `container.py` for the file. Then chapter 14: the same
 # codec, while the sound is still being made.

@@ -18,12 +18,12 @@ import numpy as np
 
 from minicodec import audio, functional as F
 from minicodec.backend import OPS, use
-from minicodec.codec import parts
+from minicodec.codec import overlap
 from minicodec.codec.config import QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import kmeans
 from minicodec.codec.seanet import Encoder
-from minicodec.codec.stages import ConvStage, ConvTransposeStage
+from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import play, source
 from minicodec.files import data_folder
@@ -351,7 +351,7 @@ def overlap_add(chunks, stride):
 check(overlap_add)
 
 # %% [markdown]
-# Compare with `source(parts.overlap_add)`, which gives out what is finished as it goes: it streams, too.
+# Compare with `source(overlap.overlap_add)`, which gives out what is finished as it goes: it streams, too.
 #
 # To hear seams we need a codec whose chunks err differently. Here is a brutal one: of the spectrum of each chunk, keep the 100
 # strongest frequencies. Listen for the clicks, at every second; then to the same chunks with overlap.
@@ -513,5 +513,5 @@ assert agree > 0.9  # another order of sums may move a latent over an edge
 #
 # ## What to read next
 #
-# `minicodec/codec/stages.py` (each layer as a function of input and state) and `minicodec/codec/parts.py`. `minicodec stream`
+# `minicodec/codec/streaming/` (each layer as a function of input and state) and `minicodec/codec/overlap.py`. `minicodec stream`
 # does it with live audio on standard input. Then chapter 15: how a frame is computed in a fraction of a millisecond.

@@ -67,10 +67,11 @@ def measure(order: Order) -> Any:
         compiled, on_gpu = order.what == "torch.compile", order.device == "gpu"
         prepared = theirs.prepare(case, order.preset, order.threads, compiled, "cuda" if on_gpu else "cpu")
         wait = theirs.synchronize if on_gpu else machine.no_wait
-    results = [prepared.show(prepared.run()) for _ in range(COMPARED.get(case.kind, 1))]  # compiles what is compiled
+    results: dict[str, Any] = {}
+    for n in range(1, 1 + COMPARED.get(case.kind, 1)):  # the first call compiles what is compiled
+        results |= {f"{name}, call {n}": array for name, array in prepared.show(prepared.run()).items()}
     if order.results is not None:
-        named = {f"{name}, call {n}": array for n, result in enumerate(results, 1) for name, array in result.items()}
-        np.savez(order.results, **named)
+        np.savez(order.results, **results)
     return machine.timed([prepared.run], order.seconds, order.least, wait)[0]
 
 

@@ -10,22 +10,14 @@ which says whether the machine's peak or its memory is the limit [Williams09, "R
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from minicodec.backend import OPS
+import minicodec.functional  # noqa: F401 -- it imports all ops
+from minicodec.backend import OPS, load
 from minicodec.bench.machine import timed, waiting
 from minicodec.device import module
-
-FAMILIES = (
-    *("activations", "arithmetic", "conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu", "conv_transpose1d"),
-    *("conv_transpose1d_layer", "embedding", "l1_distance", "linear", "lstm", "nearest_codeword", "norm", "padding"),
-    *("residual_unit", "softmax_cross_entropy", "stft", "weight_norm"),
-)
-for family in FAMILIES:
-    import_module(f"minicodec.ops.{family}")
 
 # Multiplications and additions of a forward, from the shapes of its inputs and of its result. A backward is two more
 # such products, one for dx and one for dw.
@@ -143,7 +135,9 @@ def measure(row: Row, device: str, seconds: float, least: int) -> list[dict[str,
     """
     op, put = OPS[row.op], module(device).asarray
     arrays = [put(array) for array in row.arrays()]
-    backends = [name for name in ("numpy", "cupy" if device == "gpu" else "numba") if name in op.pairs]
+    fast = "cupy" if device == "gpu" else "numba"
+    load(fast)
+    backends = [name for name in ("numpy", fast) if name in op.pairs]
     calls: dict[str, list[Callable[[], Any]]] = {"forward": [], "backward": []}
     for name in backends:
         forward, backward = op.pairs[name]
@@ -155,7 +149,7 @@ def measure(row: Row, device: str, seconds: float, least: int) -> list[dict[str,
             calls["backward"][-1]()  # so that none of the timed calls compiles
     records = []
     for direction in filter(calls.get, calls):
-        about = {"flop": work(row, y.shape, direction), "bytes": moved(arrays, y, direction)}
+        about: dict[str, Any] = {"flop": work(row, y.shape, direction), "bytes": moved(arrays, y, direction)}
         times = timed(calls[direction], seconds, least, waiting(device))
         for name, taken in zip(backends, times, strict=True):
             record = {"op": row.op, "size": str(row), "direction": direction, "backend": name}

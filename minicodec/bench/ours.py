@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from minicodec.bench.cases import (
     normal,
     run_config,
 )
-from minicodec.codec.bitstream import Chunk
-from minicodec.codec.entropy import chunks
-from minicodec.codec.entropy.predictor import Predictor
+from minicodec.codec.files.bitstream import Chunk
+from minicodec.codec.files.entropy import chunk_coder
+from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import SECONDS, LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec
 from minicodec.device import host, module, read
@@ -144,20 +145,21 @@ def figures(step: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def lm_encode(case: Case, preset: str, device: str) -> Prepared:
     """Codes to bytes, by the probabilities of a language model of the published size."""
     predictor, given = _predictor(preset), codes(case, preset)
-    return Prepared(lambda: chunks.encode(given, predictor), lambda packed: {"bytes": np.frombuffer(packed, np.uint8)})
+    run = partial(chunk_coder.encode, given, predictor)
+    return Prepared(run, lambda packed: {"bytes": np.frombuffer(packed, np.uint8)})
 
 
 def lm_decode(case: Case, preset: str, device: str) -> Prepared:
     """And back, where every frame has to wait for the one before it."""
     predictor, given = _predictor(preset), codes(case, preset)
-    packed = [chunks.encode(given, predictor)]
+    packed = [chunk_coder.encode(given, predictor)]
 
     def show(decoded: list[np.ndarray | None]) -> dict[str, np.ndarray]:
         if decoded[0] is None or not np.array_equal(decoded[0], given):
             raise ValueError("the language model does not give back the codes that it was given")
         return {"codes": decoded[0]}
 
-    return Prepared(lambda: chunks.decode(packed, [given.shape[1]], predictor), show)
+    return Prepared(lambda: chunk_coder.decode(packed, [given.shape[1]], predictor), show)
 
 
 def _predictor(preset: str) -> Predictor:

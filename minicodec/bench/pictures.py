@@ -13,7 +13,7 @@ from minicodec.bench.child import counted
 from minicodec.bench.report import Report
 from minicodec.files import write_atomically
 
-COLOURS = colormaps["tab20"].colors[::2] + colormaps["tab20"].colors[1::2]
+COLOURS = [colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
 MARKERS = "os^DvPX*<>hdp"  # 13, and 20 colours: 260 pairs
 
 

@@ -127,7 +127,7 @@ def _case(settings: Settings, case: Case, threads: int, say: Say) -> Iterator[di
                         raise
                     errors[name], times[name] = str(error), []
     for name, rounds in times.items():
-        record = {"case": str(case), "target": case.target, "threads": threads, "implementation": name}
+        record: dict[str, Any] = {"case": str(case), "target": case.target, "threads": threads, "implementation": name}
         record |= {"rounds": [float(np.median(some)) for some in rounds], "error": errors.get(name)}
         yield record | (quartiles([t for some in rounds for t in some]) if rounds else {})
 

@@ -14,7 +14,7 @@ from minicodec import audio
 from minicodec.cli.encode import MODELS, beside, enough_memory
 from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
-from minicodec.codec.bitstream import (
+from minicodec.codec.files.bitstream import (
     CODED_VERSION,
     JSON_LIMIT,
     PREFIX,
@@ -24,12 +24,12 @@ from minicodec.codec.bitstream import (
     read_header,
     read_version,
 )
-from minicodec.codec.entropy import encodec_files
-from minicodec.codec.entropy.adaptive import Adaptive
-from minicodec.codec.entropy.container import CodedHeader, read_header as read_coded_header
-from minicodec.codec.entropy.files import CodedReader, predictor_of
+from minicodec.codec.files.chunks import unpack_chunks
+from minicodec.codec.files.entropy import encodec_files
+from minicodec.codec.files.entropy.adaptive import Adaptive
+from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
+from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
 from minicodec.codec.language_model import LanguageModel
-from minicodec.codec.parts import unpack_parts
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 from minicodec.files import check_target
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             reader = CodedReader(file, coded, start, codec, predictor, str(args.input))
             blocks = reader.blocks(first, report if args.skip_damaged else suggest)
         else:
-            blocks = trimmed(codec.decode_parts(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
+            blocks = trimmed(codec.decode_blocks(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
         codes = np.zeros((header.codebooks, codec.config.layout.frames(codec.sample_rate)), np.int16)
         scale = 1.0 if codec.config.normalize else None
         fitting = enough_memory(blocks, args, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)]))
@@ -131,7 +131,7 @@ def plain_parts(path: Path, file: BinaryIO, codec: "minicodec.Codec", lm: Langua
         return encodec_files.unpack(file.read(), codec.config.layout, lm, str(path))[1]
     check_size(header, path.stat().st_size - start, codec.config.layout, str(path))
     file.seek(start)
-    return unpack_parts(file, header, codec.config.layout, str(path))
+    return unpack_chunks(file, header, codec.config.layout, str(path))
 
 
 def report(line: str) -> None:

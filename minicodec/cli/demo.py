@@ -127,7 +127,7 @@ def _train(recipe, data):
 
 def _compress(codec, name: str, wav: np.ndarray, out: Path) -> None:
     """Write wav (C,T) compressed at every bandwidth, and decoded again; print a table and draw the best."""
-    from minicodec.codec.bitstream import read_header
+    from minicodec.codec.files.bitstream import read_header
     from minicodec.metrics import mel_distance, si_sdr
     from minicodec.training.report import comparison
 

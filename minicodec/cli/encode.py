@@ -15,16 +15,16 @@ from minicodec import audio
 from minicodec.backend import xp
 from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
-from minicodec.codec.bitstream import SCALE_LIMIT, Header, pack_header
-from minicodec.codec.entropy.adaptive import Adaptive
-from minicodec.codec.entropy.files import CodedWriter, predictor_for
-from minicodec.codec.parts import pack_parts
+from minicodec.codec.files.bitstream import SCALE_LIMIT, Header, pack_header
+from minicodec.codec.files.chunks import pack_chunks
+from minicodec.codec.files.entropy.adaptive import Adaptive
+from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
 from minicodec.codec.pretrained import BUNDLED, find
 from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
-BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads (codec/parts.py)
+BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads
 MODELS = "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers"
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         some = np.zeros((codec.channels, codec.sample_rate), np.float32)
         parts = codec.encode_blocks(counted(), args.bitrate)
         parts = enough_memory(parts, args, codec, lambda n: codec.encode(np.tile(some, n), args.bitrate))
-        for data in pack_parts(parts, codec.config.layout) if writer is None else writer.pack(parts):
+        for data in pack_chunks(parts, codec.config.layout) if writer is None else writer.pack(parts):
             payload.write(data)
         if samples == 0:
             raise InputError(

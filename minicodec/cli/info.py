@@ -8,9 +8,9 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.cli.decode import read_start
-from minicodec.codec.bitstream import MAGIC, Header, Layout, check_size, unpack
 from minicodec.codec.config import PRESETS, preset
-from minicodec.codec.entropy.container import CodedHeader, check
+from minicodec.codec.files.bitstream import MAGIC, Header, Layout, check_size, unpack
+from minicodec.codec.files.entropy.container import CodedHeader, check
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 

@@ -20,7 +20,7 @@ import numpy as np
 
 import minicodec
 from minicodec.cli.encode import MODELS, check_bitrate
-from minicodec.codec.bitstream import pack_bits, unpack_bits
+from minicodec.codec.files.bitstream import pack_bits, unpack_bits
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from typing import Any
 
-from minicodec.codec.bitstream import Layout
+from minicodec.codec.files.bitstream import Layout
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.errors import InputError
 

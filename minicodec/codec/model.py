@@ -17,17 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from minicodec.backend import xp
-from minicodec.codec import bitstream, config as configuration, weights
-from minicodec.codec.bitstream import Chunk, Header
+from minicodec.codec import config as configuration, weights
 from minicodec.codec.config import CodecConfig
-from minicodec.codec.entropy import encodec_files
-from minicodec.codec.entropy.container import read_header as read_coded_header
-from minicodec.codec.entropy.files import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
+from minicodec.codec.files import bitstream
+from minicodec.codec.files.bitstream import Chunk, Header
+from minicodec.codec.files.entropy import encodec_files
+from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
+from minicodec.codec.files.entropy.container import read_header as read_coded_header
 from minicodec.codec.language_model import LanguageModel
-from minicodec.codec.parts import cut, overlap_add
+from minicodec.codec.overlap import cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
-from minicodec.codec.stream import StreamDecoder, StreamEncoder
+from minicodec.codec.streaming.stream import StreamDecoder, StreamEncoder
 from minicodec.device import host
 from minicodec.errors import InputError
 from minicodec.nn.module import Module
@@ -100,9 +101,9 @@ class Codec(Module):
 
     def decode(self, chunks: list[Chunk], length: int | None = None) -> np.ndarray:
         """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover)."""
-        return np.concatenate(list(self.decode_parts(chunks)), axis=1)[:, :length]
+        return np.concatenate(list(self.decode_blocks(chunks)), axis=1)[:, :length]
 
-    # The same for signals of any length, in constant memory where the model streams (codec/parts.py)
+    # The same for signals of any length, in constant memory where the model streams (codec/files/chunks.py)
 
     def encode_blocks(self, blocks: Iterable[np.ndarray], kbps: float | None = None) -> Iterator[Chunk]:
         """Blocks (C,n) of a waveform -> its codes, in parts. ValueError as `encode`, when the iteration reaches it."""
@@ -117,7 +118,7 @@ class Codec(Module):
             for wav in cut(blocks, config.chunk_samples or whole, config.chunk_stride or whole):
                 yield self._encode_chunk(wav, levels)
 
-    def decode_parts(self, parts: Iterable[Chunk]) -> Iterator[np.ndarray]:
+    def decode_blocks(self, parts: Iterable[Chunk]) -> Iterator[np.ndarray]:
         """Parts of codes -> blocks (C,n) of the waveform, as many samples as the frames cover."""
         if self.streams:
             decoder = self.stream_decoder()
@@ -129,7 +130,7 @@ class Codec(Module):
         else:
             yield from overlap_add(map(self._decode_chunk, parts), self.config.chunk_stride)
 
-    # The same for live audio (codec/stream.py)
+    # The same for live audio (codec/streaming/stream.py)
 
     @property
     def streams(self) -> bool:
@@ -195,7 +196,7 @@ class Codec(Module):
     def compress(self, wav: np.ndarray, kbps: float | None = None, lm: LanguageModel | str | None = None) -> bytes:
         """Waveform (C,T) -> the bytes of an .ecdc file. ValueError as `encode`.
 
-        lm: a language model of this codec's codes, or "adaptive", makes it smaller, and takes time (codec/entropy).
+        lm: a language model of this codec's codes, or "adaptive", makes it smaller, and takes time (files/entropy).
         """
         chunks = self.encode(wav, kbps)
         if lm is not None:

@@ -126,9 +126,7 @@ def _keep(one: Exercise, function: Function) -> None:
 def _recall(path: Path) -> Function:
     """The function in a file that `_keep` wrote: the reader's own code, in the reader's own folder."""
     # It may call the functions of other exercises: those that are right so far, or else the library's.
-    names: dict[str, Any] = {
-        one.name: exercise(_right.get(one.name, one.solution)) for one in all_exercises().values()
-    }
+    names: dict[str, Any] = {one.name: exercise(_right.get(one.name, one.solution)) for one in all_exercises().values()}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
     function: Function = inspect.unwrap(names[path.stem])
     return function

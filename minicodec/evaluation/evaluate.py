@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minicodec import audio
-from minicodec.codec import bitstream
+from minicodec.codec.files import bitstream
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import load
 from minicodec.errors import InputError

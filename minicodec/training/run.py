@@ -74,7 +74,6 @@ class Run:
                 except DivergedError as error:
                     raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
                 progress.update({name: steps.newest[name] for name in SHOWN if name in steps.newest})
-                self._give(trainer.notices(), progress)
                 self._log(figures, progress)
                 if validate:
                     progress.print(f"step {trainer.step}: {self._validate(progress)}")

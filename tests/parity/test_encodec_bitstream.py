@@ -11,7 +11,7 @@ from encodec import compress, decompress  # noqa: E402
 from encodec.binary import BitPacker  # noqa: E402
 from encodec.compress import MODELS  # noqa: E402
 
-from minicodec.codec.bitstream import Chunk, Header, Layout, pack, pack_bits, unpack  # noqa: E402
+from minicodec.codec.files.bitstream import Chunk, Header, Layout, pack, pack_bits, unpack  # noqa: E402
 
 LAYOUTS = {
     "encodec_24khz": Layout(sample_rate=24_000, hop=320, codebooks=32),

@@ -14,7 +14,7 @@ pytest.importorskip("encodec")
 
 import minicodec  # noqa: E402
 from minicodec import functional as F  # noqa: E402
-from minicodec.codec.bitstream import Chunk  # noqa: E402
+from minicodec.codec.files.bitstream import Chunk  # noqa: E402
 from minicodec.tensor import Tensor, no_grad  # noqa: E402
 from tests.parity.official import NAMES, clip, official  # noqa: E402
 

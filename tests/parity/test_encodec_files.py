@@ -15,10 +15,10 @@ from encodec.compress import MODELS  # noqa: E402
 import minicodec  # noqa: E402
 from minicodec import audio  # noqa: E402
 from minicodec.cli import main  # noqa: E402
-from minicodec.codec import bitstream  # noqa: E402
-from minicodec.codec.bitstream import Header  # noqa: E402
-from minicodec.codec.convert import ENCODEC, take_over  # noqa: E402
-from minicodec.codec.entropy import encodec_files  # noqa: E402
+from minicodec.codec.files import bitstream  # noqa: E402
+from minicodec.codec.files.bitstream import Header  # noqa: E402
+from minicodec.codec.files.entropy import encodec_files  # noqa: E402
+from minicodec.codec.foreign.convert import ENCODEC, take_over  # noqa: E402
 from minicodec.codec.language_model import LanguageModel, LanguageModelConfig  # noqa: E402
 from minicodec.errors import InputError  # noqa: E402
 from tests.parity.official import NAMES, arrays, clip, official  # noqa: E402

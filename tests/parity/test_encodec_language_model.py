@@ -17,15 +17,15 @@ from encodec.quantization.ac import ArithmeticCoder, ArithmeticDecoder, build_st
 
 import minicodec  # noqa: E402
 from minicodec import functional as F  # noqa: E402
-from minicodec.codec.bitstream import Header  # noqa: E402
-from minicodec.codec.convert import LANGUAGE_MODEL, sources  # noqa: E402
-from minicodec.codec.entropy import encodec_files  # noqa: E402
-from minicodec.codec.entropy.encodec_coder import (  # noqa: E402
+from minicodec.codec.files.bitstream import Header  # noqa: E402
+from minicodec.codec.files.entropy import encodec_files  # noqa: E402
+from minicodec.codec.files.entropy.encodec_coder import (  # noqa: E402
     CodingError,
     RangeDecoder,
     RangeEncoder,
     cumulative_counts,
 )
+from minicodec.codec.foreign.convert import LANGUAGE_MODEL, sources  # noqa: E402
 from minicodec.codec.language_model import positions  # noqa: E402
 from minicodec.errors import InputError  # noqa: E402
 from minicodec.tensor import grad  # noqa: E402

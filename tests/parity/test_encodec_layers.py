@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from minicodec import build
-from minicodec.codec.bitstream import Chunk
-from minicodec.codec.convert import ENCODEC, take_over
+from minicodec.codec.files.bitstream import Chunk
+from minicodec.codec.foreign.convert import ENCODEC, take_over
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, grad
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from minicodec.codec.convert import ENCODEC, sources
+from minicodec.codec.foreign.convert import ENCODEC, sources
 from minicodec.metrics import mel_bins, mel_filterbank
 from minicodec.training.config import from_preset
 from minicodec.training.trainer import ADVERSARY, Trainer

@@ -8,8 +8,8 @@ pytest.importorskip("encodec")
 transformers = pytest.importorskip("transformers")
 
 import minicodec  # noqa: E402
-from minicodec.codec.bitstream import Chunk  # noqa: E402
-from minicodec.codec.convert import ENCODEC, TRANSFORMERS_PARAMETRIZED, sources  # noqa: E402
+from minicodec.codec.files.bitstream import Chunk  # noqa: E402
+from minicodec.codec.foreign.convert import ENCODEC, TRANSFORMERS_PARAMETRIZED, sources  # noqa: E402
 from tests.parity.official import NAMES, arrays, clip, official  # noqa: E402
 from tests.parity.test_encodec_codec import check_codes, relative_error, run  # noqa: E402
 

@@ -31,12 +31,17 @@ class Convolution(nn.Module):
     """What the convolutions share: a weight in minicodec's two parts, g v / ‖v‖, or as it is; and a bias."""
 
     axes: tuple[int, ...]  # of a weight in PyTorch, as numbers of its axes in minicodec
+    weight: Tensor
+    weight_g: Tensor
+    weight_v: Tensor
+    bias: Tensor
+    folded: Tensor | None = None  # the weight that weight norm makes of its parts, if that is done once and for all
 
     def __init__(self, ours: Any):
         super().__init__()
         for name, p in ours.named_parameters():
             self.register_parameter(name, nn.Parameter(tensor(p.data.transpose(self.axes) if p.ndim > 1 else p.data)))
-        self.stride, self.dilation, self.folded = ours.stride, getattr(ours, "dilation", 1), None
+        self.stride, self.dilation = ours.stride, getattr(ours, "dilation", 1)
 
     def w(self) -> Tensor:
         """The weight to multiply with."""

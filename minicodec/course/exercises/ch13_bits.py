@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minicodec.codec.entropy.adaptive import STEP, Adaptive
-from minicodec.codec.entropy.exact import fold
-from minicodec.codec.entropy.range_coder import BOTTOM, FULL, OPEN_BITS
+from minicodec.codec.files.entropy.adaptive import STEP, Adaptive
+from minicodec.codec.files.entropy.exact import fold
+from minicodec.codec.files.entropy.range_coder import BOTTOM, FULL, OPEN_BITS
 from minicodec.codec.language_model import START
 from minicodec.course.catalogue import Mistake, of_function
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicodec.codec import parts
+from minicodec.codec import overlap
 from minicodec.course.catalogue import Mistake, of_function
 from minicodec.ops.conv1d import conv1d_forward
 from minicodec.ops.conv_transpose1d import conv_transpose1d_forward
@@ -104,7 +104,7 @@ def overlap_add(chunks, stride):
     edges to the middle of a whole chunk. (Chunks at the end may be shorter; they have the first weights of the same
     triangle.) wav is the sum of weight · sample, divided by the sum of the weights.
     """
-    return np.concatenate(list(parts.overlap_add(iter(chunks), stride)), axis=1)
+    return np.concatenate(list(overlap.overlap_add(iter(chunks), stride)), axis=1)
 
 
 def _weighted(chunks, stride, weight, divide=True, last=None):

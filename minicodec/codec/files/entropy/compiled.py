@@ -1,0 +1,136 @@
+"""The functions of `exact.py` in Numba: the same operations on the same numbers in the same order: the same bits.
+
+No flag allows LLVM to reorder sums or to fuse · and + (`fastmath`, `contract`), so it does neither; it is free to work
+on several outputs at once, and does. Four terms of a sum are added in one pass over the outputs, one after the other:
+that spares three of four loads and stores. Nothing here uses threads: callers share out whole sequences.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from minicodec.codec.files.entropy import exact
+from minicodec.codec.files.entropy.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
+
+# For functions that only compiled code calls: without an entrance from Python they compile sooner.
+inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore[call-overload]
+outer = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@inner
+def _fold(x, n):
+    """Σ of the first n numbers of x, which is overwritten."""
+    while n > 1:
+        half = (n + 1) // 2
+        for i in range(n - half):
+            x[i] += x[half + i]
+        n = half
+    return x[0]
+
+
+@inner
+def _add_product(y, x, w):
+    """Y (N) += x (K) w, k ascending; of w the first K rows and N columns."""
+    K, N = len(x), len(y)
+    whole = K - K % 4
+    for k in range(0, whole, 4):
+        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+        for n in range(N):
+            y[n] = (((y[n] + x0 * w[k, n]) + x1 * w[k + 1, n]) + x2 * w[k + 2, n]) + x3 * w[k + 3, n]
+    for k in range(whole, K):
+        for n in range(N):
+            y[n] += x[k] * w[k, n]
+
+
+@outer
+def gelu(x):
+    """As exact.gelu, of x (R,C)."""
+    y = np.empty_like(x)
+    for r in range(len(x)):
+        for i in range(x.shape[1]):
+            y[r, i] = exact.gelu(x[r, i])
+    return y
+
+
+@outer
+def linear(x, w, bias):
+    """As exact.linear."""
+    y = np.empty((len(x), w.shape[1]), np.float32)
+    for r in range(len(x)):
+        for n in range(w.shape[1]):
+            y[r, n] = bias[n]
+        _add_product(y[r], x[r], w)
+    return y
+
+
+@outer
+def layer_norm(x, weight, bias):
+    """As exact.layer_norm."""
+    R, D = x.shape
+    share = np.float32(1 / D)
+    y, scratch = np.empty((R, D), np.float32), np.empty(D, np.float32)
+    for r in range(R):
+        for i in range(D):
+            scratch[i] = x[r, i]
+        mean = _fold(scratch, D) * share
+        for i in range(D):
+            y[r, i] = x[r, i] - mean
+            scratch[i] = y[r, i] * y[r, i]
+        root = np.sqrt(_fold(scratch, D) * share + EPS)
+        for i in range(D):
+            y[r, i] = y[r, i] / root * weight[i] + bias[i]
+    return y
+
+
+@outer
+def attend(qkv, keys, values, first):
+    """As exact.attend."""
+    B, T, _ = qkv.shape
+    _, heads, d, W = keys.shape
+    scale = np.float32(1 / math.sqrt(d))
+    parts = qkv.reshape(B, T, 3, heads, d)
+    y = np.empty((B, T, heads, d), np.float32)
+    weights = np.empty(W, np.float32)
+    for b in range(B):
+        for t in range(T):
+            slot, n = (first + t) % W, min(first + t + 1, W)
+            for h in range(heads):
+                for i in range(d):
+                    keys[b, h, i, slot] = parts[b, t, 1, h, i]
+                    values[b, h, slot, i] = parts[b, t, 2, h, i]
+                    y[b, t, h, i] = 0
+                scores = weights[:n]
+                for j in range(n):
+                    scores[j] = 0
+                _add_product(scores, parts[b, t, 0, h], keys[b, h])
+                highest = scores[0] * scale
+                for j in range(n):
+                    scores[j] *= scale
+                    highest = max(highest, scores[j])
+                for j in range(n):
+                    scores[j] = exact.exp(scores[j] - highest)
+                _add_product(y[b, t, h], scores, values[b, h])
+                total = _fold(scores, n)
+                for i in range(d):
+                    y[b, t, h, i] /= total
+    return y.reshape(B, T, heads * d)
+
+
+@outer
+def cumulative_counts(logits):
+    """As exact.cumulative_counts."""
+    R, V = logits.shape
+    cumulative = np.zeros((R, V + 1), np.int64)
+    shares = np.empty(V, np.int64)
+    for r in range(R):
+        highest, total = logits[r, 0], 0
+        for v in range(V):
+            highest = max(highest, logits[r, v])
+        for v in range(V):
+            shares[v] = np.int64(exact.exp(logits[r, v] - highest) * np.float32(1 << SHARE_BITS))
+            total += shares[v]
+        factor = ((TOTAL - V) << FACTOR_BITS) // total
+        for v in range(V):
+            cumulative[r, v + 1] = cumulative[r, v] + 1 + (shares[v] * factor >> FACTOR_BITS)
+    return cumulative

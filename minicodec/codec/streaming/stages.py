@@ -1,0 +1,148 @@
+"""The causal networks, layer by layer, as functions of (input, state): what streams and whole files are coded with.
+
+    y, state = stage(x, state, last)        x (1,n,Ci), any n >= 0  ->  y (1,m,Co)
+
+A stage is a layer ready to run, without a memory of its own: all that the past means to the future is in `state`. The
+first state is `stage.start()`; `last` says that no more input comes.
+
+    ConvStage            convolution.py
+    ConvTransposeStage
+    ResidualStage
+    LSTMStage            its state: h and c of every layer
+    ELUStage             none
+    QuantizerStage       none
+    Chain                those of its stages
+
+Weights are packed, as the engine reads them, once for all streams (codec/weight_cache.py). States are tuples of arrays
+(and of such tuples) that nobody modifies.
+
+Every output is summed in the same order whatever the number of frames in a call [kernels/cpu/engine], so any cut
+gives the same bits.
+"""
+
+from functools import partial
+from typing import Any
+
+import numba
+import numpy as np
+
+from minicodec import functional as F
+from minicodec.backend import active
+from minicodec.codec.quantizer import ResidualVectorQuantizer
+from minicodec.codec.seanet import ELU, ResidualUnit
+from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
+from minicodec.codec.weight_cache import cached
+from minicodec.kernels.cpu.engine.products import Packed, pack
+from minicodec.kernels.cpu.engine.threads import convoy
+from minicodec.kernels.cpu.lstm import LONG, as_panels, run as run_lstm
+from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
+from minicodec.nn.module import Module
+
+
+def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
+    """The weights of its layers as `ops.lstm.run` reads them."""
+    weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
+    return [(pack(w_ih[None]), as_panels(w_hh, 4, LONG), b.copy()) for w_ih, w_hh, b in weights]
+
+
+class LSTMStage:
+    """LSTM with its skip. State: (h (1,H), c (1,H)) of every layer."""
+
+    def __init__(self, lstm: LSTM):
+        self.H = lstm.H
+        self.weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
+        self.packed = cached(lstm, packed_lstm)
+
+    def start(self) -> State:
+        zeros = np.zeros((1, self.H), np.float32)
+        return tuple((zeros, zeros) for _ in self.weights)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        if x.shape[1] == 0:
+            return x, state
+        h, after = x, []
+        for weights, packed, (h0, c0) in zip(self.weights, self.packed, state, strict=True):
+            if active() == "numba":
+                _, y = run_lstm(h, *packed, h0, c0)
+                h, c = np.ascontiguousarray(y[..., : self.H]), y[..., self.H :]
+            else:
+                h, c = (part.data for part in F.lstm(h, *weights, h0, c0))
+            after.append((h[:, -1].copy(), c[:, -1].copy()))
+        return h + x, tuple(after)
+
+
+class ELUStage:
+    """ELU, which has no past."""
+
+    def start(self) -> State:
+        return ()
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        return F.elu(x).data, ()
+
+
+class QuantizerStage:
+    """Latents (1,n,D) to codes (1,n,Q), which have no past."""
+
+    def __init__(self, quantizer: ResidualVectorQuantizer, levels: int):
+        self.quantizer, self.levels = quantizer, levels
+        self.packed = quantizer.packed(levels)
+
+    def start(self) -> State:
+        return ()
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        codes = self.quantizer.encode(x[0], self.levels, self.packed)
+        return np.ascontiguousarray(codes.T[None]), ()
+
+
+Stage = ConvStage | ConvTransposeStage | LSTMStage | ELUStage | ResidualStage | QuantizerStage
+
+
+class Chain:
+    """Layers one after the other. State: a tuple of theirs. ValueError: a layer that looks into the future."""
+
+    def __init__(self, layers: list[Module], pad_mode: str | None):
+        self.stages: list[Stage] = []
+        for layer in layers:
+            before = self.stages[-1] if self.stages else None
+            if isinstance(layer, ELU) and isinstance(before, ConvStage | ConvTransposeStage | ResidualStage):
+                before.activation = "elu"
+            else:
+                self.stages.append(_stage(layer, pad_mode))
+
+    def start(self) -> State:
+        return tuple(stage.start() for stage in self.stages)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        (y,), state = self.run([x], state, last)
+        return y, state
+
+    def run(self, pieces: list[np.ndarray], state: State, last: bool) -> tuple[list[np.ndarray], State]:
+        """Several pieces, one after the other, on all threads: a layer that has passed one on takes the next."""
+        states, ends = list(state), [False] * len(pieces)
+        ends[-1] = last
+
+        def step(i: int, piece: tuple[np.ndarray, bool]) -> tuple[np.ndarray, bool]:
+            x, end = piece
+            y, states[i] = self.stages[i](x, states[i], end)
+            return y, end
+
+        steps = [partial(step, i) for i in range(len(states))]
+        done = convoy(numba.get_num_threads(), list(zip(pieces, ends, strict=True)), steps)
+        return [y for y, _ in done], tuple(states)
+
+
+def _stage(layer: Module, pad_mode: str | None) -> Stage:
+    match layer:
+        case ELU():
+            return ELUStage()
+        case LSTM():
+            return LSTMStage(layer)
+        case ResidualUnit():
+            return ResidualStage(layer, pad_mode)
+        case Conv1d(causal=True):
+            return ConvStage(layer, pad_mode)
+        case ConvTranspose1d(causal=True):
+            return ConvTransposeStage(layer)
+    raise ValueError("a layer that looks into the future cannot stream")

@@ -1,0 +1,106 @@
+"""Streaming: live audio in, codes out, and back; files of any length go the same way.
+
+An encoder takes samples in pieces of any length and gives the codes that are due; a decoder takes codes and gives
+samples. Where a stream stands is one tuple, the state of its network (stages.py): keep it to go back to it,
+pickle it to go on elsewhere. Any cut gives the same bits. `Codec` codes whole files through these streams too: there
+is one path, and its memory does not grow.
+
+Latency. In steady state a frame of input (320 samples at 24 kHz: 13.3 ms) gives a frame of output. Models padded by
+reflection, as the published ones, must see the first 80 ms before the mirror in front of them is known: nothing comes
+out until then, and all that is due at once. pad_mode="zero" does not wait, and codes the start a little differently.
+"""
+
+import numba
+import numpy as np
+
+from minicodec.codec.quantizer import ResidualVectorQuantizer
+from minicodec.codec.seanet import Decoder, Encoder
+from minicodec.codec.streaming.stages import Chain, QuantizerStage
+
+PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
+WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (kernels/cpu/engine/tile.py)
+
+
+class _Stream:
+    """What both directions share: a network that makes a frame of `hop`, or of each, where it stands, and an end."""
+
+    def __init__(self, chain: Chain, hop: int):
+        self._chain, self._hop = chain, hop
+        self.state = chain.start()
+
+    def _run(self, x: np.ndarray, last: bool = False) -> np.ndarray:
+        """x (T,C) -> y (To,Co)."""
+        if self.state is None:
+            raise ValueError("the stream has ended: nothing can follow a flush")
+        x = np.ascontiguousarray(x[None], np.float32)
+        ys, state = self._chain.run(self._pieces(x), self.state, last)
+        self.state = None if last else state
+        y: np.ndarray = np.concatenate(ys, axis=1)[0]
+        return y
+
+    def _pieces(self, x: np.ndarray) -> list[np.ndarray]:
+        """x (1,T,C) cut along T, as many pieces for every thread as for the others, of whole tiles."""
+        frames, threads = max(1, -(-x.shape[1] // self._hop)), numba.get_num_threads()
+        count = 1 if frames <= PIECE_FRAMES else -(-frames // (PIECE_FRAMES * threads)) * threads
+        size = -(-frames // (count * WHOLE)) * WHOLE * self._hop
+        return [x[:, t : t + size] for t in range(0, max(1, x.shape[1]), size)]
+
+
+class StreamEncoder(_Stream):
+    """Samples in, codes out: `Codec.stream_encoder` makes it.
+
+    state    where the stream stands. Keep it and assign it again, here or in another encoder of the same model, to go
+             back to that point; None after the flush
+    """
+
+    def __init__(
+        self, encoder: Encoder, quantizer: ResidualVectorQuantizer, channels: int, levels: int, pad_mode: str | None
+    ):
+        chain = Chain(encoder.layers, pad_mode)
+        chain.stages.append(QuantizerStage(quantizer, levels))
+        super().__init__(chain, encoder.hop)
+        self.channels, self.levels = channels, levels
+
+    def push(self, wav: np.ndarray) -> np.ndarray:
+        """Samples (C,n), any n -> the codes (Q,frames) int16 that they complete, often none.
+
+        ValueError: another number of channels, samples that are not finite (both leave the state as it was), or a
+        stream that has ended.
+        """
+        if wav.ndim != 2 or len(wav) != self.channels:
+            raise ValueError(f"samples ({self.channels},n) are needed, these are {wav.shape}")
+        if not np.isfinite(wav).all():
+            raise ValueError("there are samples that are not finite numbers")
+        return self._run(wav.T).T.astype(np.int16)
+
+    def flush(self) -> np.ndarray:
+        """The end: the last codes (Q,frames), of a frame that is not full and of what a mirror held back."""
+        return self._run(np.zeros((0, self.channels)), last=True).T.astype(np.int16)
+
+
+class StreamDecoder(_Stream):
+    """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
+
+    def __init__(self, decoder: Decoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
+        super().__init__(Chain(decoder.layers, pad_mode), 1)
+        self._quantizer = quantizer
+
+    def push(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (Q,frames), any number of frames -> the samples (C,n) that they complete.
+
+        ValueError: more codebooks than the model has, codes that it has not, or a stream that has ended.
+        """
+        levels, entries, _ = self._quantizer.codebooks.shape
+        if codes.ndim != 2 or not 1 <= len(codes) <= levels:
+            raise ValueError(f"codes (1…{levels},frames) are needed, these are {codes.shape}")
+        if codes.size and not 0 <= codes.min() <= codes.max() < entries:
+            raise ValueError(f"codes from {codes.min()} to {codes.max()}, but the codebooks have {entries} entries")
+        return self._run(self._quantizer.decode(codes.astype(np.int64))).T
+
+    def flush(self) -> np.ndarray:
+        """The end: the last samples (C,n); there are some only if the model is padded by reflection, and all is short.
+
+        Together, pushes and flush give as many samples as the frames cover, which may be more than were encoded.
+        """
+        width = self._quantizer.codebooks.shape[2]
+        return self._run(np.zeros((0, width)), last=True).T
