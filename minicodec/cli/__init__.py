@@ -31,7 +31,6 @@ COMMANDS = {
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
     "warmup": "compile everything for this machine, so that nobody waits for it later",
     "bench": "measure speed on this machine, alone or beside PyTorch",
-    "prove": "tests, speed and a training on a device, all in one folder",
     "data": "list and download public datasets",
     "chapters": "open the chapters in JupyterLab, in a folder of your own",
     "grade": "points for the exercises in students' notebooks",
