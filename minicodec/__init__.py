@@ -1,29 +1,36 @@
 """minicodec: a neural audio codec (EnCodec) from scratch in NumPy and Numba.
 
-codec = minicodec.load()                                    # the model that comes with it, "minicodec-24k"
-codec = minicodec.load("runs/speech")                       # a training run's folder, or a .safetensors file
-codec = minicodec.build("mini_24khz", seed=0)               # an untrained preset
-packet = codec.compress(wav, kbps=6)                        # wav (C,T) float32 -> the bytes of an .ecdc file
-wav, sample_rate = minicodec.decompress(packet, codec)           # -> wav (C,T) float32, Hz
+    codec = minicodec.load()                                    # the model that comes with it, "minicodec-24k"
+    codec = minicodec.load("runs/speech")                       # a training run's folder, or a .safetensors file
+    codec = minicodec.build("mini_24khz", seed=0)               # an untrained preset
+    packet = codec.compress(wav, kbps=6)                        # wav (C,T) float32 -> the bytes of an .ecdc file
+    wav, sample_rate = minicodec.decompress(packet, codec)           # -> wav (C,T) float32, Hz
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minicodec.codec.foreign.fetch import fetch
     from minicodec.codec.model import Codec, build
     from minicodec.codec.pretrained import decompress, load, load_language_model
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "__version__", "build", "decompress", "load", "load_language_model"]
+__all__ = ["Codec", "__version__", "build", "decompress", "fetch", "load", "load_language_model"]
 
 _HOMES = {
     "Codec": "minicodec.codec.model",
     "build": "minicodec.codec.model",
+    "fetch": "minicodec.codec.foreign.fetch",
     "load": "minicodec.codec.pretrained",
     "load_language_model": "minicodec.codec.pretrained",
     "decompress": "minicodec.codec.pretrained",
 }
+
+
+def __dir__() -> list[str]:
+    """What Tab and `help` show: the names for users too, before somebody has asked for them."""
+    return sorted(_HOMES.keys() | globals().keys() - {"Any", "TYPE_CHECKING", "_HOMES", "import_module"})
 
 
 def __getattr__(name: str) -> Any:

@@ -52,10 +52,10 @@ class Op:
     def __init__(
         self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], indices: tuple[int, ...] = ()
     ):
-        home = getattr(forward, "__module__", None)
-        if name in OPS and OPS[name].home != home:  # from the same module: a notebook's cell, run again
+        self.name, self.indices = name, indices
+        self.home: str | None = getattr(forward, "__module__", None)
+        if name in OPS and OPS[name].home != self.home:  # from the same module: a notebook's cell, run again
             raise ValueError(f"an op called {name!r} exists already, in {OPS[name].home}")
-        self.name, self.home, self.indices = name, home, indices
         self.pairs: dict[str, Pair] = {"numpy": (forward, backward)}
         OPS[name] = self
 
@@ -90,8 +90,9 @@ class Op:
             promise = f"a tuple of {len(shapes)}, one gradient (or None) for each input"
             raise TypeError(f"op {self.name}: its backward must return {promise}, not {_described(returned)}")
         for i, (dx, shape) in enumerate(zip(returned, shapes, strict=True)):
-            if dx is not None and np.shape(dx) != shape:
-                problem = f"its backward returned a gradient of shape {np.shape(dx)} for input {i}, of shape {shape}"
+            its_shape = getattr(dx, "shape", ())
+            if dx is not None and its_shape != shape:
+                problem = f"its backward returned a gradient of shape {its_shape} for input {i}, of shape {shape}"
                 raise ValueError(f"op {self.name}: {problem}")
         return returned
 

@@ -44,6 +44,7 @@ class ResumingDownloader:
                     return
                 problem = "the connection broke off"
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code < 500:
                     raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
                 problem = f"{error.code} {error.reason}"
@@ -63,6 +64,7 @@ class ResumingDownloader:
         except urllib.error.HTTPError as error:
             if error.code != 416:  # "range not satisfiable": `part` is complete, or longer than the file
                 raise
+            error.close()
             if error.headers.get("Content-Range") == f"bytes */{have}":
                 return True
             self.part.unlink()

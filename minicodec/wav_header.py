@@ -9,7 +9,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 CHUNKS = 1000  # that are looked through for the sound; real files have fewer than ten
 UNKNOWN = 0x7FFF0000  # bytes; sizes from here on stand for "unknown" if the file is shorter
@@ -65,13 +65,13 @@ class Repaired(io.RawIOBase):
     """A WAV file whose chunk of sound reaches to the file's end, whatever its header says. For soundfile."""
 
     def __init__(self, path: str | os.PathLike[str], header: WavHeader):
-        self._file: BinaryIO = open(Path(path), "rb", buffering=0)  # noqa: SIM115: closed in `close`
+        self._file = io.FileIO(Path(path))
         self._place, self._size = header.place, struct.pack("<I", min(header.present, 0xFFFFFFFF))
 
     def readinto(self, buffer: Any) -> int:
         """Read; the four bytes of the size are ours."""
         start = self._file.tell()
-        count: int = self._file.readinto(buffer) or 0  # type: ignore[attr-defined]
+        count: int = self._file.readinto(buffer) or 0
         view = memoryview(buffer).cast("B")
         for i, byte in enumerate(self._size, self._place - start):
             if 0 <= i < count:

@@ -45,8 +45,8 @@ def fetch(name: str, report: Callable[[str], Report] | None = None, say: Callabl
         home.mkdir(parents=True, exist_ok=True)
         check_target(home / released.files[-1], overwrite=True)
     except (OSError, InputError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).rpartition("(")[2].rstrip(")")
-        raise InputError(f"{home}: cannot be written ({reason}); MINICODEC_CACHE names another folder") from None
+        line = error if isinstance(error, InputError) else f"{home}: cannot be written ({error.strerror})"
+        raise InputError(f"{line}; MINICODEC_CACHE names another folder") from None
     with exclusive(home / f".{Path(name).name}.lock", lambda: say(f"{name}: waiting for another process")):
         if path := _ready(name):  # the other process has it now
             return path
@@ -115,9 +115,11 @@ def published_digest(url: str, file: str) -> str:
     if file != HUB_FILES[1]:
         return ""
     try:
-        headers = _opener().open(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT).headers
+        with _opener().open(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT) as response:
+            headers = response.headers
     except urllib.error.HTTPError as error:  # a redirection, which is not followed, is one of these
-        headers = error.headers
+        with error:
+            headers = error.headers
     except (OSError, HTTPException):  # the download itself will say why
         return ""
     match = re.fullmatch(r'"?([0-9a-f]{64})"?', headers.get("X-Linked-ETag", ""))
