@@ -27,7 +27,7 @@ SMALL = {  # a config.json of transformers, as small as it can be
 def write_folder(folder, config, naming, rng):
     """A folder of transformers with random weights; the weights."""
     folder.mkdir()
-    codec = minicodec.Codec(to_config(config))
+    codec = minicodec.Codec(to_config(config, "config.json"))
     state = {
         name: rng.normal(size=source.shape).astype(np.float32)
         for _, source in sources(codec, naming)
@@ -128,12 +128,21 @@ BAD_CONFIGS = {
     "entries": ({"codebook_size": 1000}, "power of two"),
     "a text": ({"sampling_rate": "24000"}, "describes no EnCodec"),
     "no bandwidths": ({"target_bandwidths": []}, "describes no EnCodec"),
-    "a million filters": ({"num_filters": 10**6}, "larger than the 10000 numbers"),
+    "filters that the file lacks": ({"num_filters": 1000}, "larger than the 10000 numbers"),
     "16384 entries": ({"codebook_size": 1 << 14, "target_bandwidths": [14.0, 28.0]}, "larger than the 10000 numbers"),
-    "a million layers": ({"num_lstm_layers": 10**6}, "negative or too large"),
-    "a kernel of a million": ({"kernel_size": 10**6, "last_kernel_size": 10**6}, "negative or too large"),
-    "a stride of a million": ({"upsampling_ratios": [10**6, 2]}, "describes no EnCodec"),
+    "a million filters": ({"num_filters": 10**6}, "filters should be 1 … 8192, not 1000000"),
+    "filters in words": ({"num_filters": "xxxxxxxx"}, "filters should be int, not xxxxxxxx"),
+    "a million layers": ({"num_lstm_layers": 10**6}, "lstm_layers should be 0 … 8, not 1000000"),
+    "a kernel of a million": ({"kernel_size": 10**6, "last_kernel_size": 10**6}, "kernel should be 1 … 64"),
+    "a stride of a million": ({"upsampling_ratios": [10**6, 2]}, "strides should be 1 … 8192, not 1000000"),
+    "a negative stride": ({"upsampling_ratios": [-4, -2]}, "strides should be 1 … 8192, not -2"),
+    "strides in words": ({"upsampling_ratios": "42"}, "describes no EnCodec"),
+    "no table": ({"upsampling_ratios": {"4": 2}}, "describes no EnCodec"),
     "hop 0": ({"upsampling_ratios": [0]}, "describes no EnCodec"),
+    "an endless rate": ({"sampling_rate": 1e400}, "describes no EnCodec"),
+    "an endless bandwidth": ({"target_bandwidths": [4.0, 1e400]}, "describes no EnCodec"),
+    "entries in thousands of digits": ({"codebook_size": 10**4000}, "describes no EnCodec"),
+    "a mode that is a list": ({"pad_mode": []}, "describes no EnCodec"),
 }
 
 

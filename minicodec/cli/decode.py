@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -16,16 +15,17 @@ from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.files.bitstream import (
     CODED_VERSION,
+    FLOAT_CODED,
     JSON_LIMIT,
     PREFIX,
     Chunk,
     Header,
     check_size,
+    first_sample,
     read_header,
     read_version,
 )
 from minicodec.codec.files.chunks import unpack_chunks
-from minicodec.codec.files.entropy import encodec_files
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
@@ -43,8 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lm",
         metavar="FILE",
-        help="the language model of an entropy-coded file, by default the lm.safetensors beside MODEL. Files of "
-        "EnCodec need its .th file, and numbers that come out here to the last bit as there, which cannot be promised",
+        help="the language model of an entropy-coded file, by default the lm.safetensors beside MODEL",
     )
     parser.add_argument("--start", metavar="SECONDS", type=float, default=0.0, help="leave out what is before that")
     parser.add_argument(
@@ -61,22 +60,27 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.output}: audio is written as {' or '.join(audio.WRITABLE)}")
     check_target(args.output, args.force)
     header, coded, start = read_start(args.input)
+    if header.lm and coded is None:
+        raise InputError(f"{args.input}: {FLOAT_CODED}")
     codec = minicodec.load(args.model).to(args.device)
-    if header.model != codec.name:  # said before a size that only this model finds wrong
+    if header.model not in codec.names:  # said before a size that only this model finds wrong
         which = "say with -m where to find it" if args.model == BUNDLED else f"{args.model} is {codec.name}"
         raise InputError(f"{args.input}: was encoded by the model {header.model}; {which}")
-    first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
-    if not 0 <= first < header.audio_length:
-        raise InputError(f"{args.input}: cannot start at {args.start:g} s; it has {seconds:g} s")
-    lm = language_model(args, header, coded, codec)
+    layout, seconds = codec.config.layout, header.audio_length / codec.sample_rate
+    first = first_sample(args.start, header, codec.sample_rate, str(args.input))
+    lm = language_model(args, coded, codec)
     with open(args.input, "rb") as file:
         if coded:
-            predictor = predictor_of(coded, lm, codec, str(args.input))
-            reader = CodedReader(file, coded, start, codec, predictor, str(args.input))
-            blocks = reader.blocks(first, report if args.skip_damaged else suggest)
+            predictor = predictor_of(coded, lm, codec.names, layout, str(args.input))
+            reader = CodedReader(file, coded, start, layout, predictor, str(args.input))
+            damaged = report if args.skip_damaged else suggest
+            blocks = reader.blocks(codec.decode_blocks, codec.channels, first, damaged)
         else:
-            blocks = trimmed(codec.decode_blocks(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
-        codes = np.zeros((header.codebooks, codec.config.layout.frames(codec.sample_rate)), np.int16)
+            check_size(header, args.input.stat().st_size - start, layout, str(args.input))
+            file.seek(start)
+            chunks = unpack_chunks(file, header, layout, str(args.input))
+            blocks = trimmed(codec.decode_blocks(chunks), first, header.audio_length)
+        codes = np.zeros((header.codebooks, layout.frames(codec.sample_rate)), np.int16)
         scale = 1.0 if codec.config.normalize else None
         fitting = enough_memory(blocks, args, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)]))
         blocks = watched(finite(fitting, args.input), codec.sample_rate, seconds - args.start)
@@ -114,24 +118,12 @@ def read_start(path: Path) -> tuple[Header, CodedHeader | None, int]:
 
 
 def language_model(
-    args: argparse.Namespace, header: Header, coded: CodedHeader | None, codec: "minicodec.Codec"
+    args: argparse.Namespace, coded: CodedHeader | None, codec: "minicodec.Codec"
 ) -> LanguageModel | None:
-    """The one that the arguments name; of a file of version 1 that needs one, else the one beside the model."""
-    if not header.lm or (coded and coded.predictor == Adaptive.name):
-        return None
-    if args.lm is None and coded is None:
+    """The one that an entropy-coded file needs: that of the arguments, or else the one beside the model."""
+    if coded is None or coded.predictor == Adaptive.name:
         return None
     return minicodec.load_language_model(args.lm or beside(args.model), codec)
-
-
-def plain_parts(path: Path, file: BinaryIO, codec: "minicodec.Codec", lm: LanguageModel | None) -> Iterable[Chunk]:
-    """The codes of a file of version 0, entropy-coded by EnCodec or not at all."""
-    header, _, start = read_start(path)
-    if header.lm and lm is not None:
-        return encodec_files.unpack(file.read(), codec.config.layout, lm, str(path))[1]
-    check_size(header, path.stat().st_size - start, codec.config.layout, str(path))
-    file.seek(start)
-    return unpack_chunks(file, header, codec.config.layout, str(path))
 
 
 def report(line: str) -> None:

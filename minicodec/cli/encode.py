@@ -15,11 +15,12 @@ from minicodec import audio
 from minicodec.backend import xp
 from minicodec.cli.options import add_device
 from minicodec.cli.progress import watched
-from minicodec.codec.files.bitstream import SCALE_LIMIT, Header, pack_header
+from minicodec.codec.files.bitstream import Header, pack_header
 from minicodec.codec.files.chunks import pack_chunks
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
 from minicodec.codec.pretrained import BUNDLED, find
+from minicodec.codec.streaming.stream import LOUDEST
 from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
@@ -53,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, convert to the model's rate and channels, compress, write; print what it cost."""
-    if args.output.suffix != ".ecdc":
+    if args.output.suffix.lower() != ".ecdc":
         raise InputError(f"{args.output}: the name of a compressed file ends with .ecdc")
     check_target(args.output, args.force)
     info = audio.info(args.input)
@@ -62,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     if args.no_mix and info.channels > codec.channels:
         raise InputError(f"{args.input}: has {info.channels} channels; the model has {codec.channels}")
 
-    codebooks, writer = codec.config.levels(args.bitrate), None
+    codebooks, writer, layout = codec.config.levels(args.bitrate), None, codec.config.layout
     if args.lm is not None:
         path = args.lm or beside(args.model)
         lm = path if path == Adaptive.name else minicodec.load_language_model(path, codec)
-        writer = CodedWriter(predictor_for(lm, codec, codebooks), codec.config.layout)
+        writer = CodedWriter(predictor_for(lm, codec.names, layout, codebooks), layout)
     samples = 0
 
     def counted() -> Iterator[np.ndarray]:
@@ -77,19 +78,24 @@ def run(args: argparse.Namespace) -> int:
 
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
-        some = np.zeros((codec.channels, codec.sample_rate), np.float32)
-        parts = codec.encode_blocks(counted(), args.bitrate)
-        parts = enough_memory(parts, args, codec, lambda n: codec.encode(np.tile(some, n), args.bitrate))
-        for data in pack_chunks(parts, codec.config.layout) if writer is None else writer.pack(parts):
+        second = np.zeros((codec.channels, codec.sample_rate), np.float32)
+        chunks = codec.encode_blocks(counted(), args.bitrate)
+        chunks = enough_memory(chunks, args, codec, lambda n: codec.encode(np.tile(second, n), args.bitrate))
+        for data in pack_chunks(chunks, layout) if writer is None else writer.pack(chunks):
             payload.write(data)
         if samples == 0:
             raise InputError(
                 f"{args.input}: {info.frames} samples at {info.sample_rate} Hz are not one at {codec.sample_rate} Hz"
             )
-        if writer is None:
-            header = pack_header(Header(codec.name, samples, codebooks))
-        else:
-            header = writer.header(codec.name, samples)
+        plain = pack_header(Header(codec.name, samples, codebooks))
+        header = plain if writer is None else writer.header(codec.name, samples)
+        without = len(plain) + layout.payload_bytes(samples, codebooks)
+        if writer and args.lm == Adaptive.name and len(header) + payload.tell() > without:
+            print(f"minicodec: {args.output}: counting would have made it larger, so it is without", file=sys.stderr)
+            header, codes = plain, list(writer.reread(payload, codec.name, samples))
+            payload.seek(0)
+            payload.truncate()
+            payload.writelines(pack_chunks(codes, layout))
         size = payload.tell()
         payload.seek(0)
         with write_atomically(args.output, args.force) as temporary, open(temporary, "wb") as file:
@@ -102,14 +108,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def enough_memory(
-    parts: Iterable[T], args: argparse.Namespace, codec: "minicodec.Codec", work: Callable[[int], object]
+    pieces: Iterable[T], args: argparse.Namespace, codec: "minicodec.Codec", work: Callable[[int], object]
 ) -> Iterator[T]:
-    """The parts. InputError: a GPU has not the memory to make them, for there a file is coded in one piece.
+    """The pieces. InputError: a GPU has not the memory to make them, for there a file is coded in one piece.
 
     work(n) codes n seconds: for the message, which says how many would fit.
     """
     try:
-        yield from parts
+        yield from pieces
         return
     except MemoryError:
         if args.device == "cpu":
@@ -143,7 +149,7 @@ def converted(path: Path, info: audio.AudioInfo, codec: "minicodec.Codec") -> It
     def remixed() -> Iterator[np.ndarray]:
         for block in audio.blocks(path, BLOCK_SECONDS * info.sample_rate):
             peak = np.abs(block).max()
-            if peak > SCALE_LIMIT:
+            if peak > LOUDEST:
                 raise InputError(f"{path}: has samples up to {peak:g}, where audio lies within -1 … 1")
             yield audio.remix(block, codec.channels)
 

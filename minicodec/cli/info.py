@@ -9,7 +9,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli.decode import read_start
 from minicodec.codec.config import PRESETS, preset
-from minicodec.codec.files.bitstream import MAGIC, Header, Layout, check_size, unpack
+from minicodec.codec.files.bitstream import FLOAT_CODED, MAGIC, Header, Layout, check_size, unpack
 from minicodec.codec.files.entropy.container import CodedHeader, check
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         lines = describe_model(minicodec.build(args.subject))
     elif not path.exists() and args.subject == BUNDLED:
         lines = describe_model(minicodec.load())
-    elif path.suffix == ".ecdc" or starts_with_magic(path):
+    elif path.suffix.lower() == ".ecdc" or starts_with_magic(path):
         lines = describe_packet(path, args.model)
     else:
         lines = describe_audio(path)
@@ -53,6 +53,9 @@ def describe_packet(path: Path, model: str | None) -> list[tuple[str, str]]:
     layout = minicodec.load(model).config.layout if model else preset_layout(header.model, path)
     if coded:
         return describe_coded(path, coded, start, layout)
+    if header.lm:
+        frames = sum(map(layout.frames, layout.chunk_lengths(header.audio_length)))
+        return [*describe_sizes(path, header, start, frames, layout), ("codes", FLOAT_CODED)]
     _, chunks = unpack(read_whole(path, layout), layout, str(path))
     codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
     lines = describe_sizes(path, header, start, codes.shape[1], layout)

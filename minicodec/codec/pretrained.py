@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from minicodec.codec import language_model
-from minicodec.codec.config import PRESETS, preset
+from minicodec.codec.config import PRESETS
 from minicodec.codec.files import bitstream
 from minicodec.codec.files.entropy.coded_file import check_fits, refuse
-from minicodec.codec.foreign.convert import ENCODEC, LANGUAGE_MODEL, take_over
-from minicodec.codec.foreign.torch_file import read_torch_file
+from minicodec.codec.foreign import encodec
 from minicodec.codec.foreign.transformers_folder import CONFIG, load_transformers
-from minicodec.codec.language_model import RUN_LM, SECONDS, LanguageModel, LanguageModelConfig
+from minicodec.codec.language_model import RUN_LM, LanguageModel
 from minicodec.codec.model import Codec, load_safetensors
 from minicodec.errors import InputError
 
@@ -39,7 +38,7 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
     "minicodec-24k", the model that comes with minicodec: 24 kHz mono, 0.75 to 6 kbps
     a .safetensors file that `Codec.save` or `minicodec convert` wrote
     a training run's folder
-    a .th file of the released EnCodec, read without PyTorch (see torch_file.py)
+    a .th file of the released EnCodec, read without PyTorch (foreign/encodec.py)
     a folder of `transformers`, with config.json and model.safetensors
 
     InputError, in one line that names the path and says what would do, if there is none.
@@ -53,28 +52,13 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
         return load_safetensors(path / RUN_MODEL)
     if path.is_file():
         if zipfile.is_zipfile(path):
-            return load_torch_file(path)
+            return encodec.load(path)
         if path.suffix != ".safetensors":
             raise InputError(f"{path}: models are .safetensors files, EnCodec's .th files, or folders of training runs")
         return load_safetensors(path)
     if str(path) in PRESETS:
         raise InputError(f"{path}: is a preset without weights; train it first: minicodec train {path} --data FOLDER")
     raise InputError(f"{path}: no such model; train one with minicodec train, or take {BUNDLED}")
-
-
-def load_torch_file(path: Path) -> Codec:
-    """The codec in a .th file of the released EnCodec, 24 or 48 kHz. InputError, naming the file and what is wrong."""
-    state = read_torch_file(path)
-    if "transformer.norm_in.weight" in state:
-        raise InputError(f"{path}: is a language model: it does not make audio, but goes with a model that does")
-    # The two differ in their norms, so one key tells which of them a file should hold.
-    codec = Codec(preset("encodec_48khz" if "encoder.model.0.conv.norm.weight" in state else "encodec_24khz"))
-    try:
-        take_over(codec, state, ENCODEC)
-    except ValueError as error:
-        raise InputError(f"{path}: holds no weights of {codec.config.name}: {error}") from None
-    codec.eval()
-    return codec
 
 
 def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageModel:
@@ -92,18 +76,9 @@ def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageMode
             raise InputError(f"{path.parent}: has no {RUN_LM}; minicodec train-lm makes one")
     if path.suffix == ".safetensors":
         lm = language_model.load(path)
-        check_fits(lm, codec, str(path))
+        check_fits(lm, codec.names, codec.config.layout, str(path))
         return lm
-    quantizer, context = codec.config.quantizer, int(SECONDS * codec.frame_rate)
-    sizes = LanguageModelConfig(quantizer.levels, quantizer.entries, context)
-    lm = LanguageModel(sizes, codec=codec.name, rng=np.random.default_rng(0))
-    state = read_torch_file(path)
-    try:
-        take_over(lm, state, LANGUAGE_MODEL)
-    except ValueError as error:
-        raise InputError(f"{path}: holds no language model for {codec.config.name}: {error}") from None
-    lm.eval()
-    return lm
+    return encodec.load_language_model(path, codec)
 
 
 def decompress(
@@ -122,6 +97,6 @@ def decompress(
     if codec is None:
         fields, _ = bitstream.read_fields(packet, bitstream.read_version(packet, source), {"m": str}, source)
         codec = load()
-        if fields["m"] != codec.name:
+        if fields["m"] not in codec.names:
             raise InputError(f"{source}: needs the model {fields['m']}: load it, and pass it as codec")
     return codec.decompress(packet, source, lm, start, damaged), codec.sample_rate

@@ -29,6 +29,9 @@ from minicodec.errors import InputError
 MAGIC = b"ECDC"
 VERSION = 0
 CODED_VERSION = 1  # entropy-coded by us: entropy/container.py
+# The package's own entropy coding rounds float probabilities of a Transformer to counts. Another machine, library or
+# number of threads adds in another order; one count that differs, and all that follows is noise [chapter 13].
+FLOAT_CODED = "is entropy-coded by the released encodec package: it alone can decode it, on the machine that did"
 PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
 SCALE = struct.Struct("!f")
 JSON_LIMIT = 1 << 16  # bytes; real headers have about 60
@@ -43,7 +46,7 @@ class Header:
     model           its name, under which the decoder looks for it
     audio_length    samples, at the model's rate
     codebooks       how many codes there are for each frame
-    lm              entropy-coded with a language model?
+    lm              entropy-coded?
     """
 
     model: str
@@ -158,6 +161,14 @@ def read_scale(data: bytes, start: int, name: str) -> float:
     return scale
 
 
+def first_sample(start: float, header: Header, sample_rate: int, name: str) -> int:
+    """The sample at `start` seconds. InputError: the file has none there."""
+    seconds = header.audio_length / sample_rate
+    if not 0 <= start < seconds or (first := round(start * sample_rate)) >= header.audio_length:  # NaN neither
+        raise InputError(f"{name}: cannot start at {start:g} s; it has {seconds:g} s")
+    return first
+
+
 def pack_header(header: Header) -> bytes:
     """The first bytes of the file, up to where the chunks begin."""
     fields = {"m": header.model, "al": header.audio_length, "nc": header.codebooks, "lm": header.lm}
@@ -218,7 +229,7 @@ def read_fields(data: bytes, version: int, kinds: dict[str, type], name: str) ->
 def check_size(header: Header, payload: int, layout: Layout, name: str) -> None:
     """InputError unless a file with this header and so many bytes behind it is whole, by this layout."""
     if header.lm:
-        raise InputError(f"{name}: is entropy-coded: it needs the language model that it was made with")
+        raise InputError(f"{name}: {FLOAT_CODED}")
     if header.codebooks > layout.codebooks:
         raise InputError(f"{name}: has {header.codebooks} codebooks; the model has {layout.codebooks}")
     needed = layout.payload_bytes(header.audio_length, header.codebooks)
