@@ -379,7 +379,7 @@ HOSTILE = {
     "units": ('"residual_units": 1', '"residual_units": 64', "it would be larger than the "),
     "width": ('"filters": 8', '"filters": 256', "it would be larger than the "),
     "codebooks": ('"levels": 8', '"levels": 1024', "it would be larger than the "),
-    "doubled for ever": ('"strides": [2, 4, 5, 8]', f'"strides": {[1] * 64}', "8 filters, doubled 64 times"),
+    "doubled for ever": ('"strides": [2, 4, 5, 8]', f'"strides": {[2, 160] + [1] * 62}', "8 filters, doubled 64 times"),
     "rate": ('"bandwidths": [0.75, ', '"bandwidths": [1e400, ', "bandwidths should be a number above 0, not inf"),
     "negative rate": ('"bandwidths": [0.75, ', '"bandwidths": [-1, ', "bandwidths should be a number above 0, not -1"),
     "no rate": ('"bandwidths": [0.75, 1.5, 3.0, 6.0]', '"bandwidths": []', "bandwidths should be a list"),

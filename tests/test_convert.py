@@ -125,7 +125,7 @@ BAD_CONFIGS = {
     "last kernel": ({"last_kernel_size": 3}, "last_kernel_size is 3"),
     "padding": ({"pad_mode": "circular"}, "circular"),
     "norm": ({"norm_type": "batch_norm"}, "batch_norm"),
-    "entries": ({"codebook_size": 1000}, "power of two"),
+    "entries": ({"codebook_size": 1000, "target_bandwidths": [20.0]}, "power of two"),
     "a text": ({"sampling_rate": "24000"}, "describes no EnCodec"),
     "no bandwidths": ({"target_bandwidths": []}, "describes no EnCodec"),
     "filters that the file lacks": ({"num_filters": 1000}, "larger than the 10000 numbers"),
@@ -141,7 +141,7 @@ BAD_CONFIGS = {
     "hop 0": ({"upsampling_ratios": [0]}, "describes no EnCodec"),
     "an endless rate": ({"sampling_rate": 1e400}, "describes no EnCodec"),
     "an endless bandwidth": ({"target_bandwidths": [4.0, 1e400]}, "describes no EnCodec"),
-    "entries in thousands of digits": ({"codebook_size": 10**4000}, "describes no EnCodec"),
+    "entries in thousands of digits": ({"codebook_size": 10**4000}, "levels should be"),
     "a mode that is a list": ({"pad_mode": []}, "describes no EnCodec"),
 }
 
@@ -153,7 +153,9 @@ def test_configurations_that_cannot_be(name, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(SMALL | changes))
     with pytest.raises(InputError, match=reason) as caught:
         minicodec.load(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path / 'config.json'}: ")
+    assert str(caught.value).count(f"{tmp_path / 'config.json'}: ") == 1
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 def test_folders_that_are_not_whole(tmp_path, rng):

@@ -54,7 +54,7 @@ def describe_packet(path: Path, model: str | None) -> list[tuple[str, str]]:
     if coded:
         return describe_coded(path, coded, start, layout)
     if header.lm:
-        frames = sum(map(layout.frames, layout.chunk_lengths(header.audio_length)))
+        frames = layout.all_frames(header.audio_length)
         return [*describe_sizes(path, header, start, frames, layout), ("codes", FLOAT_CODED)]
     _, chunks = unpack(read_whole(path, layout), layout, str(path))
     codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
@@ -82,12 +82,11 @@ def describe_sizes(path: Path, header: Header, start: int, frames: int, layout: 
 def describe_coded(path: Path, coded: CodedHeader, start: int, layout: Layout) -> list[tuple[str, str]]:
     """The same of a file of version 1, whose codes only its language model can read; and how much that model saved."""
     header, layout = coded.header, check(coded, layout, str(path))
-    frames = [layout.frames(length) for length in layout.chunk_lengths(header.audio_length)]
-    plain = sum(layout.chunk_bytes(length, header.codebooks) for length in layout.chunk_lengths(header.audio_length))
+    plain = layout.payload_bytes(header.audio_length, header.codebooks)
     size, seconds = path.stat().st_size, coded.chunk_frames * layout.hop / layout.sample_rate
     return [
-        *describe_sizes(path, header, start, sum(frames), layout),
-        ("predictor", f"{coded.predictor}, starting afresh in each of {len(frames)} chunks of {seconds:g} s"),
+        *describe_sizes(path, header, start, layout.all_frames(header.audio_length), layout),
+        ("predictor", f"{coded.predictor}, starting afresh in each of {len(coded.index)} chunks of {seconds:g} s"),
         ("saved", f"{100 - 100 * size / plain:.1f} % of the {plain} bytes that the codes take without it"),
     ]
 

@@ -35,8 +35,7 @@ from minicodec.tensor import Tensor, no_grad
 START = 0  # what stands for the codes before the first frame; code c is number c + 1
 SECONDS = 3.5  # of the past that attention sees
 SLOWEST = 10_000  # period, over 2π frames, of the slowest cosine of the positions
-METADATA_KEY = "minicodec_lm"  # of the configuration in a safetensors file
-DIGEST_KEY = "minicodec_lm_digest"  # of the digest there
+METADATA_KEY = "minicodec_lm"  # in a safetensors file
 SIZE_LIMIT = 1 << 16  # of any number in a configuration
 RUN_LM = "lm.safetensors"  # in a training run's folder, beside the codec it belongs to
 
@@ -144,8 +143,8 @@ class LanguageModel(Module):
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights, sizes and the codec's name to one .safetensors file."""
-        about = {"codec": self.codec, "config": asdict(self.config)}
-        metadata = {METADATA_KEY: json.dumps(about), DIGEST_KEY: self.digest}
+        about = {"codec": self.codec, "config": asdict(self.config), "digest": self.digest}
+        metadata = {METADATA_KEY: json.dumps(about)}
         weights.write(path, self.state_dict(), metadata, overwrite)
 
 
@@ -160,7 +159,7 @@ def load(path: str | PathLike[str]) -> LanguageModel:
         lm = LanguageModel(_config(about["config"]), codec=str(about["codec"]), rng=weights.blank(arrays))
         weights.check_finite(arrays)
         lm.load_state_dict(arrays)
-        if metadata.get(DIGEST_KEY, lm.digest) != lm.digest:  # older files have none
+        if about.get("digest", lm.digest) != lm.digest:  # older files have none
             raise ValueError("weights and sizes are not those that were saved")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}: holds no usable language model: {error}") from None

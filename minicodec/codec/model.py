@@ -40,8 +40,8 @@ from minicodec.tensor import Tensor, no_grad
 # begins: encodec_24khz-d7cc33bc.th, encodec_48khz-7e698e3e.th.
 PUBLISHED = {"encodec_24khz": "d7cc33bc", "encodec_48khz": "7e698e3e"}
 TRAINING_ONLY = {"quantizer.sums", "quantizer.waiting"}
-METADATA_KEY = "minicodec"  # of the configuration in a safetensors file
-DIGEST_KEY = "minicodec_digest"  # of `Codec.digest` there; after "published ", of the published weights
+METADATA_KEY = "minicodec"  # in a safetensors file; its only one, since several would come in any order
+PUBLISHED_MARK = "published "  # before the digest of the published weights there
 
 
 class Codec(Module):
@@ -302,11 +302,9 @@ class Codec(Module):
             saved = deepcopy(self)
             saved.load_state_dict(self.state_dict() | arrays)
         digest = saved.digest
-        metadata = {
-            METADATA_KEY: json.dumps(self.config.to_dict()),
-            DIGEST_KEY: f"published {digest}" if self.published == digest else digest,
-        }
-        weights.write(path, arrays, metadata, overwrite)
+        mark = PUBLISHED_MARK if self.published == digest else ""
+        about = {"config": self.config.to_dict(), "digest": mark + digest}
+        weights.write(path, arrays, {METADATA_KEY: json.dumps(about)}, overwrite)
 
 
 def _joined(pieces: list[Chunk]) -> Chunk:
@@ -325,10 +323,11 @@ def load_safetensors(path: str | PathLike[str]) -> Codec:
     if METADATA_KEY not in metadata:
         raise InputError(f"{path}: is no minicodec model: the configuration is missing from its metadata")
     try:
-        values = json.loads(metadata[METADATA_KEY])
+        about = json.loads(metadata[METADATA_KEY])
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: its configuration is damaged: {error}") from None
-    config = configuration.from_dict(values, str(path))
+    digest = about.get("digest") if isinstance(about, dict) else None  # older files have the configuration alone
+    config = configuration.from_dict(about if digest is None else about.get("config"), str(path))
     try:
         weights.check_finite(arrays)
         codec = Codec(config, rng=weights.blank(arrays))
@@ -337,10 +336,9 @@ def load_safetensors(path: str | PathLike[str]) -> Codec:
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
-    if DIGEST_KEY in metadata:  # older files have none
-        published, _, digest = metadata[DIGEST_KEY].rpartition(" ")
-        if digest != codec.digest:
-            raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")
-        codec.published = digest if published else ""
+    if digest == PUBLISHED_MARK + codec.digest:
+        codec.published = codec.digest
+    elif digest not in (None, codec.digest):
+        raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")
     codec.eval()
     return codec

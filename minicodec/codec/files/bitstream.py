@@ -18,7 +18,7 @@ what does not fit raises InputError with one line that begins with `name`, the f
 import json
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +106,18 @@ class Layout:
         return self.scales * SCALE.size + -(-self.frames(samples) * codebooks * self.bits // 8)
 
     def payload_bytes(self, audio_length: int, codebooks: int) -> int:
-        """The bytes of all chunks together, found without visiting them: a header can claim 10^15 samples."""
+        """The bytes of all chunks together."""
+        return self._sum(audio_length, lambda samples: self.chunk_bytes(samples, codebooks))
+
+    def all_frames(self, audio_length: int) -> int:
+        """The frames of all chunks together."""
+        return self._sum(audio_length, self.frames)
+
+    def _sum(self, audio_length: int, of_chunk: Callable[[int], int]) -> int:
+        """Over all chunks, without visiting those of full length: a header can claim 10^15 samples."""
         chunk, stride = self.chunk_samples or audio_length, self.chunk_stride or audio_length
         whole = max(0, (audio_length - chunk) // stride + 1)
-        rest = self.chunk_lengths(audio_length, skip=whole)
-        return whole * self.chunk_bytes(chunk, codebooks) + sum(self.chunk_bytes(n, codebooks) for n in rest)
+        return whole * of_chunk(chunk) + sum(map(of_chunk, self.chunk_lengths(audio_length, skip=whole)))
 
 
 def pack(header: Header, chunks: Sequence[Chunk], layout: Layout) -> bytes:

@@ -47,6 +47,8 @@ def _read_config(path: Path) -> CodecConfig:
         with open(path, "rb") as file:
             values = json.loads(file.read(CONFIG_LIMIT))
         return to_config(values, str(path))
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except KeyError as error:
