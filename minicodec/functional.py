@@ -10,19 +10,15 @@ from minicodec.backend import Op, xp
 from minicodec.ops import (
     activations,
     conv1d as conv1d_op,
-    conv1d_layer as conv1d_layer_op,
     conv2d as conv2d_op,
-    conv2d_leaky_relu as conv2d_leaky_relu_op,
     conv_transpose1d as conv_transpose1d_op,
-    conv_transpose1d_layer as conv_transpose1d_layer_op,
     embedding as embedding_op,
-    l1_distance as l1_distance_op,
+    fused,
     linear as linear_op,
     lstm as lstm_op,
     nearest_codeword as nearest_codeword_op,
     norm as norm_op,
     padding as padding_op,
-    residual_unit as residual_unit_op,
     shape as shape_op,
     softmax_cross_entropy as softmax_op,
     stft as stft_op,
@@ -125,19 +121,18 @@ def conv1d_layer(
     dilation: int = 1,
 ) -> Tensor:
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co): conv1d(pad1d(elu(x)), w) + b, ELU if `elu`."""
-    op = conv1d_layer_op.conv1d_layer
-    if _in_one(op, x, w, b):
+    if _in_one(fused.conv1d_layer, x, w, b):
         attrs = {"elu": elu, "left": left, "right": right, "mode": mode, "stride": stride, "dilation": dilation}
-        return apply(op, x, w, b, **attrs)
+        return apply(fused.conv1d_layer, x, w, b, **attrs)
     x = pad1d(apply(activations.elu, x) if elu else x, left, right, mode)
     return conv1d(x, w, stride, dilation) + b
 
 
 def conv_transpose1d_layer(x: Any, w: Any, b: Any, stride: int, left: int, right: int) -> Tensor:
     """x (B,T,Ci), w (K,Ci,Co), b (Co) -> y (B,To,Co): conv_transpose1d(elu(x), w) + b, trimmed on both sides."""
-    op = conv_transpose1d_layer_op.conv_transpose1d_layer
-    if _in_one(op, x, w, b):
-        return apply(op, x, w, b, stride=stride, left=left, right=right)
+    if _in_one(fused.conv_transpose1d_layer, x, w, b):
+        return apply(fused.conv_transpose1d_layer, x, w, b, stride=stride, left=left, right=right)
+    fused.check_trimming(x.shape[1], len(w), stride, left, right)
     y = conv_transpose1d(elu(x), w, stride) + b
     return y[:, left : y.shape[1] - right]
 
@@ -152,9 +147,9 @@ def residual_unit(
 ) -> Tensor:
     """x (B,T,C) -> y (B,T,C), shortcut(x) + second(elu(first(pad1d(elu(x))))); (w, b) of first, second, shortcut."""
     first, second, shortcut = convolutions
-    op = residual_unit_op.residual_unit
-    if _in_one(op, x, *first, *second, *shortcut):
-        return apply(op, x, *first, *second, *shortcut, left=left, right=right, mode=mode, dilation=dilation)
+    if _in_one(fused.residual_unit, x, *first, *second, *shortcut):
+        attrs = {"left": left, "right": right, "mode": mode, "dilation": dilation}
+        return apply(fused.residual_unit, x, *first, *second, *shortcut, **attrs)
     h = conv1d_layer(x, *first, True, left, right, mode, 1, dilation)
     return conv1d_layer(h, *second, True, 0, 0) + conv1d_layer(x, *shortcut, False, 0, 0)
 
@@ -186,8 +181,9 @@ def conv2d_leaky_relu(
     padding: tuple[int, int] = (0, 0),
 ) -> Tensor:
     """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), b (Co) -> y (B,To,Fo,Co): leaky_relu(conv2d(x, w) + b)."""
-    attrs = {"slope": slope, "stride": stride, "dilation": dilation, "padding": padding}
-    return apply(conv2d_leaky_relu_op.conv2d_leaky_relu, x, w, b, **attrs)
+    if _in_one(fused.conv2d_leaky_relu, x, w, b):
+        return apply(fused.conv2d_leaky_relu, x, w, b, slope=slope, stride=stride, dilation=dilation, padding=padding)
+    return leaky_relu(conv2d(x, w, stride, dilation, padding) + b, slope)
 
 
 def embedding(table: Any, indices: Any) -> Tensor:
@@ -268,7 +264,9 @@ def straight_through(x: Tensor, y: Any) -> Tensor:
 
 def l1_loss(x: Any, y: Any) -> Tensor:
     """x (...), y (...) -> the mean of |x - y|, a scalar."""
-    return apply(l1_distance_op.l1_distance, x, y)
+    if x.shape != y.shape or _in_one(fused.l1_distance, x, y):  # the op says what it thinks of two shapes
+        return apply(fused.l1_distance, x, y)
+    return absolute(x - y).mean()
 
 
 def mse_loss(x: Tensor, y: Any) -> Tensor:

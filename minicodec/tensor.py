@@ -31,6 +31,7 @@ For example, with y = a * b and L = y + a:
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -38,9 +39,9 @@ from typing import Any
 import numpy as np
 
 from minicodec.backend import Op, xp
-from minicodec.ops import arithmetic, reductions, shape
+from minicodec.ops import activations, arithmetic, linear, reductions, shape
 
-_recording = [True]
+_recording = ContextVar("recording", default=True)  # each thread its own
 
 
 class Tensor:
@@ -54,11 +55,14 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "data", "grad", "parents", "requires_grad", "send_back")
+    __array_ufunc__ = None  # array * Tensor is ours to compute: else NumPy would make an array of Tensors
 
     def __init__(self, data: Any, requires_grad: bool = False):
         self.data = data if hasattr(data, "dtype") else np.asarray(data, np.float32)
         if isinstance(data, np.generic):  # NumPy's sums and 0-d arithmetic give scalars; keep arrays throughout
             self.data = np.asarray(data)
+        if requires_grad and self.data.dtype.kind != "f":
+            raise ValueError(f"numbers of type {self.data.dtype} have no gradient: make them float32")
         self.requires_grad = requires_grad
         self.grad: Any = None
         self.parents: tuple[Tensor, ...] = ()
@@ -66,9 +70,11 @@ class Tensor:
 
     def backward(self, dy: Any = None) -> None:
         """Add d<self, dy>/d(leaf) to `.grad` of every leaf that requires one (dy = 1 for a scalar loss)."""
+        if not self.requires_grad:
+            raise ValueError("nothing that this Tensor was computed from requires a gradient, or no_grad was on")
         leaves = [t for t in topological_order(self) if not t.parents]
         for leaf, g in zip(leaves, grad(self, leaves, dy), strict=True):
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            leaf.grad = g.copy() if leaf.grad is None else leaf.grad + g  # a copy: `add` sends both inputs one array
 
     def detach(self) -> "Tensor":
         """The same numbers, cut off from the graph: a constant for whatever is computed from it."""
@@ -109,26 +115,32 @@ class Tensor:
     def __mul__(self, other: Any) -> "Tensor":
         return apply(arithmetic.mul, self, other)
 
+    __radd__, __rmul__ = __add__, __mul__
+
     def __truediv__(self, other: Any) -> "Tensor":
         return apply(arithmetic.div, self, other)
-
-    def __radd__(self, other: Any) -> "Tensor":
-        return apply(arithmetic.add, other, self)
 
     def __rsub__(self, other: Any) -> "Tensor":
         return apply(arithmetic.sub, other, self)
 
-    def __rmul__(self, other: Any) -> "Tensor":
-        return apply(arithmetic.mul, other, self)
-
     def __rtruediv__(self, other: Any) -> "Tensor":
         return apply(arithmetic.div, other, self)
+
+    def __matmul__(self, other: Any) -> "Tensor":
+        return apply(linear.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> "Tensor":
+        return apply(linear.matmul, other, self)
 
     def __neg__(self) -> "Tensor":
         return apply(arithmetic.neg, self)
 
-    def __pow__(self, exponent: float) -> "Tensor":
-        return apply(arithmetic.power, self, exponent=exponent)
+    def __pow__(self, exponent: Any) -> "Tensor":
+        ours = isinstance(exponent, Tensor)
+        return exponent.__rpow__(self) if ours else apply(arithmetic.power, self, exponent=exponent)
+
+    def __rpow__(self, base: Any) -> "Tensor":  # of a base > 0: baseˣ = e^(x ln base)
+        return apply(activations.exp, self * apply(activations.log, _constant(base, self.data)))
 
     def __getitem__(self, index: Any) -> "Tensor":
         return apply(shape.getitem, self, index=index)
@@ -153,22 +165,21 @@ class Tensor:
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Tensor:
     """Run op's forward on the arrays inside, and remember how to run its backward.
 
-    Inputs that are no Tensors are constants; a Python number takes the precision, and the device, of the Tensors
-    beside it.
+    Inputs that are no Tensors are constants; a Python number takes precision and device of the Tensors beside it.
     """
     beside = next((t.data for t in inputs if isinstance(t, Tensor)), np.zeros((), np.float32))
     tensors = tuple(t if isinstance(t, Tensor) else Tensor(_constant(t, beside)) for t in inputs)
     arrays = [t.data for t in tensors]
     forward, backward = op.pair(*arrays)
-    y, saved = forward(*arrays, **attrs)
+    y, saved = op.checked_result(forward(*arrays, **attrs))
     result = Tensor(y)
-    if _recording[-1] and any(t.requires_grad for t in tensors):
-        result.requires_grad = True
-        result.parents = tensors
-        if _asks_what_is_needed(backward):
-            result.send_back = lambda dy, needs: backward(dy, saved, needs=needs, **attrs)
-        else:
-            result.send_back = lambda dy, needs: backward(dy, saved, **attrs)
+    if _recording.get() and any(t.requires_grad for t in tensors):
+
+        def send_back(dy: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
+            asked = {"needs": needs} if _asks_what_is_needed(backward) else {}
+            return op.checked_gradients(backward(dy, saved, **asked, **attrs), [t.shape for t in tensors])
+
+        result.requires_grad, result.parents, result.send_back = True, tensors, send_back
     return result
 
 
@@ -178,7 +189,7 @@ def _asks_what_is_needed(backward: Callable[..., Any]) -> bool:
 
 
 def _constant(value: Any, beside: Any) -> Any:
-    return value if hasattr(value, "dtype") else xp(beside).full((), value, beside.dtype)
+    return value if hasattr(value, "dtype") else xp(beside).full((), value, np.result_type(beside.dtype, value))
 
 
 def topological_order(root: Tensor) -> list[Tensor]:
@@ -205,14 +216,16 @@ def grad(y: Tensor, xs: Sequence[Tensor], dy: Any = None) -> list[Any]:
     """d<y, dy>/dx, an array, for each x in xs. Touches no `.grad`.
 
     y may have any shape; dy is the gradient that arrives at it and defaults to 1 for a scalar. An x on which y does
-    not depend gets zeros. Only nodes that lie between some x and y are swept, and each node's gradient is dropped as
-    soon as it has been passed on, so the sweep holds few gradients at a time.
+    not depend gets zeros; one that requires no gradient is a ValueError. Read the arrays, but do not write to them: two
+    may share memory. Only nodes that lie between some x and y are swept, and each node's gradient is dropped as soon as
+    it has been passed on, so the sweep holds few gradients at a time.
     """
-    if dy is None:
-        if y.data.size != 1:
-            raise ValueError(f"y has shape {y.shape}: for anything but a scalar, say which dy arrives at it")
-        dy = xp(y.data).ones_like(y.data)
-    elif dy.shape != y.shape:
+    if frozen := [i for i, x in enumerate(xs) if not x.requires_grad]:
+        raise ValueError(f"of the xs, these require no gradient: {frozen}")
+    if dy is None and y.data.size != 1:
+        raise ValueError(f"y has shape {y.shape}: for anything but a scalar, say which dy arrives at it")
+    dy = xp(y.data).ones_like(y.data) if dy is None else xp(y.data).asarray(dy, y.dtype)
+    if dy.shape != y.shape:
         raise ValueError(f"dy has shape {dy.shape}, y has shape {y.shape}")
 
     order = topological_order(y)
@@ -230,15 +243,17 @@ def grad(y: Tensor, xs: Sequence[Tensor], dy: Any = None) -> list[Any]:
             continue
         for p, needed, dp in zip(t.parents, needs, t.send_back(g, needs), strict=True):
             if needed and dp is not None:
+                dp = xp(p.data).asarray(dp, p.dtype)  # where precisions meet, each goes back in its own
                 grads[id(p)] = grads[id(p)] + dp if id(p) in grads else dp
     return [grads.get(id(x), xp(x.data).zeros_like(x.data)) for x in xs]
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Compute without remembering: results of this block have no parents, and memory is freed at once."""
-    _recording.append(False)
+    """Compute without remembering, in this thread: results have no parents, and memory is freed at once."""
+    before = _recording.get()
+    _recording.set(False)
     try:
         yield
     finally:
-        _recording.pop()
+        _recording.set(before)

@@ -13,8 +13,7 @@ supervision than there:
     memory           each array is put between guards: what is read there is NaN, what is written there an error;
                      shared memory starts as NaN, with a guard behind it
     __syncthreads    threads that wait at different ones, or for a thread that has left, are an error
-    races            every launch is done twice, first thread first and last thread first, and must give the same bits;
-                     once only if it gets a table of addresses (`float**`), of memory that nobody guards
+    races            every launch is done twice, first thread first and last thread first, and must give the same bits
     waiting          for other blocks works (`__nanosleep` in the loop) in a cooperative module, else it is an error
 
 What it cannot notice: whether a source is CUDA that NVRTC accepts (test_cuda_sources.py), limits of registers, and
@@ -96,7 +95,7 @@ class RawKernel:
             raise TypeError(f"{self.name} takes {len(self.parameters)} arguments, got {len(args)}")
         values = [checked(self.name, *p, a) for p, a in zip(self.parameters, args, strict=True)]
         results = []
-        for last_first in (0,) if any(ctype == "float**" for ctype, _ in self.parameters) else (0, 1):
+        for last_first in (0, 1):
             memory = Guarded([v for v in values if not isinstance(v, np.generic)])
             packed = [v if isinstance(v, np.generic) else np.uint64(memory.address(v)) for v in values]
             cells = [np.array(v) for v in packed]
@@ -172,7 +171,7 @@ def entries(code):
     """The kernels of a source: (name, [(type, parameter), ...])."""
     for name, parameters in ENTRY.findall(code):
         plain = [" ".join(re.sub(r"\bconst\b|__restrict__", "", p).split()) for p in parameters.split(",")]
-        yield name, [re.fullmatch(r"(.*?) ?(\w+)", p.replace("* *", "**")).groups() for p in plain]
+        yield name, [re.fullmatch(r"(.*?) ?(\w+)", p).groups() for p in plain]
 
 
 def launcher(number, name, parameters, waits):
@@ -208,13 +207,11 @@ def library_of(code):
 @cache
 def sources():
     """All CUDA sources of the package."""
-    import minicodec.nn
-    import minicodec.ops
-    from minicodec.ops.cuda import SOURCES
+    import minicodec.kernels.gpu
+    from minicodec.kernels.gpu.cuda import SOURCES
 
-    for package in (minicodec.ops, minicodec.nn):
-        for module in iter_modules(package.__path__):
-            import_module(f"{package.__name__}.{module.name}")
+    for module in iter_modules(minicodec.kernels.gpu.__path__):
+        import_module(f"minicodec.kernels.gpu.{module.name}")
     return tuple(SOURCES.values())
 
 

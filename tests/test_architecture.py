@@ -12,16 +12,17 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors"},
-    {"files", "audio"},
-    {"backend", "device", "jit"},
+    {"files", "audio", "threads", "download", "wav_header"},
+    {"backend", "device"},
     {"ops"},
+    {"kernels"},
     {"tensor"},
     {"functional", "gradcheck"},
     {"metrics"},
     {"nn"},
     {"codec"},
     {"training"},
-    {"evaluation"},
+    {"evaluation", "bench"},
     {"course"},
     {"cli"},
     {"__main__"},
@@ -38,8 +39,9 @@ CODEC_LAYERS = [  # the same within codec/
     {"model"},
     {"foreign"},
     {"pretrained"},
+    {"fetch"},
 ]
-PEERS = {ROOT / "evaluation" / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
+PEERS = {ROOT / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
 
 
 def layer(name, layers=LAYERS):
@@ -156,3 +158,33 @@ def test_a_circle_would_be_found():
     assert circle(graph_of_imports(sources)) == []
     sources["m.d"] = "if TYPE_CHECKING:\n    from m.a import A"
     assert circle(graph_of_imports(sources)) == ["m.a", "m.b", "m.c", "m.d"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ops").glob("*.py")), ids=lambda p: p.name)
+def test_what_an_op_means_needs_numpy_alone(path):
+    """ops/ imports NumPy, `backend` and ops: no Numba, no CuPy, no kernels."""
+    ours = {name for name in imports(path) if name.startswith("minicodec")}
+    assert all(name == "minicodec.backend" or name.startswith("minicodec.ops") for name in ours), ours
+    others = {name.split(".")[0] for name in imports(path)} - {"minicodec"}
+    assert others <= {"numpy", "math"}, others
+
+
+def test_kernels_have_the_names_of_what_they_make_fast():
+    """Who wants to know what `lstm` means opens ops/lstm.py, and why it is fast, kernels/cpu/lstm.py."""
+    import minicodec.ops.fused as fused
+
+    meanings = {p.stem for p in (ROOT / "ops").glob("*.py")} | {n.removesuffix("_forward") for n in vars(fused)}
+    machinery = {"cublas", "cuda", "lstm_loops", "__init__"}
+    for device in ("cpu", "gpu"):
+        assert {p.stem for p in (ROOT / "kernels" / device).glob("*.py")} - machinery <= meanings
+
+
+def test_who_asks_for_an_op_loads_its_kernels():
+    """Nothing outside kernels/ imports them when it is imported itself: `backend` does, at first use."""
+    for path in modules():
+        if path.is_relative_to(ROOT / "kernels"):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:  # those in functions wait until they are called
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                assert not any(name.startswith("minicodec.kernels") for name in names), path

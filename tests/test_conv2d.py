@@ -7,7 +7,7 @@ import pytest
 from minicodec.ops.activations import leaky_relu
 from minicodec.ops.arithmetic import add
 from minicodec.ops.conv2d import conv2d
-from minicodec.ops.conv2d_leaky_relu import conv2d_leaky_relu
+from minicodec.ops.fused import conv2d_leaky_relu
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from minicodec import functional as F
 from minicodec.backend import use
 from minicodec.codec.seanet import ResidualUnit, SEANetConfig
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
-from minicodec.ops.residual_unit import residual_unit
+from minicodec.ops.fused import residual_unit
 from minicodec.tensor import Tensor, grad
 
 LAYERS = {  # with T for 2 threads: enough numbers of input, or enough multiplications

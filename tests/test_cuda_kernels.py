@@ -5,11 +5,11 @@ import pytest
 
 from minicodec.backend import OPS
 from minicodec.course.cases import Case, indices, normal
-from minicodec.ops import cublas, nearest_codeword_cuda
-from minicodec.ops.column_sums_cuda import column_sums_cupy
-from minicodec.ops.cublas import Matrices, gemm, multiply, multiply_transposed
-from minicodec.ops.cuda import SOURCES, Kernels
-from minicodec.ops.embedding_cuda import sums_by_index
+from minicodec.kernels.gpu import cublas, nearest_codeword as nearest_codeword_cuda
+from minicodec.kernels.gpu.arithmetic import column_sums_cupy
+from minicodec.kernels.gpu.cublas import Matrices, gemm, multiply, multiply_transposed
+from minicodec.kernels.gpu.cuda import SOURCES, Kernels
+from minicodec.kernels.gpu.embedding import sums_by_index
 from tests.test_gpu_ops import as_it_is, test_equals_definition as equals_definition
 from tests.test_ops import rng
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minicodec.ops import lstm_cuda
+from minicodec.kernels.gpu import lstm as lstm_cuda
+from minicodec.kernels.gpu.lstm import Plan, plan
 from minicodec.ops.lstm import lstm
-from minicodec.ops.lstm_cuda import Plan, plan
 from tests.test_ops import assert_close
 
 

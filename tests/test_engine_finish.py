@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from minicodec.ops import engine
+from minicodec.kernels.cpu.engine import products as engine
+from minicodec.kernels.cpu.engine.loops import DEPTH, GROUP
+from minicodec.kernels.cpu.engine.products import COLUMNS, ROWS, multiply, pack
 from minicodec.ops.activations import elu_backward, elu_forward, leaky_relu_backward, leaky_relu_forward
-from minicodec.ops.engine import COLUMNS, ROWS, multiply, pack
-from minicodec.ops.engine_loops import DEPTH, GROUP
 
 FORWARD = {"elu": elu_forward, "leaky_relu": lambda x: leaky_relu_forward(x, slope=0.3)}
 SIZES = [

@@ -5,7 +5,7 @@ import pytest
 from numba import njit
 from scipy.special import expit, ndtr
 
-from minicodec.ops.fastmath import exp32, expm1_32, normal_cdf32, sigmoid32, tanh32
+from minicodec.kernels.cpu.engine.fastmath import exp32, expm1_32, normal_cdf32, sigmoid32, tanh32
 
 
 @njit

@@ -83,7 +83,7 @@ def test_python_waits_only_to_log(folder, tmp_path, monkeypatch):
             update(self, batch)
 
     monkeypatch.setattr(steps.Steps, "make", without_reading)
-    settings = ("adversary.enabled=false", "log_every=2", "checkpoint_every=3", "graphs=false")
+    settings = ("adversary.enabled=false", "log_every=2", "checkpoint_every=3")
     assert train(tmp_path / "run", folder, "gpu", 5, *settings) == 0
     assert waits == [2, 3, 4, 5]
     assert [line["step"] for line in log(tmp_path / "run") if "loss" in line] == [2, 4]

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from minicodec.ops.lstm import lstm_backward_numba, lstm_forward_numba
+from minicodec.kernels.cpu.lstm import lstm_backward_numba, lstm_forward_numba
 
 
 def layer(rng, B, T, Ci, H):

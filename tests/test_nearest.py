@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from minicodec.ops.nearest_codeword import nearest_codeword, nearest_codeword_forward_numba
+from minicodec.kernels.cpu.nearest_codeword import nearest_codeword_forward_numba
+from minicodec.ops.nearest_codeword import nearest_codeword
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

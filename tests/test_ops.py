@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 import minicodec.ops
-from minicodec.backend import OPS
+from minicodec.backend import KERNELS, OPS, load
 from minicodec.course.cases import all_cases
 from minicodec.course.shapes import hold, results
 from minicodec.gradcheck import check
 
 for module in iter_modules(minicodec.ops.__path__):
     import_module(f"minicodec.ops.{module.name}")
+for backend in KERNELS:
+    load(backend)
 
 CASES = all_cases()
 INTEGER_RESULTS = {"nearest_codeword"}  # codes carry no gradient

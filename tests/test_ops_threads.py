@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from minicodec.ops import activations, arithmetic, l1_distance, softmax_cross_entropy, weight_norm
+from minicodec.ops import activations, arithmetic, fused, softmax_cross_entropy, weight_norm
 
 
 def run(op, backend, arrays, dy, **attrs):
@@ -39,7 +39,7 @@ def test_a_bias(rng):
 def test_a_distance(rng):
     x, y = rng.normal(size=(2, 3, 200_001)).astype(np.float32)
     y[0, :1000] = x[0, :1000]
-    equal_on_threads(l1_distance.l1_distance, [x, y], np.float32(0.7) * np.ones((), np.float32))
+    equal_on_threads(fused.l1_distance, [x, y], np.float32(0.7) * np.ones((), np.float32))
 
 
 @pytest.mark.parametrize(("axis", "shape"), [(2, (7, 96, 131)), (1, (7, 131, 96))])

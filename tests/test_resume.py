@@ -112,3 +112,21 @@ def test_ctrl_c_saves_and_says_how_to_go_on(audio_folder, uninterrupted, tmp_pat
     status, output = finish(minicodec("train", "--resume", run))
     assert status == 0, output
     same_result(run, uninterrupted)
+
+
+def test_a_run_with_an_option_that_is_no_more_goes_on(audio_folder, uninterrupted, tmp_path):
+    """Older runs have `graphs` in their run.json, which changed no result; any other unknown option is refused."""
+    run = tmp_path / "older"
+    status, output = finish(minicodec(*new_run(audio_folder, run), "--set", "steps=10"))
+    assert status == 0, output
+    values = json.loads((run / "run.json").read_text())
+    values["training"]["graphs"] = True
+    (run / "run.json").write_text(json.dumps(values))
+    status, output = finish(minicodec("train", "--resume", run, "--steps", STEPS))
+    assert status == 0, output
+    assert (run / LAST).read_bytes() == (uninterrupted / LAST).read_bytes()
+    values["training"]["grafs"] = True
+    (run / "run.json").write_text(json.dumps(values))
+    status, output = finish(minicodec("train", "--resume", run))
+    assert status == 2
+    assert output == f"minicodec: {run / 'run.json'}: there is no option grafs in training\n"

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from minicodec.ops.stft import (
-    stft_backward,
-    stft_forward,
-    stft_magnitude_backward,
-    stft_magnitude_forward,
-)
+from minicodec.ops.stft import stft_backward, stft_forward, stft_magnitude_backward, stft_magnitude_forward
 
 SIZES = [(64, 16, 300), (64, 64, 257), (60, 13, 251), (27, 9, 200), (16, 40, 170)]  # n_fft, hop, T
 

@@ -21,15 +21,16 @@ import numpy as np
 from numba import njit
 
 from minicodec import backend
+from minicodec.bench import ops as bench
+from minicodec.bench.machine import bandwidth, timed
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import source
 from minicodec.device import module
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import ops as bench
-from minicodec.evaluation.bench.machine import bandwidth, timed
-from minicodec.ops import engine_loops, microkernel
-from minicodec.ops.conv1d import conv1d_forward, conv1d_forward_numba
-from minicodec.ops.engine import multiply, pack
+from minicodec.kernels.cpu.conv1d import conv1d_forward_numba
+from minicodec.kernels.cpu.engine import loops, tile
+from minicodec.kernels.cpu.engine.products import multiply, pack
+from minicodec.ops.conv1d import conv1d_forward
 
 yours();
 
@@ -234,9 +235,9 @@ def outputs_innermost(x, w, y):
     return y
 
 
-for loops in (time_innermost, inputs_innermost, outputs_innermost):
-    clock(f"Numba, {loops.__name__}",
-          lambda loops=loops: loops(x, w, np.zeros((1, 3000, 32), np.float32)), 3000)
+for nest in (time_innermost, inputs_innermost, outputs_innermost):
+    clock(f"Numba, {nest.__name__}",
+          lambda nest=nest: nest(x, w, np.zeros((1, 3000, 32), np.float32)), 3000)
 assert speeds["Numba, outputs_innermost"] > 2 * speeds["Numba, time_innermost"]
 
 # %% [markdown]
@@ -321,8 +322,8 @@ check(pack_panels)
 
 # %%
 weights = rng.standard_normal((20, 50), np.float32)
-np.testing.assert_array_equal(pack_panels(weights, microkernel.COLUMNS), pack(weights[None]).panels[:, 0])
-print(f"tiles here: {microkernel.ROWS} rows x {microkernel.VECTORS} vectors of {microkernel.LANES} numbers")
+np.testing.assert_array_equal(pack_panels(weights, tile.COLUMNS), pack(weights[None]).panels[:, 0])
+print(f"tiles here: {tile.ROWS} rows x {tile.VECTORS} vectors of {tile.LANES} numbers")
 
 # %% [markdown]
 # Here is the whole scheme in NumPy. It is slow, since NumPy knows nothing of registers, but it does just what the
@@ -349,8 +350,8 @@ clock("the package's tiles", lambda: conv1d_forward_numba(x, w)[0], 3000)
 assert speeds["the package's tiles"] > 50 * speeds["Python loops"]
 
 # %% [markdown]
-# The inner loop of it is sixty lines in `minicodec/ops/microkernel.py`, written in the language of the compiler's
-# middle, because no compiler finds it by itself: `source(microkernel.make_tile)` shows it. Every convolution,
+# The inner loop of it is sixty lines in `minicodec/kernels/cpu/engine/tile.py`, written in the language of the compiler's
+# middle, because no compiler finds it by itself: `source(tile.make_tile)` shows it. Every convolution,
 # transposed convolution and linear layer of the codec, forward and backward, is this one tile with other steps
 # between its rows.
 #
@@ -456,8 +457,8 @@ check(blocked_sum)
 terms = (1000 * rng.standard_normal(1500)).astype(np.float32)
 ones, out = np.ones((1, 1500, 1), np.float32), np.empty((1, 1, 1), np.float32)
 multiply(terms, ones, out, batch_step=1500, row_step=1500)
-print("the engine", out.item(), "you", blocked_sum(terms, engine_loops.DEPTH), "np.sum", terms.sum())
-assert out.item() == blocked_sum(terms, engine_loops.DEPTH)
+print("the engine", out.item(), "you", blocked_sum(terms, loops.DEPTH), "np.sum", terms.sum())
+assert out.item() == blocked_sum(terms, loops.DEPTH)
 
 # %%
 # The same convolution, whole and in chunks of 7 frames:
@@ -543,7 +544,7 @@ print(on_gpu())
 #
 # ## What to read next
 #
-# `minicodec/ops/microkernel.py` (the tile), `engine_loops.py` (the loops around it) and `engine.py` (what keeps them
+# `minicodec/kernels/cpu/engine/tile.py` (the tile), `loops.py` (the loops around it) and `products.py` (what keeps them
 # safe), in this order; then `spread` in `minicodec/ops/conv1d.py`, where a transposed convolution becomes the same
 # product. Of the literature: Williams, Waterman and Patterson, "Roofline" (2009); Goto and van de Geijn, "Anatomy of
 # high-performance matrix multiplication" (2008). Then chapter 16: fast it is; is it good?

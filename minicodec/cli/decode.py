@@ -10,8 +10,8 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli.encode import MODELS, beside, enough_memory
-from minicodec.cli.options import add_device
+from minicodec.cli.encode import beside, enough_memory
+from minicodec.cli.options import MODELS, add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.files.bitstream import (
     CODED_VERSION,

@@ -13,7 +13,7 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.backend import xp
-from minicodec.cli.options import add_device
+from minicodec.cli.options import MODELS, add_device
 from minicodec.cli.progress import watched
 from minicodec.codec.files.bitstream import Header, pack_header
 from minicodec.codec.files.chunks import pack_chunks
@@ -26,7 +26,7 @@ from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads
-MODELS = "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers"
+
 
 T = TypeVar("T")
 

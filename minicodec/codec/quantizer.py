@@ -22,9 +22,9 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active, xp
 from minicodec.codec.weight_cache import cached
+from minicodec.kernels.cpu.nearest_codeword import PackedCodebook, pack_codebook, search
+from minicodec.kernels.gpu.embedding import sums_by_index
 from minicodec.nn.module import Module
-from minicodec.ops.embedding_cuda import sums_by_index
-from minicodec.ops.nearest_codeword import PackedCodebook, pack_codebook, search
 from minicodec.tensor import Tensor
 
 DECAY = 0.99  # of the moving averages
@@ -67,11 +67,6 @@ class ResidualVectorQuantizer(Module):
     def ready(self) -> int:
         """How many levels have been initialised."""
         return int((self.updates > 0).sum())
-
-    def routine(self, levels: int) -> bool:
-        """Will the next training step with so many levels only move averages: no k-means, nobody back to life?"""
-        updates = self.updates[:levels]
-        return bool(((updates > 0) & ((updates + 1) % DEAD_CHECK_EVERY != 0)).all())
 
     def packed(self, levels: int) -> list[PackedCodebook]:
         """The first codebooks ready to search."""
@@ -129,10 +124,7 @@ class ResidualVectorQuantizer(Module):
         if not codes:
             return Quantized(z, commitment, xp(z.data).zeros((z.shape[0], 0, z.shape[1]), np.int64))
         quantized = F.straight_through(z, z.data - residual.data)
-        together = xp(z.data).empty((z.shape[0], len(codes), z.shape[1]), codes[0].dtype)
-        for q, level_codes in enumerate(codes):  # CuPy's `stack` would send a table of addresses to the GPU
-            together[:, q] = level_codes
-        return Quantized(quantized, commitment / len(codes), together)
+        return Quantized(quantized, commitment / len(codes), xp(z.data).stack(codes, axis=1))
 
     # Learning. x (B,T,D) are the vectors that a level was given.
 

@@ -133,6 +133,8 @@ class Conv1d(_Convolution):
         rng: np.random.Generator,
     ):
         super().__init__((K, Ci, Co), fan_in=K * Ci, norm_axis=2, norm=norm, causal=causal, rng=rng)
+        if (K - 1) * dilation + 1 < stride:
+            raise ValueError(f"Conv1d: K={K}, dilation={dilation}, stride={stride}: windows must reach each other")
         if pad_mode not in PAD_MODES:
             raise ValueError(f"pad_mode {pad_mode!r}: choose one of {', '.join(PAD_MODES)}")
         self.K, self.stride, self.dilation, self.pad_mode = K, stride, dilation, pad_mode
@@ -171,6 +173,8 @@ class ConvTranspose1d(_Convolution):
         rng: np.random.Generator,
     ):
         super().__init__((K, Ci, Co), fan_in=K * Co, norm_axis=1, norm=norm, causal=causal, rng=rng)
+        if stride > K:
+            raise ValueError(f"ConvTranspose1d: K={K}, stride={stride}: windows must reach each other")
         self.stride = stride
         surplus = K - stride
         self.trim_right = surplus if causal else surplus // 2
@@ -208,6 +212,8 @@ class Conv2d(_Convolution):
     ):
         super().__init__((*K, Ci, Co), fan_in=K[0] * K[1] * Ci, norm_axis=3, norm=norm, causal=False, rng=rng)
         self.stride, self.dilation, self.slope = stride, dilation, slope
+        if K[0] % 2 == 0 or K[1] % 2 == 0:
+            raise ValueError(f"Conv2d: K={K}: a window has a middle only where both are odd")
         self.padding = ((K[0] - 1) * dilation[0] // 2, (K[1] - 1) * dilation[1] // 2)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -4,38 +4,25 @@
     leaky_relu  x for x > 0, else slope · x            the discriminator [Defossez22, §3.4]; slope 0.2
     gelu        x · Φ(x), Φ the normal distribution    the language model's feed-forward layers [Hendrycks16]
 
-With y = f(x), every backward here is dx = dy · f'(x), and f'(x) is written with y where that is shorter than with x.
+With y = f(x), every backward here is dx = dy · f'(x), and f'(x) is written with y where that is shorter than with x,
+and loses no digits.
 """
 
 import math
 
-import numba
-import numpy as np
-from numba import njit
-
 from minicodec.backend import Op, xp
-from minicodec.ops.activations_cuda import (
-    elu_backward_cupy,
-    elu_forward_cupy,
-    gelu_backward_cupy,
-    gelu_forward_cupy,
-    leaky_relu_backward_cupy,
-    leaky_relu_forward_cupy,
-)
-from minicodec.ops.fastmath import ONE, ZERO, expm1_32, normal_cdf32, normal_density32
-from minicodec.ops.workers import share_out
 
 
 def elu_forward(x):
     """x (*x) -> y (*x), y = x where x > 0, else eˣ - 1."""
     y = xp(x).where(x > 0, x, xp(x).expm1(xp(x).minimum(x, 0)))  # the minimum: where() computes both, and e¹⁰⁰ is inf
-    return y, y
+    return y, x
 
 
 def elu_backward(dy, saved):
-    """dy (*x) -> dx (*x), dx = dy where x > 0, else dy · eˣ. There eˣ = y + 1, and y has the sign of x."""
-    y = saved
-    return (dy * xp(y).where(y > 0, 1, y + 1),)
+    """dy (*x) -> dx (*x), dx = dy where x > 0, else dy · eˣ. That is y + 1, but of a y near -1 no digits are left."""
+    x = saved
+    return (dy * xp(x).exp(xp(x).minimum(x, 0)),)
 
 
 elu = Op("elu", elu_forward, elu_backward)
@@ -69,26 +56,27 @@ tanh = Op("tanh", tanh_forward, tanh_backward)
 
 
 def sigmoid_forward(x):
-    """x (*x) -> y (*x), y = σ(x) = 1 / (1 + e⁻ˣ), written as (1 + tanh(x/2)) / 2, which cannot overflow."""
-    y = (1 + xp(x).tanh(x / 2)) / 2
-    return y, y
+    """x (*x) -> y (*x), y = σ(x) = 1 / (1 + e⁻ˣ) = eˣ / (1 + eˣ): whichever cannot overflow."""
+    e = xp(x).exp(-xp(x).abs(x))
+    return xp(x).where(x > 0, 1, e) / (1 + e), e
 
 
 def sigmoid_backward(dy, saved):
-    """dy (*x) -> dx (*x), dx = dy · y (1 - y)."""
-    return (dy * saved * (1 - saved),)
+    """dy (*x) -> dx (*x), dx = dy · y (1 - y), which is e / (1 + e)² on both sides of 0."""
+    e = saved
+    return (dy * e / (1 + e) ** 2,)
 
 
 sigmoid = Op("sigmoid", sigmoid_forward, sigmoid_backward)
 
 
 def normal_cdf(x):
-    """Φ(x) = (1 + erf(x / √2)) / 2, the probability that a standard normal number is below x."""
-    if xp(x) is np:  # imported here because SciPy takes a while, and only the language model needs it
-        from scipy.special import erf
-    else:
-        from cupyx.scipy.special import erf
-    return (1 + erf(x / math.sqrt(2))) / 2
+    """Φ(x) = erfc(-x / √2) / 2, the probability that a standard normal number is below x; erfc = 1 - erf.
+
+    Number by number, since NumPy has no erfc and Python has one.
+    """
+    values = [math.erfc(-number / math.sqrt(2)) / 2 for number in x.ravel().tolist()]
+    return xp(x).array(values, x.dtype).reshape(x.shape)
 
 
 def gelu_forward(x):
@@ -172,98 +160,3 @@ def clamp_min_backward(dy, saved, *, floor):
 
 
 clamp_min = Op("clamp_min", clamp_min_forward, clamp_min_backward)
-
-
-# Numba: one pass over flat arrays, shared out among threads. Each entry is computed alone, so threads change no bit. A
-# kernel takes its share as slices, whose loops start at 0: only then can Numba leave out its check for negative
-# indices, and LLVM use vectors.
-
-SMALL = 65536  # entries, some 50 µs of work: below, waking another thread costs more than it saves
-
-
-@njit(cache=True, nogil=True)
-def elu_share(first, last, x, y):
-    """Entries first ... last - 1 of x -> y."""
-    x, y = x[first:last], y[first:last]
-    for i in range(x.size):
-        below = expm1_32(x[i])  # computed in any case: a branch would keep the loop from using vectors
-        y[i] = x[i] if x[i] > ZERO else below
-
-
-@njit(cache=True, nogil=True)
-def elu_grad_share(first, last, y, dy, dx):
-    """y, dy -> dx."""
-    y, dy, dx = y[first:last], dy[first:last], dx[first:last]
-    for i in range(y.size):
-        dx[i] = dy[i] * (ONE if y[i] > ZERO else y[i] + ONE)
-
-
-@njit(cache=True, nogil=True)
-def leaky_relu_share(first, last, x, dy, slope, dx):
-    """x, dy -> dx: dy where x > 0, else slope · dy. With x for dy, this is the forward."""
-    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
-    for i in range(x.size):
-        dx[i] = dy[i] * (ONE if x[i] > ZERO else slope)
-
-
-@njit(cache=True, nogil=True)
-def gelu_share(first, last, x, y):
-    """x -> y."""
-    x, y = x[first:last], y[first:last]
-    for i in range(x.size):
-        y[i] = x[i] * normal_cdf32(x[i])
-
-
-@njit(cache=True, nogil=True)
-def gelu_grad_share(first, last, x, dy, dx):
-    """x, dy -> dx."""
-    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
-    for i in range(x.size):
-        dx[i] = dy[i] * (normal_cdf32(x[i]) + x[i] * normal_density32(x[i]))
-
-
-def run_flat(kernel, shape, *inputs):
-    """Run a kernel on the flattened inputs -> out (*shape), on several threads if that is worth it."""
-    out = np.empty(shape, np.float32)
-    flat = [np.ascontiguousarray(a).reshape(-1) if isinstance(a, np.ndarray) else a for a in (*inputs, out)]
-    share_out(numba.get_num_threads() if out.size >= SMALL else 1, out.size, kernel, *flat)
-    return out
-
-
-def elu_forward_numba(x):
-    """x (*x) -> y (*x)."""
-    y = run_flat(elu_share, x.shape, x)
-    return y, y
-
-
-def elu_backward_numba(dy, saved):
-    """dy (*x) -> dx (*x)."""
-    return (run_flat(elu_grad_share, dy.shape, saved, dy),)
-
-
-def leaky_relu_forward_numba(x, *, slope=0.2):
-    """x (*x) -> y (*x)."""
-    return run_flat(leaky_relu_share, x.shape, x, x, np.float32(slope)), x
-
-
-def leaky_relu_backward_numba(dy, saved, *, slope=0.2):
-    """dy (*x) -> dx (*x)."""
-    return (run_flat(leaky_relu_share, dy.shape, saved, dy, np.float32(slope)),)
-
-
-def gelu_forward_numba(x):
-    """x (*x) -> y (*x)."""
-    return run_flat(gelu_share, x.shape, x), x
-
-
-def gelu_backward_numba(dy, saved):
-    """dy (*x) -> dx (*x)."""
-    return (run_flat(gelu_grad_share, dy.shape, saved, dy),)
-
-
-elu.add("numba", elu_forward_numba, elu_backward_numba)
-leaky_relu.add("numba", leaky_relu_forward_numba, leaky_relu_backward_numba)
-gelu.add("numba", gelu_forward_numba, gelu_backward_numba)
-elu.add("cupy", elu_forward_cupy, elu_backward_cupy)
-leaky_relu.add("cupy", leaky_relu_forward_cupy, leaky_relu_backward_cupy)
-gelu.add("cupy", gelu_forward_cupy, gelu_backward_cupy)

@@ -4,13 +4,7 @@ Broadcasting uses an entry several times, so its gradient is the sum over those 
 broadcasting, and the only thing here that needs a thought.
 """
 
-import numba
-import numpy as np
-from numba import njit
-
-from minicodec.backend import Op, xp
-from minicodec.ops.column_sums_cuda import column_sums_cupy
-from minicodec.ops.workers import share_out
+from minicodec.backend import Op
 
 
 def unbroadcast(g, shape):
@@ -33,69 +27,6 @@ def add_backward(dy, saved):
 
 
 add = Op("add", add_forward, add_backward)
-
-
-# For float32, faster ways to add a bias to each of M rows, M in the millions, and to sum its gradient. NumPy's loop for
-# the former is begun anew for each row, of perhaps 16 numbers.
-
-SIDE_BY_SIDE = 2048  # numbers that are added to as many sums, in the L1 cache
-BLOCK = 128  # times
-SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
-
-
-@njit(cache=True, nogil=True)
-def add_to_rows(first, last, rows, bias, y):
-    """rows (M,C), bias (C) -> y (M,C), from row `first` to before `last`."""
-    for m in range(first, last):
-        row, sums = rows[m], y[m]
-        for c in range(bias.size):
-            sums[c] = row[c] + bias[c]
-
-
-def add_forward_fast(a, b):
-    """a (*a), b (*b) -> y (*y), y = a + b."""
-    rows_and_bias = a.ndim > 1 and a.size > 0 and a.shape[-1:] == b.shape and a.flags.c_contiguous
-    if not rows_and_bias or not a.dtype == b.dtype == np.float32:
-        return add_forward(a, b)
-    y = np.empty((a.size // b.size, b.size), np.float32)
-    threads = numba.get_num_threads() if a.size >= SMALL else 1
-    share_out(threads, len(y), add_to_rows, a.reshape(y.shape), np.ascontiguousarray(b), y)
-    return y.reshape(a.shape), (a.shape, b.shape)
-
-
-def column_sums(rows):
-    """rows (M,C) -> (C). NumPy adds long rows up to ten times as fast as short ones, so several rows make a long one.
-
-    Threads share out blocks of long rows, which are always the same: so are the bits.
-    """
-    M, C = rows.shape
-    run = max(1, SIDE_BY_SIDE // C)
-    whole = M // run * run
-    long = rows[:whole].reshape(-1, run * C)
-    sums = np.zeros((-(-len(long) // BLOCK), run * C), rows.dtype)
-
-    def some(first, last):
-        for i in range(first, last):
-            long[i * BLOCK : (i + 1) * BLOCK].sum(axis=0, out=sums[i])
-
-    share_out(numba.get_num_threads() if rows.size >= SMALL else 1, len(sums), some)
-    return sums.sum(axis=0).reshape(run, C).sum(axis=0) + rows[whole:].sum(axis=0)
-
-
-def add_backward_fast(dy, saved, *, needs=(True, True)):
-    """dy (*y) -> da (*a), db (*b)."""
-    a_shape, b_shape = saved
-    db = None
-    if needs[1] and dy.ndim > 1 and dy.shape[-1:] == b_shape and dy.flags.c_contiguous:
-        sums = column_sums if xp(dy) is np else column_sums_cupy
-        db = sums(dy.reshape(-1, *b_shape))
-    elif needs[1]:
-        db = unbroadcast(dy, b_shape)
-    return unbroadcast(dy, a_shape) if needs[0] else None, db
-
-
-add.add("numba", add_forward_fast, add_backward_fast)
-add.add("cupy", add_forward, add_backward_fast)
 
 
 def sub_forward(a, b):
@@ -161,9 +92,9 @@ def power_forward(x, *, exponent):
 
 
 def power_backward(dy, saved, *, exponent):
-    """dy (*x) -> dx (*x), dx = dy · exponent · x ** (exponent - 1)."""
+    """dy (*x) -> dx (*x), dx = dy · exponent · x ** (exponent - 1); x⁰ is 1, with slope 0, at x = 0 too."""
     (x,) = saved
-    return (dy * exponent * x ** (exponent - 1),)
+    return (dy * exponent * x ** (exponent - (exponent != 0)),)
 
 
 power = Op("power", power_forward, power_backward)

@@ -11,25 +11,19 @@ is a strided convolution of dy. Trimming the ends (a causal decoder drops K - st
 and the bias is `add`.
 """
 
-import numpy as np
-
 from minicodec.backend import Op, xp
-from minicodec.ops.conv1d import correlate, correlate_dw, spread
-from minicodec.ops.conv1d_cuda import conv_transpose1d_backward_cupy, conv_transpose1d_forward_cupy
-
-
-def tap(y, k, T, stride):
-    """The view of y (B,To,C) that tap k writes: frames k, k + stride, ... -> (B,T,C)."""
-    return y[:, k : k + (T - 1) * stride + 1 : stride]
+from minicodec.ops.conv1d import frames_of_tap
 
 
 def conv_transpose1d_forward(x, w, *, stride=1):
     """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), To = (T - 1)·stride + K."""
     B, T, _ = x.shape
     K, _, Co = w.shape
+    if T == 0:
+        raise ValueError("conv_transpose1d: there are no frames")
     y = xp(x).zeros((B, (T - 1) * stride + K, Co), x.dtype)
     for k in range(K):
-        view = tap(y, k, T, stride)
+        view = frames_of_tap(y, k, T, stride, 1)
         view += x @ w[k]
     return y, (x, w)
 
@@ -44,31 +38,10 @@ def conv_transpose1d_backward(dy, saved, *, stride=1):
     T = x.shape[1]
     dx, dw = xp(x).zeros_like(x), xp(w).empty_like(w)
     for k in range(len(w)):
-        dy_k = tap(dy, k, T, stride)
+        dy_k = frames_of_tap(dy, k, T, stride, 1)
         dx += dy_k @ w[k].T
         dw[k] = xp(x).tensordot(x, dy_k, axes=((0, 1), (0, 1)))
     return dx, dw
 
 
 conv_transpose1d = Op("conv_transpose1d", conv_transpose1d_forward, conv_transpose1d_backward)
-
-
-# Numba: the forward is what conv1d does to send dy back to x, and the other way round.
-
-
-def conv_transpose1d_forward_numba(x, w, *, stride=1):
-    """x (B,T,Ci), w (K,Ci,Co) -> y (B,To,Co), To = (T - 1)·stride + K."""
-    x = np.ascontiguousarray(x)
-    return spread(x, w, (x.shape[1] - 1) * stride + len(w), stride, 1), (x, w)
-
-
-def conv_transpose1d_backward_numba(dy, saved, *, stride=1, needs=(True, True)):
-    """dy (B,To,Co) -> dx (B,T,Ci), dw (K,Ci,Co)."""
-    x, w = saved
-    dy = np.ascontiguousarray(dy)
-    dx = correlate(dy, w.swapaxes(1, 2), x.shape[1], stride, 1) if needs[0] else None
-    return dx, correlate_dw(dy, x, len(w), stride, 1).swapaxes(1, 2) if needs[1] else None
-
-
-conv_transpose1d.add("numba", conv_transpose1d_forward_numba, conv_transpose1d_backward_numba)
-conv_transpose1d.add("cupy", conv_transpose1d_forward_cupy, conv_transpose1d_backward_cupy)

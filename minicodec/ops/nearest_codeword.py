@@ -9,17 +9,7 @@ An argmin is piecewise constant: its derivative is 0 or does not exist. The op h
 nevertheless is the quantizer's affair (the straight-through estimator, [Defossez22, §3.2]).
 """
 
-from typing import NamedTuple
-
-import numba
-import numpy as np
-
 from minicodec.backend import Op
-from minicodec.ops.engine import SMALL, Packed, multiply, pack
-from minicodec.ops.nearest_codeword_cuda import nearest_codeword_forward_cupy
-from minicodec.ops.workers import share_out
-
-STRIP = 96  # rows of x whose scores, with a thousand codewords, stay in the cache until they are compared
 
 
 def nearest_codeword_forward(x, codebook):
@@ -34,55 +24,3 @@ def nearest_codeword_backward(dy, saved):
 
 
 nearest_codeword = Op("nearest_codeword", nearest_codeword_forward, nearest_codeword_backward)
-
-
-# Numba: the engine's product (ops/engine.py) for a strip of rows at a time, so that the distances of a long file are
-# never all in memory, and the smallest of each. They are -2 x·c + ‖c‖², summed with d ascending whatever rows stand
-# beside: the codes of a frame do not depend on how a stream is cut, and equal codewords tie exactly. Σ (x - c)² would
-# be a little more accurate, since nothing cancels, at twice the arithmetic; but the two can only disagree about
-# codewords whose distances differ by rounding, some 1e-6 of ‖x‖ ‖c‖, and those serve equally well.
-
-
-class PackedCodebook(NamedTuple):
-    """A codebook (N,D) as the search reads it; `pack_codebook` makes it."""
-
-    w: Packed  # (1,D,N), -2 c
-    norms: np.ndarray  # (N), ‖c‖²
-
-
-def pack_codebook(codebook):
-    """codebook (N,D) -> PackedCodebook."""
-    norms = (codebook.astype(np.float64) ** 2).sum(axis=1)
-    return PackedCodebook(pack(-2 * codebook.T[None]), norms.astype(np.float32))
-
-
-def search(x, codebook):
-    """x (*b,D), a PackedCodebook -> codes (*b), int64."""
-    _, D, N = codebook.w.shape
-    if x.shape[-1] != D:
-        raise ValueError(f"nearest_codeword: vectors of {x.shape[-1]} numbers, codewords of {D}")
-    rows = np.ascontiguousarray(x, np.float32).reshape(-1, D)
-    codes = np.empty(len(rows), np.int64)
-    threads = numba.get_num_threads() if rows.size * N >= SMALL else 1
-    share_out(threads, -(-len(rows) // STRIP), _search_strips, rows, codebook, codes)
-    return codes.reshape(x.shape[:-1])
-
-
-def _search_strips(first, last, rows, codebook, codes):
-    """Strips first ... last - 1 of rows (R,D) -> the same of codes (R)."""
-    _, D, N = codebook.w.shape
-    scores = np.empty((1, min(STRIP, len(rows)), N), np.float32)
-    for start in range(first * STRIP, last * STRIP, STRIP):
-        some = rows[start : start + STRIP]
-        of_some = scores[:, : len(some)]
-        multiply(some, codebook.w, of_some, batch_step=0, row_step=D, bias=codebook.norms)
-        of_some[0].argmin(axis=1, out=codes[start : start + STRIP])  # the first of equals
-
-
-def nearest_codeword_forward_numba(x, codebook):
-    """x (*b,D), codebook (N,D) -> codes (*b), int64 in [0, N)."""
-    return search(x, pack_codebook(codebook)), ()
-
-
-nearest_codeword.add("numba", nearest_codeword_forward_numba, nearest_codeword_backward)
-nearest_codeword.add("cupy", nearest_codeword_forward_cupy, nearest_codeword_backward)

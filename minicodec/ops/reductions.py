@@ -35,6 +35,8 @@ sum = Op("sum", sum_forward, sum_backward)
 
 def mean_forward(x, *, axis=None, keepdims=False):
     """x (*x) -> y (*y), y = the mean of x over `axis`."""
+    if math.prod(x.shape[a] for a in _axes(axis, x.ndim)) == 0:
+        raise ValueError(f"mean: there are no numbers to take the mean of, in {x.shape} over {axis}")
     return x.mean(axis=axis, keepdims=keepdims), x.shape
 
 

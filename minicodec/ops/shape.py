@@ -4,6 +4,8 @@ Each forward is a linear map that copies entries; each backward is its adjoint, 
 the place its number came from.
 """
 
+import numpy as np
+
 from minicodec.backend import Op, xp
 
 
@@ -35,15 +37,24 @@ transpose = Op("transpose", transpose_forward, transpose_backward)
 
 
 def getitem_forward(x, *, index):
-    """x (*x) -> y (*y), y = x[index], for slices, numbers and None (no arrays of indices: see `embedding`)."""
+    """x (*x) -> y (*y), y = x[index], for every index that NumPy knows."""
     return x[index], x.shape
 
 
 def getitem_backward(dy, saved, *, index):
-    """dy (*y) -> dx (*x), zero wherever the index did not look."""
+    """dy (*y) -> dx (*x), zero wherever the index did not look, a sum where an array of indices looked twice."""
     dx = xp(dy).zeros(saved, dy.dtype)
-    dx[index] = dy
+    if names_no_entry_twice(index):
+        dx[index] = dy
+    else:
+        xp(dy).add.at(dx, index, dy)
     return (dx,)
+
+
+def names_no_entry_twice(index):
+    """Is it made of slices, numbers, None and ... alone?"""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is ... or isinstance(part, slice | int | np.integer) for part in parts)
 
 
 getitem = Op("getitem", getitem_forward, getitem_backward)

@@ -13,12 +13,6 @@ window size. Frames lie wholly inside x: who wants centred frames pads first.
 import math
 
 from minicodec.backend import Op, xp
-from minicodec.ops.stft_cuda import (
-    stft_backward_cupy,
-    stft_forward_cupy,
-    stft_magnitude_backward_cupy,
-    stft_magnitude_forward_cupy,
-)
 
 
 def hann(n_fft, like, normalized):
@@ -31,6 +25,8 @@ def hann(n_fft, like, normalized):
 
 def spectrum(x, n_fft, hop, window):
     """x (B,T) -> Y (B,To,F) complex, To = 1 + (T - n_fft)//hop, F = n_fft//2 + 1."""
+    if x.ndim != 2:
+        raise ValueError(f"stft: signals (B,T) are needed, these are {x.shape}")
     if x.shape[1] < n_fft:
         raise ValueError(f"stft: {x.shape[1]} samples are shorter than one window of {n_fft}")
     frames = xp(x).lib.stride_tricks.sliding_window_view(x, n_fft, axis=1)[:, ::hop]
@@ -60,14 +56,14 @@ def spectrum_adjoint(dY, T, n_fft, hop, window):
     for j in range(J):
         block = dframes[:, :, j * hop : (j + 1) * hop]
         dx[:, j : j + To, : block.shape[2]] += block
-    return dx.reshape(B, -1)[:, :T]
+    return dx.reshape(B, (To + J) * hop)[:, :T]
 
 
 def stft_forward(x, *, n_fft, hop, normalized=False):
     """x (B,T) -> y (B,To,F,2), real and imaginary parts, To = 1 + (T - n_fft)//hop, F = n_fft//2 + 1."""
     window = hann(n_fft, x, normalized)
-    Y = spectrum(x, n_fft, hop, window)
-    y = Y.view(x.dtype).reshape(*Y.shape, 2)  # in memory, a complex number is its two parts
+    Y = xp(x).ascontiguousarray(spectrum(x, n_fft, hop, window))
+    y = Y.view(Y.real.dtype).reshape(*Y.shape, 2)  # in memory, a complex number is its two parts
     return y, (x.shape[1], window)
 
 
@@ -99,5 +95,3 @@ def stft_magnitude_backward(dy, saved, *, n_fft, hop, normalized=False):
 
 
 stft_magnitude = Op("stft_magnitude", stft_magnitude_forward, stft_magnitude_backward)
-stft.add("cupy", stft_forward_cupy, stft_backward_cupy)
-stft_magnitude.add("cupy", stft_magnitude_forward_cupy, stft_magnitude_backward_cupy)

@@ -7,12 +7,7 @@ first of PyTorch's weights. In our layout, a conv weight (K,Ci,Co) has axis 2, i
 conv weight (K,Ci,Co) has axis 1: PyTorch keeps the input channels of that one in front.
 """
 
-import numba
-import numpy as np
-
 from minicodec.backend import Op, xp
-from minicodec.ops.weight_norm_cuda import weight_norm_backward_cupy, weight_norm_forward_cupy
-from minicodec.ops.workers import share_out
 
 
 def all_but(v, g, axis):
@@ -43,70 +38,3 @@ def weight_norm_backward(dw, saved, *, axis):
 
 
 weight_norm = Op("weight_norm", weight_norm_forward, weight_norm_backward)
-weight_norm.add("cupy", weight_norm_forward_cupy, weight_norm_backward_cupy)
-
-
-# For float32. Weights pass from and to memory in every step: so the direction is not kept but found again, einsum sums
-# products without writing them down, and threads share out slabs, the entries of the first axis, if that is not `axis`.
-
-SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
-
-
-def weight_norm_forward_fast(v, g, *, axis):
-    """v (*v), g (*g) -> w (*v)."""
-    all_but(v, g, axis)
-    length = np.sqrt(dot(v, v, g, axis))
-    w, scale = np.empty(v.shape, np.float32), g / length
-    (v_slabs, w_slabs), s = slabs(axis, v, w), slabs(axis, scale)[0][0]
-
-    def some(first, last):
-        for i in range(first, last):
-            np.multiply(v_slabs[i], s, out=w_slabs[i])
-
-    share_out(threads_for(v), len(v_slabs), some)
-    return w, (v, length, g)
-
-
-def weight_norm_backward_fast(dw, saved, *, axis):
-    """dw (*v) -> dv (*v), dg (*g)."""
-    v, length, g = saved
-    dg = dot(dw, v, g, axis) / length
-    dv = np.empty(v.shape, np.float32)
-    dw_slabs, v_slabs, dv_slabs = slabs(axis, dw, v, dv)
-    scale, along = (a[0] for a in slabs(axis, g / length, g / length * dg / length))
-
-    def some(first, last):
-        for i in range(first, last):
-            np.multiply(v_slabs[i], -along, out=dv_slabs[i])
-            dv_slabs[i] += dw_slabs[i] * scale
-
-    share_out(threads_for(v), len(v_slabs), some)
-    return dv, dg
-
-
-def slabs(axis, *arrays):
-    """The arrays (n,...) as they are, threads take entries of n; if n is `axis`, as a single slab (1,n,...)."""
-    return [a if axis % a.ndim else a[None] for a in arrays]
-
-
-def threads_for(v):
-    """How many threads so many numbers are worth."""
-    return numba.get_num_threads() if v.size >= SMALL else 1
-
-
-def dot(a, b, g, axis):
-    """a, b (*v) -> (*g), sums of a·b over all axes but `axis`: of each slab first, whatever the threads."""
-    a, b = slabs(axis, a, b)
-    axes = list(range(a.ndim - 1))
-    kept = [max(0, axis % g.ndim - 1)]
-    sums = np.empty((len(a), g.size), np.float32)
-
-    def some(first, last):
-        for i in range(first, last):
-            np.einsum(a[i], axes, b[i], axes, kept, out=sums[i])
-
-    share_out(threads_for(a), len(a), some)
-    return sums.sum(axis=0).reshape(g.shape)
-
-
-weight_norm.add("numba", weight_norm_forward_fast, weight_norm_backward_fast)

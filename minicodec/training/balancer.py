@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicodec.backend import xp
-from minicodec.device import assign, host, module as array_module
+from minicodec.device import host
 from minicodec.tensor import Tensor, grad
 
 EPSILON = 1e-12
@@ -33,33 +33,27 @@ class Balancer:
     plain weighted sum, to compare with.
     """
 
-    def __init__(
-        self,
-        weights: Mapping[str, float],
-        *,
-        norm: float = 1.0,
-        decay: float = 0.999,
-        balanced: bool = True,
-        device: str = "cpu",
-    ):
+    def __init__(self, weights: Mapping[str, float], *, norm: float = 1.0, decay: float = 0.999, balanced: bool = True):
         self.weights, self.norm, self.decay, self.balanced = dict(weights), norm, decay, balanced
-        array = array_module(device)  # both sums live where the losses are, and are changed in place
-        self.totals: dict[str, Any] = {name: array.zeros((), np.float64) for name in weights}
-        self.counts: dict[str, Any] = {name: array.zeros((), np.float64) for name in weights}
+        self.totals: dict[str, Any] = dict.fromkeys(weights, 0.0)  # numbers of the device on which the losses are
+        self.counts = dict.fromkeys(weights, 0.0)
 
     def __call__(self, losses: Mapping[str, Tensor], decoded: Tensor) -> tuple[Any, dict[str, Any]]:
         """Losses computed from `decoded` (B,T,C) -> the gradient to send back from it, and each loss's share in it.
 
         Sizes of gradients, ‖g‖, are means over the batch of each item's Euclidean norm; a share is the size of what a
-        loss contributes, over the sum of these. KeyError: a loss without weight.
+        loss contributes, over the sum of these. KeyError: a loss without weight. ValueError: all weights are 0, so
+        there are no shares.
         """
         total_weight = sum(self.weights[name] for name in losses)
+        if self.balanced and not total_weight > 0:
+            raise ValueError(f"the weights of {', '.join(losses)} are all 0, so none can have a share of the gradient")
         combined, sizes = xp(decoded.data).zeros_like(decoded.data), {}
         for name, loss in losses.items():
             (g,) = grad(loss, [decoded])
             size = xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean().astype(np.float64)
-            self.totals[name][...] = self.totals[name] * self.decay + size
-            self.counts[name][...] = self.counts[name] * self.decay + 1
+            self.totals[name] = self.totals[name] * self.decay + size
+            self.counts[name] = self.counts[name] * self.decay + 1
             factor = self.weights[name]
             if self.balanced:
                 average = self.totals[name] / self.counts[name]
@@ -72,12 +66,11 @@ class Balancer:
     def state_dict(self) -> dict[str, Any]:
         """totals.NAME and counts.NAME."""
         arrays = {f"totals.{name}": host(value) for name, value in self.totals.items()}
-        return arrays | {f"counts.{name}": host(value) for name, value in self.counts.items()}
+        return arrays | {f"counts.{name}": np.asarray(value) for name, value in self.counts.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave; ValueError when it has other losses."""
         if state.keys() != self.state_dict().keys():
             raise ValueError(f"the balancer's state is of other losses: {', '.join(sorted(state))}")
         for name in self.weights:
-            assign(self.totals[name], state[f"totals.{name}"])
-            assign(self.counts[name], state[f"counts.{name}"])
+            self.totals[name], self.counts[name] = float(state[f"totals.{name}"]), float(state[f"counts.{name}"])

@@ -20,6 +20,8 @@ from minicodec.codec.model import PUBLISHED
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
+RETIRED = {"graphs"}  # options in the run.json of older runs that changed no result: such runs go on without them
+
 
 @dataclass(frozen=True)
 class AugmentationConfig:
@@ -109,6 +111,8 @@ class AdversaryConfig:
         wrong += ["windows"] * (min(self.windows) < 16)
         wrong += ["kind"] * (self.kind not in ("hinge", "linear"))
         wrong += ["betas"] * (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas))
+        if self.balanced and not any((self.l1, self.mel, self.adversarial, self.feature)):
+            raise ValueError("adversary: l1, mel, adversarial and feature are all 0, so there are no shares to balance")
         if wrong:
             settings = ", ".join(f"adversary.{name} = {getattr(self, name)}" for name in wrong)
             raise ValueError(f"{settings} cannot be used")
@@ -126,12 +130,11 @@ class TrainingConfig:
     steps, batch     updates, and crops in each
     seconds          length of a crop
     lr, betas        of Adam
-    cooldown         share of the steps, at the end, over which all learning rates fall to 0 [Trainer.lr_factor]
+    cooldown         share of the steps, at the end, over which all learning rates fall to 0 [learning_rate]
     ema              decay of the averaged weights, which are what is validated and used
     checkpoint_every, keep         steps; how many of the checkpoints stay
     validate_every, valid_clips, valid_seconds     steps; how many excerpts, of which length
     log_every        steps
-    graphs           on a GPU: steps that repeat become one CUDA graph [training/graph.py]; the same bits, sooner
     loss, adversary, augment       tables of their own
     seed             of everything random
     """
@@ -151,7 +154,6 @@ class TrainingConfig:
     valid_clips: int = 4
     valid_seconds: float = 4.0
     log_every: int = 10
-    graphs: bool = True
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
@@ -191,10 +193,11 @@ def load(path: Path) -> RunConfig:
     """What `RunConfig.save` wrote. InputError: missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        training = {name: value for name, value in values["training"].items() if name not in RETIRED}
         return RunConfig(
-            codec_config.from_dict(values["model"], str(path)), _training(values["training"], str(path)), values["data"]
+            codec_config.from_dict(values["model"], str(path)), _training(training, str(path)), values["data"]
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: cannot be read as a run's configuration ({error})") from error

@@ -16,7 +16,7 @@ its arrays, which `state` lists and a checkpoint holds.
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -32,9 +32,8 @@ from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
 from minicodec.training.config import RunConfig
-from minicodec.training.feed import Feed
-from minicodec.training.graph import Graphs, Kind
 from minicodec.training.initial import initialise_codec
+from minicodec.training.learning_rate import cooldown
 from minicodec.training.losses import MelLoss
 
 # Streams of random numbers. Not 0: NumPy's seed sequences [s, n] and [s, n, 0] are the same, and [s, n] is the data's.
@@ -64,20 +63,18 @@ class Trainer:
         self.average.eval()
         self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
         loss, rival = self.config.loss, self.config.adversary
-        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False, device=device)
-        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False, device=device)
+        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False)
+        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False)
         self.adversary = Adversary(rival, seed=self.config.seed, device=device) if rival.enabled else None
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
-        self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced, device=device)
+        self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
         self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows, device)
         self.step = 0
-        self.feed = None if self.array is np else Feed(self.array)
-        self.graphs = Graphs(self) if self.array is not np and self.config.graphs else None
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
-    @np.errstate(over="ignore", invalid="ignore")  # no warnings: _check says it, once
-    def update(self, x: np.ndarray) -> dict[str, Any]:
-        """One step on crops x (B,T,C) float32 -> the losses, their shares in dx̂, and the gradient's norm.
+    @np.errstate(over="ignore", invalid="ignore")  # no warnings: `check` says it, once
+    def update(self, batch: np.ndarray) -> dict[str, Any]:
+        """One step on crops (B,T,C) float32 -> the losses, their shares in dx̂, the gradient's norm, the learning rate.
 
         "loss" is the weighted sum of l1 and mel, whether or not it is what the step went by.
         DivergedError: they cannot be used; then no weight has changed.
@@ -85,90 +82,49 @@ class Trainer:
         On a GPU they are arrays of one number that nobody has looked at, for the step may still be under way: whoever
         reads them [device.read] has to `check` them.
         """
-        self.optimizer.lr = self.config.lr * self.lr_factor()
-        if self.adversary is not None:
-            self.adversary.optimizer.lr = self.config.adversary.lr * self.lr_factor()
-        kind, original = self._kind(x.shape), x if self.feed is None else self.feed(x)
-        return self.graphs.step(original, kind) if self.graphs else self.make(Tensor(original), kind)
+        config, codec, adversary = self.config, self.codec, self.adversary
 
-    def make(self, original: Tensor, kind: Kind) -> dict[str, Any]:
-        """The step itself, on crops (B,T,C) -> what `update` gives.
+        x = Tensor(self.array.asarray(batch))
+        scale = level(x.data) if codec.config.normalize else 1
+        z = codec.encoder(Tensor(x.data / scale))
+        z, commitment, _ = codec.quantizer(z, self.levels(), self._rng(QUANTIZER))
+        decoded = codec.decoder(z)[:, : x.shape[1]] * scale  # T may be no multiple of the hop
 
-        All that Python computes here and hands to the device must follow from `kind`, or go by way of `cuda.send` and
-        be in `advance`: on a GPU, only the launches are made again in the next step of this kind [training/graph.py].
-        """
-        decoded, commitment = self._forward(original.data, kind.levels)
-        losses = {"l1": F.l1_loss(decoded, original), "mel": self.mel_loss(original, decoded)}
         figures: dict[str, Any] = {}
-        balancer = self.warmup if kind.warms_up else self.plain
-        if self.adversary is not None and kind.learns:
-            figures |= self.adversary.learn(original, decoded)
-        if self.adversary is not None and kind.judges:
-            losses |= self.adversary.losses(original, decoded)
+        if adversary is not None and self._discriminator_learns():
+            adversary.optimizer.lr = cooldown(config.adversary.lr, self.step, config.steps, config.cooldown)
+            figures |= adversary.learn(x, decoded)
+
+        losses = {"l1": F.l1_loss(decoded, x), "mel": self.mel_loss(x, decoded)}
+        balancer = self.warmup if self.step < config.warmup_steps else self.plain
+        if adversary is not None and self.step >= config.adversary.start:
+            losses |= adversary.losses(x, decoded)
             balancer = self.balancer
 
         # Each loss needs only the way from itself to x̂. From there on, all go back through the networks together.
         d_decoded, shares = balancer(losses, decoded)
-        surrogate = (decoded * d_decoded).sum() + commitment * self.config.loss.commitment
-        parameters = self.codec.parameters()
-        for p, g in zip(parameters, grad(surrogate, parameters), strict=True):
+        surrogate = (decoded * d_decoded).sum() + commitment * config.loss.commitment
+        parameters = codec.parameters()
+        gradients = grad(surrogate, parameters)
+        for p, g in zip(parameters, gradients, strict=True):
             p.grad = g
+        self.optimizer.lr = cooldown(config.lr, self.step, config.steps, config.cooldown)
 
-        weighted = losses["l1"] * self.config.loss.l1 + losses["mel"] * self.config.loss.mel
+        weighted = losses["l1"] * config.loss.l1 + losses["mel"] * config.loss.mel
         named = {"loss": weighted} | losses | {"commitment": commitment}
         figures = {name: value.data for name, value in named.items()} | figures
-        figures |= {"gradient": self._gradient_norm()} | {f"share.{name}": share for name, share in shares.items()}
+        figures |= {f"share.{name}": share for name, share in shares.items()}
+        figures |= {"gradient": euclidean_norm(gradients), "lr": self.optimizer.lr}
         if self.array is np:
             (figures,) = read([figures])
             self.check(self.step + 1, figures)
 
         self.optimizer.step()
-        decay = np.float32(self.config.ema)
-        for mean, p in zip(self.average.parameters(), self.codec.parameters(), strict=True):
+        decay = np.float32(config.ema)
+        for mean, p in zip(self.average.parameters(), parameters, strict=True):
             mean.data += (1 - decay) * (p.data - mean.data)
         self.step += 1
         return figures
-
-    def _kind(self, shape: tuple[int, ...]) -> Kind:
-        """What the next step consists of."""
-        levels, rival = self.levels(), self.config.adversary
-        rng = np.random.default_rng([self.config.seed, self.step, ADVERSARY])
-        learns = self.step >= rival.start - rival.learns_before and rng.random() < rival.probability
-        return Kind(
-            shape=shape,
-            levels=levels,
-            warms_up=self.step < self.config.warmup_steps,
-            learns=rival.enabled and learns,
-            judges=rival.enabled and self.step >= rival.start,
-            routine=self.codec.quantizer.routine(levels),
-        )
-
-    def advance(self, kind: Kind) -> None:
-        """What of a routine step is Python's business: its counts, and numbers for the device that follow from them.
-
-        With it, and the same launches once more, the next step of this kind is made.
-        """
-        if self.adversary is not None and kind.learns:
-            self.adversary.optimizer.advance(list(self.adversary.optimizer.parameters))
-        self.optimizer.advance(list(self.optimizer.parameters))
-        self.codec.quantizer.updates[: kind.levels] += 1
-        self.step += 1
-
-    def notices(self) -> list[str]:
-        """What there is to say since the last time: why there are no graphs, if there are none."""
-        said = self.graphs.notices if self.graphs else []
-        if self.graphs:
-            self.graphs.notices = []
-        return said
-
-    def lr_factor(self) -> float:
-        """What the next step's learning rates are multiplied by: 1, until in the last steps it falls to 0.
-
-        Adam's steps are as long as its learning rate, so at a constant one the weights never settle: they keep
-        wandering around what they have found. The fall is 1 - sqrt(share of it that is over) [Hagele24, §3].
-        """
-        remaining, cooldown = self.config.steps - self.step, self.config.cooldown * self.config.steps
-        return 1.0 if remaining >= cooldown else 1 - math.sqrt(1 - max(remaining, 0) / cooldown)
 
     def levels(self) -> int:
         """How many codebooks the next step uses; 0 for none at all."""
@@ -177,27 +133,19 @@ class Trainer:
         quantizer, config = self.codec.quantizer, self.codec.config
         if quantizer.ready < quantizer.levels:  # k-means is still at work on them
             return quantizer.levels
-        rng = np.random.default_rng([self.config.seed, self.step, BANDWIDTH])
+        rng = self._rng(BANDWIDTH)
         if rng.random() < self.config.unquantized:
             return 0
         return config.levels(rng.choice(config.bandwidths))
 
-    def _forward(self, x: Any, levels: int) -> tuple[Tensor, Tensor]:
-        """x (B,T,C) -> decoded (B,T,C), and the commitment loss."""
-        scale = level(x) if self.codec.config.normalize else self.array.ones((len(x), 1, 1), np.float32)
-        z, commitment = self.codec.encoder(Tensor(x / scale)), Tensor(self.array.zeros((), np.float32))
-        if levels:
-            rng = np.random.default_rng([self.config.seed, self.step, QUANTIZER])
-            z, commitment, _ = self.codec.quantizer(z, levels, rng)
-        decoded = self.codec.decoder(z)[:, : x.shape[1]]  # T may be no multiple of the hop
-        return decoded * scale, commitment
+    def _discriminator_learns(self) -> bool:
+        """Does it in the next step? It learns more easily than the decoder, so not in every one."""
+        rival = self.config.adversary
+        return self.step >= rival.start - rival.learns_before and self._rng(ADVERSARY).random() < rival.probability
 
-    def _gradient_norm(self) -> Any:
-        parameters = self.codec.parameters()
-        squares = self.array.empty(len(parameters), np.float32)
-        for i, p in enumerate(parameters):  # CuPy's `stack` would send a table of addresses to the GPU
-            squares[i] = self.array.vdot(p.grad, p.grad)
-        return self.array.sqrt(squares.sum(dtype=np.float64))
+    def _rng(self, stream: int) -> np.random.Generator:
+        """The next step's random numbers, for one purpose."""
+        return np.random.default_rng([self.config.seed, self.step, stream])
 
     def check(self, step: int, figures: Mapping[str, float]) -> None:
         """DivergedError if the figures of this step, as floats, cannot be those of a training that goes well."""
@@ -241,6 +189,12 @@ class Trainer:
         self.average.load_state_dict(self.average.state_dict() | dict(state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = step
+
+
+def euclidean_norm(arrays: Sequence[Any]) -> Any:
+    """The norm of all arrays together, an array of one number."""
+    array = xp(*arrays)
+    return array.sqrt(array.stack([array.vdot(a, a) for a in arrays]).sum(dtype=np.float64))
 
 
 def level(x: Any) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicodec.ops.conv2d import conv2d
-from minicodec.ops.conv2d_leaky_relu import conv2d_leaky_relu
+from minicodec.ops.fused import conv2d_leaky_relu
 
 torch = pytest.importorskip("torch")
 

@@ -18,14 +18,14 @@ The names and arguments in `names.py` are CuPy 14.2's; `test_gpu_pretend.py` ask
 """
 
 import sys
-from functools import cache, partial
+import time
+from functools import cache
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import scipy.special
 
-from minicodec.ops import cublas
-from tests.host_cuda import RawKernel, RawModule, furnish, gemmStridedBatchedEx
+from tests.host_cuda import furnish
 from tests.pretend_gpu.arrays import (
     OutOfMemoryError,
     add_at,
@@ -41,7 +41,6 @@ from tests.pretend_gpu.arrays import (
     unwrapped,
     wrapped,
 )  # fmt: skip
-from tests.pretend_gpu.capture import CAPTURES, STREAMS, Event, MemoryPool, Stream, change, launch, using_allocator
 from tests.pretend_gpu.names import FUNCTIONS, READING, misnamed
 
 __all__ = ["asarray", "host_reads", "install", "memory", "misnamed", "module", "no_host_reads"]
@@ -56,12 +55,7 @@ def _function(name, keywords, reads=False):
         if reads:
             host_read(f"cupy.{name}")
         out = kwargs.pop("out", None)
-        if CAPTURES and name in ("concatenate", "stack") and len(args[0]) > 8:
-            CAPTURES[-1].refuse(f"cupy.{name} of more than 8 arrays, which copies a table from the host,")
-        if CAPTURES and name in ("empty", "empty_like"):  # no work of the device; 0 is an index that exists
-            return ndarray(getattr(np, name.replace("empty", "zeros"))(*map(unwrapped, args), **kwargs))
-        hosts, named = list(map(unwrapped, args)), {k: unwrapped(v) for k, v in kwargs.items()}
-        result = wrapped(launch(lambda: function(*hosts, **named)))
+        result = wrapped(function(*map(unwrapped, args), **{k: unwrapped(v) for k, v in kwargs.items()}))
         if out is None:
             return result
         out[...] = result
@@ -86,30 +80,16 @@ class Pool:
         memory.peak = memory.used
 
 
-def _refusing_captures(name, function):
-    """As CuPy does for all of cuBLAS."""
+class Event:
+    """A mark in the stream of work, which here is done at once."""
 
-    def call(*args):
-        if CAPTURES:
-            raise NotImplementedError(f"calling {name} during stream capture is currently unsupported")
-        return function(*args)
+    def record(self, stream=None):
+        """Now."""
+        self.time = time.perf_counter()
 
-    return call
-
-
-class RecordedModule(RawModule):
-    """cupy.RawModule, whose kernels can be captured."""
-
-    def get_function(self, name):
-        """A kernel."""
-        return RecordedKernel(self.code, name, self.cooperative)
-
-
-class RecordedKernel(RawKernel):
-    """What RawModule.get_function returns."""
-
-    def __call__(self, *args, **kwargs):
-        change(lambda: RawKernel.__call__(self, *args, **kwargs))
+    def synchronize(self):
+        """Wait until the device is here."""
+        host_read("synchronize()")
 
 
 @cache
@@ -122,8 +102,7 @@ def module():
         setattr(cupy, name, _function(name, keywords, reads=True))
 
     def add(a, b):
-        a, b = unwrapped(a), unwrapped(b)
-        return wrapped(launch(lambda: np.add(a, b)))
+        return wrapped(np.add(unwrapped(a), unwrapped(b)))
 
     add.at = add_at
     cupy.add, cupy.absolute, cupy.ndarray, cupy.array, cupy.asarray, cupy.asnumpy = (
@@ -134,9 +113,8 @@ def module():
     for name in ("float32", "float64", "int32", "int64", "complex64", "bool_", "dtype", "newaxis", "inf", "nan", "pi"):
         setattr(cupy, name, getattr(np, name))
     cupy.fft = SimpleNamespace(
-        rfft=lambda a, n=None, axis=-1: wrapped(launch(lambda: np.fft.rfft(a._host, n, axis))),
-        irfft=lambda a, n=None, axis=-1: wrapped(launch(lambda: np.fft.irfft(a._host, n, axis))),
-        config=SimpleNamespace(get_plan_cache=lambda: SimpleNamespace(set_size=lambda size: None)),
+        rfft=lambda a, n=None, axis=-1: wrapped(np.fft.rfft(a._host, n, axis)),
+        irfft=lambda a, n=None, axis=-1: wrapped(np.fft.irfft(a._host, n, axis)),
     )
     cupy.lib = SimpleNamespace(stride_tricks=SimpleNamespace(sliding_window_view=sliding_window_view))
 
@@ -146,34 +124,23 @@ def module():
     def mem_info():
         return memory.limit - memory.peak, memory.limit
 
-    Event.wait = staticmethod(host_read)
     cupy.cuda = ModuleType("cupy.cuda")
     vars(cupy.cuda).update(
         is_available=lambda: True,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(memGetInfo=mem_info, deviceSynchronize=wait),
-        Device=lambda: SimpleNamespace(synchronize=wait, mem_info=mem_info(), compute_capability="90"),
-        Stream=partial(Stream, memory=memory, wait=host_read),
+        Device=lambda: SimpleNamespace(synchronize=wait, mem_info=mem_info()),
+        Stream=SimpleNamespace(null=SimpleNamespace(synchronize=wait)),
         Event=Event,
-        MemoryPool=MemoryPool,
-        using_allocator=using_allocator,
-        get_current_stream=lambda: STREAMS[-1] if STREAMS else cupy.cuda.Stream.null,
         get_elapsed_time=lambda start, end: 1000 * (end.time - start.time),
     )
     special = ModuleType("cupyx.scipy.special")
-    special.erf = lambda x: wrapped(launch(lambda: scipy.special.erf(x._host)))
+    special.erf = lambda x: wrapped(scipy.special.erf(unwrapped(x)))
     cupyx = ModuleType("cupyx")
     cupyx.scipy = ModuleType("cupyx.scipy")
     cupyx.scipy.special, cupyx.scatter_add = special, add_at
     cupyx.allow_synchronize = lambda allowed: no_host_reads()
-    cupyx.empty_pinned = lambda shape, dtype: np.empty(shape, dtype)
     furnish(cupy)
-    cupy.RawModule = RecordedModule
-    cupy.cuda.Stream.null = Stream(null=True, memory=memory, wait=host_read)
-    cupy.cuda.runtime.runtimeGetVersion = lambda: 12090
-    gemm = cupy.cuda.cublas.gemmStridedBatchedEx
-    cupy.cuda.cublas.setStream = _refusing_captures("cuBLAS API", lambda handle, stream: None)
-    cupy.cuda.cublas.gemmStridedBatchedEx = _refusing_captures("cuBLAS API", gemm)
     return {each.__name__: each for each in (cupy, cupy.cuda, cupyx, cupyx.scipy, special)}
 
 
@@ -183,6 +150,4 @@ def install(monkeypatch):
     for name, each in modules.items():
         monkeypatch.setitem(sys.modules, name, each)
     monkeypatch.setattr(memory, "limit", 2**62)
-    library = cublas.Library(lambda *args: change(lambda: gemmStridedBatchedEx(*args)), lambda *args: None)
-    monkeypatch.setattr(cublas, "library", lambda cupy: library)
     return modules["cupy"]

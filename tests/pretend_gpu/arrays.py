@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from tests.pretend_gpu.capture import CAPTURES, change, launch
 from tests.pretend_gpu.names import ATTRIBUTES, METHODS, OPERATORS
 
 WAITING = ["allowed"]  # may Python wait for the device?
@@ -30,8 +29,6 @@ class Memory:
             owner = owner.base
         if id(owner) in self.owners:
             return
-        if CAPTURES:
-            CAPTURES[-1].allocate(owner)
         if self.used + owner.nbytes > self.limit:
             raise OutOfMemoryError(f"Out of memory allocating {owner.nbytes} bytes (allocated so far: {self.used})")
         self.used += owner.nbytes
@@ -50,8 +47,6 @@ memory = Memory()
 
 def host_read(what):
     """Python asks for something that only the device knows."""
-    if CAPTURES:
-        CAPTURES[-1].refuse(what)
     if WAITING[-1] != "allowed":
         raise AssertionError(f"{what} waits for the device")
     host_reads[0] += 1
@@ -86,8 +81,7 @@ class ndarray:  # noqa: N801 (CuPy's name)
         numbers = all(isinstance(x, ndarray | np.generic) for x in inputs)
         if method != "__call__" or kwargs or not numbers or not any(isinstance(x, np.generic) for x in inputs):
             raise TypeError(f"np.{ufunc.__name__} of a device array: use xp, and arrays of one kind")
-        hosts = list(map(unwrapped, inputs))
-        return wrapped(launch(lambda: ufunc(*hosts)))  # a NumPy scalar times an array, which CuPy allows
+        return wrapped(ufunc(*map(unwrapped, inputs)))  # a NumPy scalar times an array, which CuPy allows
 
     def __array_function__(self, function, types, args, kwargs):
         raise TypeError(f"np.{function.__name__} of a device array: use xp")
@@ -102,36 +96,27 @@ class ndarray:  # noqa: N801 (CuPy's name)
         return f"device({self._host!r})"
 
     def __getitem__(self, index):
-        where = _index(index)
-        return wrapped(launch(lambda: self._host[where]))
+        return ndarray(np.asarray(self._host[_index(index)]))
 
     def __setitem__(self, index, value):
         if getattr(value, "dtype", None) is not None and np.can_cast(value.dtype, self.dtype, "same_kind") is False:
             raise TypeError(f"Cannot cast {value.dtype} to {self.dtype}")
-        where, number = _index(index), unwrapped(value)
-        change(lambda: self._host.__setitem__(where, number))
+        self._host[_index(index)] = unwrapped(value)
 
     def get(self, *_, **__):
         """A copy on the host."""
         host_read("get()")
         return self._host.copy()
 
-    def set(self, array, stream=None):
-        """Take over an array of the host; on a stream of its own, from pinned memory that has to stay as it is."""
+    def set(self, array):
+        """Take over an array of the host."""
         if self.shape != array.shape or self.dtype != array.dtype:
             raise ValueError(f"{array.shape} {array.dtype} into {self.shape} {self.dtype}")
-        if CAPTURES:
-            CAPTURES[-1].refuse("a copy from the host")
-        if stream is None:
-            host_read("set() without a stream")
-        else:
-            stream.copying(array, self.data.ptr)
         self._host[...] = array
 
     def fill(self, value):
         """One number everywhere."""
-        number = unwrapped(value)
-        change(lambda: self._host.fill(number))
+        self._host.fill(unwrapped(value))
 
     def item(self):
         """The only number."""
@@ -166,11 +151,9 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
 def _operator(name):
     def method(self, *others):
-        work, hosts = getattr(self._host, name), list(map(unwrapped, others))
+        result = getattr(self._host, name)(*map(unwrapped, others))
         if name.startswith("__i") and name != "__invert__":
-            change(lambda: work(*hosts))
             return self  # NumPy has worked in place, or raised
-        result = launch(lambda: work(*hosts))
         return NotImplemented if result is NotImplemented else wrapped(result)
 
     return method
@@ -180,8 +163,7 @@ def _method(name):
     def method(self, *args, **kwargs):
         if name in ("max", "min") and self.size == 0:
             raise ValueError(f"zero-size array to reduction operation {name}")
-        work, hosts = getattr(self._host, name), list(map(unwrapped, args))
-        return wrapped(launch(lambda: work(*hosts, **kwargs)))
+        return wrapped(getattr(self._host, name)(*map(unwrapped, args), **kwargs))
 
     return method
 
@@ -240,17 +222,12 @@ def add_at(a, indices, b):
     """cupy.add.at: of these types only."""
     if a.dtype not in (np.int32, np.float16, np.float32, np.float64, np.uint32, np.uint64):
         raise TypeError(f"cupy.add.at cannot add {a.dtype}")
-    where, numbers = _index(indices), unwrapped(b)
-    change(lambda: np.add.at(a._host, where, numbers))
+    np.add.at(a._host, _index(indices), unwrapped(b))
 
 
 def array(value, dtype=None):
     """A copy on the device, of an array of either kind, of numbers, or of lists of them."""
-    if not isinstance(value, ndarray):
-        if CAPTURES:
-            CAPTURES[-1].refuse("a copy from the host")
-        return ndarray(np.array(value, dtype))
-    return wrapped(launch(lambda: np.array(value._host, dtype)))
+    return ndarray(np.array(value._host if isinstance(value, ndarray) else value, dtype))
 
 
 def asarray(value, dtype=None):

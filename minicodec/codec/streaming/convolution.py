@@ -19,8 +19,8 @@ from minicodec.backend import active
 from minicodec.codec.seanet import ResidualUnit
 from minicodec.codec.streaming.packed_convolution import pack_conv_transpose, pack_convolution, pack_shortcut
 from minicodec.codec.weight_cache import cached
+from minicodec.kernels.cpu.activations import elu_share
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
-from minicodec.ops.activations import elu_share
 from minicodec.ops.conv1d import output_length
 from minicodec.tensor import Tensor
 

@@ -11,9 +11,9 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active
 from minicodec.codec.seanet import ResidualUnit
+from minicodec.kernels.cpu.conv1d import correlate, few_columns
+from minicodec.kernels.cpu.engine.products import multiply, pack, unpack
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
-from minicodec.ops.conv1d import correlate, few_columns
-from minicodec.ops.engine import multiply, pack, unpack
 
 
 class PackedConvolution:

@@ -16,14 +16,13 @@ first state is `stage.start()`; `last` says that no more input comes.
 Weights are packed, as the engine reads them, once for all streams (codec/weight_cache.py). States are tuples of arrays
 (and of such tuples) that nobody modifies.
 
-Every output is summed in the same order whatever the number of frames in a call (ops/engine.py), so any cut gives the
-same bits.
+Every output is summed in the same order whatever the number of frames in a call [kernels/cpu/engine], so any cut
+gives the same bits.
 """
 
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 
 from minicodec import functional as F
@@ -32,11 +31,11 @@ from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
 from minicodec.codec.weight_cache import cached
+from minicodec.kernels.cpu.engine.products import Packed, pack
+from minicodec.kernels.cpu.lstm import LONG, as_panels, run as run_lstm
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
-from minicodec.ops.engine import Packed, pack
-from minicodec.ops.lstm import LONG, as_panels, run as run_lstm
-from minicodec.ops.workers import convoy
+from minicodec.threads import pipeline
 
 
 def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
@@ -129,7 +128,7 @@ class Chain:
             return y, end
 
         steps = [partial(step, i) for i in range(len(states))]
-        done = convoy(numba.get_num_threads(), list(zip(pieces, ends, strict=True)), steps)
+        done = pipeline(list(zip(pieces, ends, strict=True)), steps)
         return [y for y, _ in done], tuple(states)
 
 

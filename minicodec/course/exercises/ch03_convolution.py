@@ -17,7 +17,7 @@ def _stride_ignored(x, w, *, stride=1, dilation=1):
 
 def _last_tap_only(x, w, *, stride=1, dilation=1):
     To = library.output_length(x.shape[1], len(w), stride, dilation)
-    return library.tap(x, len(w) - 1, To, stride, dilation) @ w[-1]
+    return library.frames_of_tap(x, len(w) - 1, To, stride, dilation) @ w[-1]
 
 
 def _stride_for_dilation(x, w, *, stride=1, dilation=1):
@@ -36,7 +36,7 @@ def _assigned_frame_by_frame(dy, saved, *, stride=1, dilation=1):
 
 def _same_frame_for_all_taps(dy, saved, *, stride=1, dilation=1):
     x, w = saved
-    dw = np.tensordot(library.tap(x, 0, dy.shape[1], stride, dilation), dy, axes=((0, 1), (0, 1)))
+    dw = np.tensordot(library.frames_of_tap(x, 0, dy.shape[1], stride, dilation), dy, axes=((0, 1), (0, 1)))
     return library.conv1d_backward(dy, saved, stride=stride, dilation=dilation)[0], np.stack([dw] * len(w))
 
 
@@ -44,7 +44,7 @@ def _assigned(dy, saved, *, stride=1, dilation=1):
     x, w = saved
     dx, dw = np.zeros_like(x), library.conv1d_backward(dy, saved, stride=stride, dilation=dilation)[1]
     for k in range(len(w)):
-        library.tap(dx, k, dy.shape[1], stride, dilation)[...] = dy @ w[k].T
+        library.frames_of_tap(dx, k, dy.shape[1], stride, dilation)[...] = dy @ w[k].T
     return dx, dw
 
 

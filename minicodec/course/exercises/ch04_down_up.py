@@ -4,12 +4,13 @@ import numpy as np
 
 from minicodec.course.catalogue import Mistake, of_function, of_op
 from minicodec.ops import conv_transpose1d as library
+from minicodec.ops.conv1d import frames_of_tap
 
 
 def _last_wins(x, w, *, stride=1):
     y = np.zeros_like(library.conv_transpose1d_forward(x, w, stride=stride)[0])
     for k in range(len(w)):
-        library.tap(y, k, x.shape[1], stride)[...] = x @ w[k]
+        frames_of_tap(y, k, x.shape[1], stride, 1)[...] = x @ w[k]
     return y
 
 

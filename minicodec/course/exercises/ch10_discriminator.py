@@ -32,7 +32,7 @@ def _assigned(dy, saved, *, stride=(1, 1), dilation=(1, 1), padding=(0, 0)):
     dpadded, (To, Fo) = np.zeros_like(padded), dy.shape[1:3]
     for k in range(w.shape[0]):
         for m in range(w.shape[1]):
-            library.tap(dpadded, k, m, To, Fo, stride, dilation)[...] = dy @ w[k, m].T
+            library.bins_of_tap(dpadded, k, m, To, Fo, stride, dilation)[...] = dy @ w[k, m].T
     (pt, pf), (T, F) = padding, padded.shape[1:3]
     return dpadded[:, pt : T - pt, pf : F - pf], dw
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicodec.course.catalogue import Mistake, of_function
-from minicodec.nn.optim import adam_update
+from minicodec.ops.adam import adam_update
 
 
 def crops(wav: np.ndarray, seed: int, step: int, size: int, length: int) -> np.ndarray:
@@ -45,7 +45,8 @@ def adam_step(p, g, m, v, t, lr, beta1, beta2):
     Return new arrays, do not change these. eps = 1e-8 is added to the root, not under it.
     """
     p, m, v = p.copy(), m.copy(), v.copy()
-    adam_update(p, g, m, v, lr / (1 - beta1**t), np.sqrt(1 - beta2**t), beta1, beta2, 1e-8, 0.0)
+    scale, root = lr / (1 - beta1**t), np.sqrt(1 - beta2**t)
+    adam_update(p, g, m, v, scale=scale, root=root, beta1=beta1, beta2=beta2, eps=1e-8, decay=0.0)
     return p, m, v
 
 

@@ -27,7 +27,8 @@ from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad, topological_order
 from minicodec.training.language_model.config import LanguageModelRunConfig
 from minicodec.training.language_model.initial import initialise
-from minicodec.training.trainer import DivergedError
+from minicodec.training.learning_rate import warmup_cosine
+from minicodec.training.trainer import DivergedError, euclidean_norm
 
 BANDWIDTH = 1  # a stream of random numbers, not 0 [training/trainer.py]
 VALIDATION_BATCH = 8  # chunks at a time
@@ -54,20 +55,21 @@ class LanguageModelTrainer:
         "loss" is bits per code, "bits.6" bits per frame at 6 kbps. DivergedError: the loss or its gradient is no
         finite number; then no weight has changed. On a GPU, figures wait to be read [training/trainer.py].
         """
-        rng = np.random.default_rng([self.config.seed, self.step, BANDWIDTH])
+        config = self.config
+        rng = np.random.default_rng([config.seed, self.step, BANDWIDTH])
         kbps = rng.choice(self.codec.bandwidths)
         levels = self.codec.levels(kbps)
         first, *others = code_bits(self.lm, codes[:, :levels])
         loss = sum(others, first) / levels
         parameters = self.lm.parameters()
         gradients = grad(loss, parameters)
-        norm = self.array.sqrt(self.array.stack([self.array.vdot(g, g) for g in gradients]).sum(dtype=np.float64))
-        self.optimizer.lr = self.learning_rate()
+        norm = euclidean_norm(gradients)
+        self.optimizer.lr = warmup_cosine(config.lr, self.step, config.steps, config.warmup_steps)
         figures = {"loss": loss.data, f"bits.{kbps:g}": loss.data * levels, "gradient": norm, "lr": self.optimizer.lr}
         if self.array is np:
             (figures,) = read([figures])
             self.check(self.step + 1, figures)
-        shorten = self.array.minimum(1, self.config.clip / self.array.maximum(norm, 1e-12)).astype(np.float32)
+        shorten = self.array.minimum(1, config.clip / self.array.maximum(norm, 1e-12)).astype(np.float32)
         took_part = {id(t) for t in topological_order(loss)}
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g * shorten if id(p) in took_part else None  # of a codebook that did not: Adam shall not count it
@@ -80,13 +82,6 @@ class LanguageModelTrainer:
         if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient"]):
             raise DivergedError(f"step {step}: loss {figures['loss']:.4g} bits, gradient {figures['gradient']:.4g}")
 
-    def learning_rate(self) -> float:
-        """Of the next step: a rising line, then half a cosine down to 0."""
-        config = self.config
-        if self.step < config.warmup_steps:
-            return config.lr * (self.step + 1) / config.warmup_steps
-        done = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-        return config.lr * (1 + math.cos(math.pi * done)) / 2
 
     def validate(self, chunks: np.ndarray) -> dict[str, dict[str, Any]]:
         """chunks (n,Q,T) -> for each bandwidth {"bits": per frame, "uncompressed": likewise, "codebooks": of each}."""

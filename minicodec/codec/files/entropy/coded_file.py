@@ -5,10 +5,10 @@ Threads take whole chunks, so they have nothing to do with the numbers that come
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import groupby, islice
 from typing import BinaryIO
 
-import numba
 import numpy as np
 
 from minicodec.codec.files.bitstream import SCALE, Chunk, Header, Layout, read_scale
@@ -18,6 +18,7 @@ from minicodec.codec.files.entropy.container import ENTRY, CodedHeader, check, c
 from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
+from minicodec.threads import available
 
 SECONDS = 5.0  # of a chunk of a language model
 ADAPTIVE_SECONDS = 60.0  # counting starts afresh in each chunk, and takes longer to know something
@@ -83,10 +84,12 @@ class CodedWriter:
     def pack(self, pieces: Iterable[Chunk]) -> Iterator[bytes]:
         """Codes, cut anywhere -> the bytes of the file's chunks, one after the other."""
         whole = iter(pieces if self.own_chunks else regrouped(pieces, self.chunk_frames))
-        threads = numba.get_num_threads()
+        threads = available()
         with ThreadPoolExecutor(threads) as pool:
             while group := list(islice(whole, threads)):
-                for chunk, data in zip(group, pool.map(self._payload, group), strict=True):
+                jobs = [pool.submit(copy_context().run, self._payload, chunk) for chunk in group]
+                for chunk, job in zip(group, jobs, strict=True):
+                    data = job.result()
                     self.entries.append((len(data), checksum(data, chunk.codes)))
                     yield data
 
@@ -186,14 +189,15 @@ class CodedReader:
             damaged(f"{self.name}: {problem}: it has {size} bytes, there should be {self.bounds[-1]}")
         lengths = self.layout.chunk_lengths(self.coded.header.audio_length, skip=first)
         waiting = enumerate(map(self.layout.frames, lengths), first)
-        threads = numba.get_num_threads()
+        threads = available()
         with ThreadPoolExecutor(threads) as pool:
             while group := list(islice(waiting, AT_ONCE)):
                 packed = [(i, frames, self._read(i, frames)) for i, frames in group]
                 found: list[Chunk | None] = [None] * len(group)
                 shares = [packed[i::threads] for i in range(min(threads, len(group)))]
-                for i, share in enumerate(pool.map(self._decode, shares)):
-                    found[i::threads] = share
+                jobs = [pool.submit(copy_context().run, self._decode, share) for share in shares]
+                for i, job in enumerate(jobs):
+                    found[i::threads] = job.result()
                 for chunk, (i, frames) in zip(found, group, strict=True):
                     if chunk is None:
                         damaged(f"{self.name}: is damaged from {self._seconds(i)} to {self._seconds(i + 1)} s")
