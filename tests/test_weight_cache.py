@@ -108,3 +108,8 @@ def test_numbers_exchanged_far_apart():
         b[rows * LANES] = 2
         prints.add(fingerprint([b]))
     assert len(prints) == 5
+
+
+def test_the_fingerprint_sees_how_many_zeros():
+    zeros = [np.zeros(n, np.float32) for n in (0, 1, LANES, 2 * LANES)]
+    assert len({fingerprint([a]) for a in zeros} | {fingerprint([zeros[1], zeros[1]]), fingerprint([])}) == 6

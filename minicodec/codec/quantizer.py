@@ -86,6 +86,16 @@ class ResidualVectorQuantizer(Module):
             residual = residual - codebook[codes[-1]]
         return xp(z).stack(codes)
 
+    def check(self, codes: np.ndarray) -> None:
+        """ValueError unless these are codes (Q,frames) of the first Q codebooks."""
+        levels, entries, _ = self.codebooks.shape
+        if codes.ndim != 2 or not 1 <= len(codes) <= levels:
+            raise ValueError(f"codes (1…{levels},frames) are needed, these are {codes.shape}")
+        if codes.dtype.kind not in "iu":
+            raise ValueError(f"codes are integers, these are {codes.dtype}")
+        if codes.size and not 0 <= codes.min() <= codes.max() < entries:
+            raise ValueError(f"codes from {codes.min()} to {codes.max()}, but the codebooks have {entries} entries")
+
     def decode(self, codes: Any) -> Any:
         """Codes (Q,...) -> latents (...,D), the sum of Q codewords."""
         z = self.codebooks[0][codes[0]]

@@ -6,5 +6,4 @@
     predictor        the language model in that arithmetic: codes so far -> frequencies of the next
     chunks           a few seconds of codes <-> bytes
     container        our entropy-coded .ecdc file: chunks, each with its length and checksum
-    encodec_coder, encodec_files     what the released EnCodec does instead, and the files that it writes
 """
