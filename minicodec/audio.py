@@ -228,7 +228,7 @@ def _open(path: Name) -> Iterator[Any]:
     try:
         with open(path, "rb"):  # libsndfile says only "System error" where the operating system knows the reason
             pass
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be UTF-8
             _check_rate(path, file.samplerate)
             # soundfile seeks after every read to where the file stands anyway, which fails in FLAC streams that do
             # not tell their length; it leaves that out for what it believes to be a pipe.

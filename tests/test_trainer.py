@@ -11,7 +11,8 @@ import minicodec
 from minicodec.cli import main
 from minicodec.errors import InputError
 from minicodec.tensor import Tensor
-from minicodec.training import checkpoint, config, report, run as runs
+from minicodec.training import checkpoint, config, run as runs
+from minicodec.training.loop import Log
 from minicodec.training.trainer import DivergedError, Trainer
 from tests.small_run import SETTINGS, make_audio
 
@@ -166,7 +167,7 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
 
     stored = config.load(folder / "run.json")
     assert stored == config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=14"])
-    log = report.read_log(folder / "log.jsonl")
+    log = Log(folder / "log.jsonl", 1, np).read()
     assert [line["step"] for line in log] == [*range(1, 15), 14]
     assert set(log[-1]["rates"]) == {"unquantized", "0.3", "0.6"}
     assert [p.name for p in checkpoint.in_folder(folder / "checkpoints")] == [
@@ -185,7 +186,7 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
     assert main(arguments) == 2
     assert "is a run already; go on with --resume" in capsys.readouterr().err
     assert main(["train", "--resume", str(folder), "--steps", "16"]) == 0
-    assert [line["step"] for line in report.read_log(folder / "log.jsonl")] == [*range(1, 15), 14, 15, 16, 16]
+    assert [line["step"] for line in Log(folder / "log.jsonl", 1, np).read()] == [*range(1, 15), 14, 15, 16, 16]
 
 
 def test_no_model_before_the_quantizer_has_learned(audio_folder, tmp_path, capsys):
@@ -207,7 +208,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         file.write('{"step": 5, "loss": 1.0}\n{"step": 6, "loss": 1.0}\n{"step": 7, "lo')
     resumed = runs.resume(folder)
     assert resumed.trainer.step == 4
-    assert [line["step"] for line in report.read_log(folder / "log.jsonl")] == [1, 2, 3, 4, 4]
+    assert [line["step"] for line in Log(folder / "log.jsonl", 1, np).read()] == [1, 2, 3, 4, 4]
 
 
 @pytest.mark.parametrize(

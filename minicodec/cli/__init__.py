@@ -9,12 +9,13 @@ Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by C
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from typing import NoReturn
 
 from minicodec import __version__
-from minicodec.errors import InputError
+from minicodec.errors import InputError, one_line
 
 COMMANDS = {
     "demo": "compress clips that come with it; or train a tiny codec first",
@@ -60,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 2²⁰ cycles it is 0.3 ms; it reads this when NumPy is imported.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     argv = sys.argv[1:] if argv is None else list(argv)
+    with usable_streams():
+        return run(argv)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command: the exit status."""
     try:
         args = parse(argv)
         status: int = args.run(args)
@@ -76,6 +83,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 141
         print(f"minicodec: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def usable_streams() -> Iterator[None]:
+    """In this block there are a stdout and a stderr: those that are None (pythonw) or closed lead nowhere."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, ExitStack() as stack:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None or stream.closed:
+                stack.enter_context(redirect(nowhere))
+        yield
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -95,8 +112,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             module.configure(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
-
-
-def one_line(error: Exception) -> str:
-    """An error's message, which can contain the name of any file, without line breaks or control characters."""
-    return "".join(c if c.isprintable() else "�" for c in str(error))

@@ -218,8 +218,11 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
 
 
 def with_steps(run: RunConfig, steps: int) -> RunConfig:
-    """The same run, longer or shorter."""
-    return replace(run, training=replace(run.training, steps=steps))
+    """The same run, longer or shorter. InputError: steps below 1."""
+    try:
+        return replace(run, training=replace(run.training, steps=steps))
+    except ValueError as error:
+        raise InputError(f"--steps {steps}: {error}") from None
 
 
 def _training(values: dict[str, Any], name: str) -> TrainingConfig:

@@ -7,7 +7,6 @@ ljspeech.py). pooch checks them; the download resumes where a broken one stopped
 import os
 import re
 import shutil
-import sys
 import tarfile
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minicodec.errors import InputError
+from minicodec.training.progress import on_terminal, say
 
 ATTEMPTS = 5  # connections to one server before giving up; the next call resumes
 PAUSE = 2.0  # seconds between them
@@ -176,7 +176,7 @@ class ProgressLines:
     def __call__(self, done: int, total: int | None) -> None:
         """Tell that `done` of `total` bytes have come (None: the server does not say how many)."""
         now = time.monotonic()
-        terminal = sys.stderr.isatty()
+        terminal = on_terminal()
         if self.first < 0:
             self.first = done
         if done != total and now - self.last < (1 if terminal else 30):
@@ -186,7 +186,7 @@ class ProgressLines:
         size = f" of {total / 1e6:.0f}" if total else ""
         end = "\n" if done == total or not terminal else ""
         start = "\r" if terminal else ""
-        print(f"{start}{self.name}: {done / 1e6:.0f}{size} MB, {speed / 1e6:.1f} MB/s", end=end, file=sys.stderr)
+        say(f"{start}{self.name}: {done / 1e6:.0f}{size} MB, {speed / 1e6:.1f} MB/s", end=end)
 
 
 def unpack(archive: Path, target: Path) -> None:

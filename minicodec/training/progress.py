@@ -3,13 +3,23 @@
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, TextColumn
 
 EVERY = 10.0  # seconds between plain lines
 RECENT = 0.05  # weight of the newest step in the running mean of a step's duration
+
+
+def on_terminal() -> bool:
+    """Is stderr a terminal? It may be None, in an application without a console, or closed."""
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def say(line: str, end: str = "\n") -> None:
+    """A line on stderr, if there is one. That nobody can read it ends no training."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            print(line, end=end, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -26,7 +36,10 @@ class Progress:
         self._timed = 0
         self._last = self._printed = time.perf_counter()
         self._bar = None
-        if sys.stderr.isatty():
+        if on_terminal():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, TextColumn
+
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
             self._bar = RichProgress(*columns, console=Console(stderr=True))
             self._task = self._bar.add_task("compiling", total=steps, completed=first)
@@ -58,14 +71,14 @@ class Progress:
             self._bar.update(self._task, completed=self.step, description=text)
         elif now - self._printed >= EVERY or self.step == self.steps:
             self._printed = now
-            print(f"step {self.step}/{self.steps}  {text}", file=sys.stderr, flush=True)
+            say(f"step {self.step}/{self.steps}  {text}")
 
     def print(self, line: str) -> None:
         """A line above the bar."""
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def _describe(self, losses: Mapping[str, float]) -> str:
         speed = 1 / self.seconds_per_step

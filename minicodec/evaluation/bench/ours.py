@@ -30,7 +30,7 @@ from minicodec.nn.layers import LSTM
 from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad
-from minicodec.training.memory import keep_freed_memory
+from minicodec.training.process_memory import keep_freed_memory
 from minicodec.training.trainer import Trainer
 
 
