@@ -11,19 +11,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minicodec.codec.foreign.fetch import fetch
     from minicodec.codec.model import Codec, build
     from minicodec.codec.pretrained import decompress, load, load_language_model
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "__version__", "build", "decompress", "load", "load_language_model"]
+__all__ = ["Codec", "__version__", "build", "decompress", "fetch", "load", "load_language_model"]
 
 _HOMES = {
     "Codec": "minicodec.codec.model",
     "build": "minicodec.codec.model",
+    "fetch": "minicodec.codec.foreign.fetch",
     "load": "minicodec.codec.pretrained",
     "load_language_model": "minicodec.codec.pretrained",
     "decompress": "minicodec.codec.pretrained",
 }
+
+
+def __dir__() -> list[str]:
+    """What Tab and `help` show: the names for users too, before somebody has asked for them."""
+    return sorted(_HOMES.keys() | globals().keys() - {"Any", "TYPE_CHECKING", "_HOMES", "import_module"})
 
 
 def __getattr__(name: str) -> Any:

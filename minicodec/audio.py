@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from minicodec import wav_header
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
 Name = str | os.PathLike[str]
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}  # by suffix, libsndfile's name of the format
+READABLE = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"}
+WAV_BYTES = 0xFFFFFFFF - 1024  # of sound; the header of a WAV file counts the bytes of the file in 32 bits
 BLOCK_SAMPLES = 1 << 18  # samples (frames x channels) decoded at a time: bounds memory whatever a header claims
 RATES = (1000, 1_000_000)  # Hz; outside of these a header is damaged, and resampling could ask for any memory
 VORBIS_BLOCK = 8192  # frames; the longest block of Vorbis, which is the most that a seek can spoil
@@ -97,6 +100,23 @@ def blocks(path: Name, frames_per_block: int) -> Iterator[np.ndarray]:
         raise InputError(f"{path}: there are no samples in it")
 
 
+def flaw(path: Name, frames: int) -> str | None:
+    """What is wrong with a file of which `frames` samples per channel could be read; None: nothing that shows.
+
+    WAV and MP3 files whose end is missing, and WAV files whose header says that they are empty, are read as far as
+    there is sound: whoever reads them should know. InputError as of `info`.
+    """
+    about = info(path)
+    header = wav_header.read(path) if about.format == "WAV" else None
+    if header and header.silent_about:
+        return f"its header says that it is empty; the {frames / about.sample_rate:.2f} s behind it are used"
+    missing = header.missing_frames if header else about.frames - frames if about.format == "MP3" else 0
+    if missing <= 0:
+        return None
+    seconds = (frames + missing) / about.sample_rate
+    return f"{missing / about.sample_rate:.2f} of its {seconds:.2f} s are missing (cut off, or damaged)"
+
+
 def resample(wav: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     """wav (C,T) at rate_in Hz -> (C,To) float32 at rate_out Hz, To = T·rate_out/rate_in rounded (half upwards).
 
@@ -169,7 +189,7 @@ def write(path: Name, wav: np.ndarray, sample_rate: int, *, overwrite: bool = Fa
     _check_wav(wav)
     if wav.size == 0:
         raise InputError(f"{path}: there are no samples to write")
-    with writer(path, len(wav), sample_rate, overwrite=overwrite) as file:
+    with writer(path, len(wav), sample_rate, frames=wav.shape[1], overwrite=overwrite) as file:
         file.write(wav)
     return file.clipped
 
@@ -177,15 +197,19 @@ def write(path: Name, wav: np.ndarray, sample_rate: int, *, overwrite: bool = Fa
 class Writer:
     """An audio file being written, see `writer`. `clipped` counts the samples that were."""
 
-    def __init__(self, path: Name, file: Any):
+    def __init__(self, path: Name, file: Any, room: int | None):
         self.clipped = 0
-        self._path, self._file = path, file
+        self._path, self._file, self._room = path, file, room  # bytes of sound that the header can count
 
     def write(self, wav: np.ndarray) -> None:
         """Append wav (C,n). InputError: NaN or infinity, or the disk is full."""
         _check_finite(self._path, wav)
         self.clipped += int(np.count_nonzero(np.abs(wav) > 1))
         pcm = np.clip(np.rint(wav.T * np.float64(32768)), -32768, 32767).astype(np.int16)
+        if self._room is not None:
+            self._room -= pcm.nbytes
+            if self._room < 0:
+                raise InputError(f"{self._path}: a WAV file of more than 4 GiB has to announce its length")
         try:
             self._file.write(pcm)
         except (RuntimeError, ValueError) as error:
@@ -193,27 +217,34 @@ class Writer:
 
 
 @contextmanager
-def writer(path: Name, channels: int, sample_rate: int, *, overwrite: bool = False) -> Iterator[Writer]:
+def writer(
+    path: Name, channels: int, sample_rate: int, *, frames: int = 0, overwrite: bool = False
+) -> Iterator[Writer]:
     """Write 16 bit .wav or .flac, by the name of the file, block by block.
 
     A sample becomes round(32768·x), the inverse of what `read` does, so that reading and writing a 16 bit file
     changes nothing. +1 itself becomes 32767; only samples outside of [-1,1] count as clipped. The file appears whole,
-    when the `with` block ends well, or not at all. InputError: another suffix, a file that exists (unless `overwrite`),
-    more channels or a higher rate than the format holds.
+    when the `with` block ends well, or not at all. A .wav of more than 4 GiB needs another header, RF64 [EBU Tech
+    3306]: it gets that if `frames` announces so many samples per channel.
+    InputError: more than 4 GiB unannounced, another suffix, a file that exists (unless `overwrite`), more channels or
+    a higher rate than the format holds.
     """
     import soundfile
 
     form = WRITABLE.get(Path(path).suffix.lower())
     if form is None:
         raise InputError(f"{path}: audio is written as .wav or .flac")
+    if form == "WAV" and frames * channels * 2 > WAV_BYTES:
+        form = "RF64"
     _check_rate(path, sample_rate)
     with write_atomically(path, overwrite) as temporary:
         try:
-            file = soundfile.SoundFile(temporary, "w", sample_rate, channels, "PCM_16", format=form)
+            name = _system_name(temporary)
+            file = soundfile.SoundFile(name, "w", sample_rate, channels, "PCM_16", format=form)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path}: cannot be written ({_reason(error)})") from error
         with file:
-            yield Writer(path, file)
+            yield Writer(path, file, WAV_BYTES if form == "WAV" else None)
 
 
 @contextmanager
@@ -228,7 +259,7 @@ def _open(path: Name) -> Iterator[Any]:
     try:
         with open(path, "rb"):  # libsndfile says only "System error" where the operating system knows the reason
             pass
-        with soundfile.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be UTF-8
+        with _source(path) as source, soundfile.SoundFile(source) as file:
             _check_rate(path, file.samplerate)
             # soundfile seeks after every read to where the file stands anyway, which fails in FLAC streams that do
             # not tell their length; it leaves that out for what it believes to be a pipe.
@@ -240,6 +271,22 @@ def _open(path: Name) -> Iterator[Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (RuntimeError, TypeError, ValueError) as error:  # TypeError: .raw, which has no header
         raise InputError(f"{path}: cannot be read as audio ({_reason(error)})") from error
+
+
+@contextmanager
+def _source(path: Name) -> Iterator[Any]:
+    """What soundfile is to open: the file, or, if it is a WAV file that denies its sound, one that does not."""
+    header = wav_header.read(path)
+    if header is None or not header.silent_about:
+        yield _system_name(path)
+        return
+    with wav_header.Repaired(path, header) as repaired:
+        yield repaired
+
+
+def _system_name(path: Name) -> str | bytes:
+    """The name as the system has it: soundfile turns names into UTF-8, which not all names are."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
 
 
 def _blocks_between(path: Name, file: Any, first: int, start: int, stop: int | None) -> Iterator[np.ndarray]:

@@ -1,5 +1,6 @@
 """Audio files: what is read is what was written, and nothing that is not audio gets through."""
 
+import os
 import re
 import struct
 import subprocess
@@ -206,6 +207,65 @@ def test_a_wav_header_that_promises_too_much_gives_what_is_there(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(wav_file(data=bytes(200), promised=2**32 - 40))
     assert audio.read(path)[0].shape == (1, 100)
+
+
+def test_a_wav_header_that_says_there_is_nothing_is_not_believed(tmp_path):
+    """As some programs write it into pipes. Later chunks and odd ones before do not confuse anybody."""
+    wav = noise(2, 5000)
+    path = save(tmp_path / "a.wav", wav)
+    whole, _ = audio.read(path)
+    content = bytearray(path.read_bytes())
+    odd = b"junk" + struct.pack("<I", 3) + b"abc\0"
+    content[12:12] = odd
+    size = content.index(b"data") + 4
+    content[4:8] = content[size : size + 4] = bytes(4)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(audio.read(path)[0], whole)
+    np.testing.assert_array_equal(audio.read(path, start=777, frames=100)[0], whole[:, 777:877])
+    np.testing.assert_array_equal(np.concatenate(list(audio.blocks(path, 701)), axis=1), whole)
+    assert audio.info(path).frames == 5000
+    assert audio.flaw(path, 5000) == "its header says that it is empty; the 0.21 s behind it are used"
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("wav", None), ("mp3", "CONSTANT"), ("mp3", "VARIABLE")])
+def test_what_is_missing_at_the_end_is_told(tmp_path, suffix, mode):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(1, 240_000)[0], 24_000, bitrate_mode=mode)
+    assert audio.flaw(path, 240_000) is None
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    got = audio.read(path)[0].shape[1]
+    assert abs(got - 120_000) < 5000
+    missing = (240_000 - got) / 24_000
+    assert audio.flaw(path, got) == f"{missing:.2f} of its 10.00 s are missing (cut off, or damaged)"
+
+
+@pytest.mark.parametrize("promised", [0x7FFFFFFF, 0xFFFFFFFF, 2**32 - 40])
+def test_a_length_that_stands_for_unknown_is_no_flaw(tmp_path, promised):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_file(data=bytes(200), promised=promised))
+    assert audio.flaw(path, 100) is None
+
+
+def test_a_wav_file_too_long_for_its_header_gets_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "WAV_BYTES", 4000)
+    wav = noise(2, 2000)
+    audio.write(tmp_path / "long.wav", wav, 24_000)
+    audio.write(tmp_path / "short.wav", wav[:, :1000], 24_000)
+    assert [audio.info(tmp_path / f"{name}.wav").format for name in ("long", "short")] == ["RF64", "WAV"]
+    np.testing.assert_allclose(audio.read(tmp_path / "long.wav")[0], wav, rtol=0, atol=0.51 / 32768)
+    unannounced = r"b\.wav: a WAV file of more than 4 GiB has to announce its length"
+    with audio.writer(tmp_path / "b.wav", 2, 24_000) as file:
+        file.write(wav[:, :1000])
+        with pytest.raises(InputError, match=unannounced):
+            file.write(wav[:, 1000:])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_names_that_are_no_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"gr\xfc\xdfe.wav")
+    audio.write(path, noise(), 24_000)
+    assert audio.read(path)[0].shape == (1, 40_000)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"gr\xfc\xdfe.wav"]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from minicodec import download
 from minicodec.errors import InputError
 from minicodec.training import datasets
 from minicodec.training.datasets import DATASETS, Dataset, fetch, unpack
@@ -66,7 +67,7 @@ def server(monkeypatch):
     thread.start()
     url = f"http://127.0.0.1:{state.server_port}/set.tar.gz"
     monkeypatch.setitem(DATASETS, "tiny", Dataset(url, hashlib.sha256(GOOD).hexdigest(), "CC0", "noise"))
-    monkeypatch.setattr(datasets, "PAUSE", 0)
+    monkeypatch.setattr(download, "PAUSE", 0)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     yield state
@@ -99,7 +100,7 @@ def test_a_broken_download_resumes_in_the_same_call(server, tmp_path):
 
 
 def test_a_download_given_up_resumes_in_the_next_call(server, tmp_path):
-    server.budgets = [100_000] * datasets.ATTEMPTS
+    server.budgets = [100_000] * download.ATTEMPTS
     with pytest.raises(InputError, match=r"set\.tar\.gz: the connection broke off, 5 times"):
         fetch("tiny", tmp_path)
     assert files(tmp_path) == ["tiny.part"]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+import minicodec.threads
 from minicodec.kernels.cpu.conv1d import conv1d_forward_numba
 from minicodec.kernels.cpu.conv_transpose1d import conv_transpose1d_forward_numba
-from minicodec.kernels.cpu.engine import loops as engine_loops, products as engine
+from minicodec.kernels.cpu.engine import loops as engine_loops
 from minicodec.kernels.cpu.engine.addresses import address
 from minicodec.kernels.cpu.engine.loops import DEPTH
 from minicodec.kernels.cpu.engine.products import COLUMNS, ROWS, multiply, multiply_transposed, pack
@@ -237,7 +238,7 @@ def test_arrays_that_may_only_be_read(rng):
 @pytest.fixture
 def threads(monkeypatch):
     """Call it with n, to run the products that follow on n threads, however small."""
-    monkeypatch.setattr(engine, "SMALL", 0)
+    monkeypatch.setattr(minicodec.threads, "MULTIPLICATIONS", 0)
     before = numba.get_num_threads()
     yield numba.set_num_threads
     numba.set_num_threads(before)

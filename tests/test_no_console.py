@@ -17,7 +17,7 @@ import numpy as np
 import minicodec
 from pathlib import Path
 from minicodec.training import config, run
-from minicodec.training.datasets import ProgressLines
+from minicodec.download import ProgressLines
 codec = minicodec.load(sys.argv[1])
 wav = codec.decode(codec.encode(np.zeros((1, 4000), np.float32), kbps=6))
 packet = codec.compress(wav, kbps=6)

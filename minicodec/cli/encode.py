@@ -25,7 +25,7 @@ from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads
-MODELS = "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers"
+
 
 T = TypeVar("T")
 

@@ -1,9 +1,55 @@
 """Options that several commands have."""
 
 import argparse
+import math
+import sys
+
+from minicodec.codec.foreign.released import RELEASED, in_cache
+
+MODELS = (
+    "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers, or a model that was "
+    "fetched, such as encodec_24khz"
+)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device cpu|gpu, as `minicodec.device` knows them."""
     text = "gpu: an NVIDIA GPU, by way of CuPy: the extra cuda12 or cuda13 of the package"
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help=text)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """-q."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but what went wrong")
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """-q and -v."""
+    add_quiet(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="also name the model, and how long it took")
+
+
+def add_fetch(parser: argparse.ArgumentParser) -> None:
+    """--fetch."""
+    parser.add_argument(
+        "--fetch", action="store_true", help="download the model if it is a published one that is not on this machine"
+    )
+
+
+def fetch_if_asked(model: str, args: argparse.Namespace) -> str:
+    """The model's name; --fetch brings a published one that is not here."""
+    if args.fetch and model in RELEASED and not in_cache(model):
+        from minicodec.cli.progress import download
+        from minicodec.codec.foreign.fetch import fetch
+
+        with download(args.quiet) as report:
+            fetch(model, report, say=lambda line: print(line, file=sys.stderr))
+    return model
+
+
+def seconds(text: str) -> float:
+    """A time on the command line: a finite number, not negative."""
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError
+    return number

@@ -1,19 +1,46 @@
-"""How far is the file? A bar on a terminal, a plain line now and then elsewhere; both on stderr, and both only if it
-takes long.
+"""How far is it? A bar on a terminal, and only if it takes long. Elsewhere nothing, or, for whoever asked for them,
+plain lines now and then. All on stderr.
 """
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 EVERY = 10.0  # seconds between plain lines
 
 
-def watched(blocks: Iterable[np.ndarray], sample_rate: float, seconds: float) -> Iterator[np.ndarray]:
-    """The blocks (C,n), shown as they go by, of about `seconds` of audio."""
-    return _with_bar(blocks, sample_rate, seconds) if sys.stderr.isatty() else _with_lines(blocks, sample_rate, seconds)
+def watched(
+    blocks: Iterable[np.ndarray], sample_rate: float, seconds: float, *, lines: bool = True
+) -> Iterator[np.ndarray]:
+    """The blocks (C,n), shown as they go by, of about `seconds` of audio. lines: also where there is no terminal."""
+    if sys.stderr.isatty():
+        yield from _with_bar(blocks, sample_rate, seconds)
+    elif lines:
+        yield from _with_lines(blocks, sample_rate, seconds)
+    else:
+        yield from blocks
+
+
+@contextmanager
+def download(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int | None], None]] | None]:
+    """For `fetch`: what shows the bytes of each file as they come; None: nothing is to be shown."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+
+        def report(file: str) -> Callable[[int, int | None], None]:
+            task = bar.add_task(file, total=None)
+            return lambda done, total: bar.update(task, completed=done, total=total)
+
+        yield report
 
 
 def _with_bar(blocks: Iterable[np.ndarray], sample_rate: float, seconds: float) -> Iterator[np.ndarray]:

@@ -4,6 +4,8 @@ One trained model comes with minicodec, and is what commands and `load` take if 
 model card lies beside it, in minicodec/models/.
 """
 
+import difflib
+import json
 import zipfile
 from collections.abc import Callable
 from os import PathLike
@@ -16,6 +18,7 @@ from minicodec.codec.config import PRESETS, preset
 from minicodec.codec.files import bitstream
 from minicodec.codec.files.entropy.coded_file import check_fits, refuse
 from minicodec.codec.foreign.convert import ENCODEC, LANGUAGE_MODEL, take_over
+from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
 from minicodec.codec.foreign.torch_file import read_torch_file
 from minicodec.codec.foreign.transformers_folder import CONFIG, load_transformers
 from minicodec.codec.language_model import RUN_LM, SECONDS, LanguageModel, LanguageModelConfig
@@ -27,9 +30,19 @@ RUN_MODEL = "model.safetensors"  # in a training run's folder: the averaged weig
 
 
 def find(path: str | PathLike[str]) -> Path:
-    """The path of a model: itself, or, if there is nothing called so and it is the name of one, the bundled model's."""
-    if str(path) == BUNDLED and not Path(path).exists():
+    """The path of a model: itself, or, if nothing is called so, that of the bundled or fetched model of this name.
+
+    InputError: a published model that was not fetched; the line says how.
+    """
+    name = str(path)
+    if Path(path).exists():
+        return Path(path)
+    if name == BUNDLED:
         return Path(__file__).parents[1] / "models" / BUNDLED
+    if cached := in_cache(name):
+        return cached
+    if name in RELEASED:
+        raise InputError(how_to_get(name))
     return Path(path)
 
 
@@ -41,6 +54,7 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
     a training run's folder
     a .th file of the released EnCodec, read without PyTorch (see torch_file.py)
     a folder of `transformers`, with config.json and model.safetensors
+    a published model by its name, "encodec_24khz", "encodec_48khz" or "facebook/encodec_24khz", once it was fetched
 
     InputError, in one line that names the path and says what would do, if there is none.
     """
@@ -49,7 +63,7 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
         if (path / CONFIG).is_file():
             return load_transformers(path)
         if not (path / RUN_MODEL).is_file():
-            raise InputError(f"{path}: has no {RUN_MODEL}: is it a training run's folder, with a checkpoint saved?")
+            raise InputError(f"{path}: has no {RUN_MODEL}{why_untrained(path)}")
         return load_safetensors(path / RUN_MODEL)
     if path.is_file():
         if zipfile.is_zipfile(path):
@@ -59,7 +73,22 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
         return load_safetensors(path)
     if str(path) in PRESETS:
         raise InputError(f"{path}: is a preset without weights; train it first: minicodec train {path} --data FOLDER")
-    raise InputError(f"{path}: no such model; train one with minicodec train, or take {BUNDLED}")
+    near = difflib.get_close_matches(str(path), [BUNDLED, *RELEASED], n=1)
+    meant = f"did you mean {near[0]}?" if near else f"train one with minicodec train, or take {BUNDLED}"
+    raise InputError(f"{path}: no such model; {meant}")
+
+
+def why_untrained(run: Path) -> str:
+    """What to say of a folder without a model: a training that was stopped before its codebooks began, or no run."""
+    try:
+        begin = json.loads((run / "run.json").read_text(encoding="utf-8"))["training"]["warmup_steps"]
+        steps = [int(path.stem.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*.safetensors")]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ": is it a training run's folder, with a checkpoint saved?"
+    if not steps:
+        return ": the training has saved no checkpoint yet"
+    go_on = f"go on with: minicodec train --resume {run} --steps N"
+    return f": its codebooks begin at step {begin}, one after the other; it has {max(steps)}; {go_on}"
 
 
 def load_torch_file(path: Path) -> Codec:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numba import njit
 
+from minicodec.kernels.cpu.engine.compile import compiled
 from minicodec.nn.module import Module
 
 LANES = 64  # sums side by side, so that they fill vectors
@@ -51,7 +51,7 @@ def fingerprint(arrays: list[np.ndarray]) -> bytes:
     return sums.tobytes()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mix(words, sums):
     """In each lane, sum = stirred sum · FACTOR + word; stirred: the high bits go down, where the factor begins."""
     for i in range(0, words.size, LANES):

@@ -27,7 +27,10 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """One call. `what` says it in words; `expected` is what must come back, one entry a result."""
+    """One call. `what` says it in words; `expected` is what must come back, one entry a result.
+
+    Where students' code runs, nobody knows what is expected: there it is empty.
+    """
 
     what: str
     args: tuple[Any, ...]
@@ -50,7 +53,8 @@ class Exercise:
     name        of the function
     chapter     in which it stands
     solution    the library's
-    trials      generator, fresh -> calls; fresh: sizes other than those of the library's tests (for grading)
+    trials      generator, fresh, answers -> calls. fresh: sizes other than those of the library's tests (for
+                grading); answers: say what is expected, or leave it empty
     task        signature and docstring of the stub (default: the solution's)
     mistakes    looked for when a result is wrong
     hint        given with every wrong answer
@@ -63,7 +67,7 @@ class Exercise:
     name: str
     chapter: int
     solution: Function
-    trials: Callable[[np.random.Generator, bool], Iterator[Trial]]
+    trials: Callable[[np.random.Generator, bool, bool], Iterator[Trial]]
     task: Function
     mistakes: tuple[Mistake, ...] = ()
     hint: str = ""
@@ -91,9 +95,9 @@ def of_op(op_name: str, direction: str, chapter: int, **options: Any) -> Exercis
     op = OPS[op_name]
     solution = op.pairs["numpy"][direction == "backward"]
 
-    def trials(rng: np.random.Generator, fresh: bool) -> Iterator[Trial]:
+    def trials(rng: np.random.Generator, fresh: bool, answers: bool) -> Iterator[Trial]:
         for case in all_cases()[op_name]:
-            yield _op_trial(op_name, direction, _fresh(case, solution, rng, op_name) if fresh else case, rng)
+            yield _op_trial(op_name, direction, _fresh(case, solution, rng, op_name) if fresh else case, rng, answers)
 
     return Exercise(solution.__name__, chapter, solution, trials, options.pop("task", solution),
                     op=(op_name, direction), **options)  # fmt: skip
@@ -106,16 +110,17 @@ def _fresh(case: Case, solution: Function, rng: np.random.Generator, op_name: st
     return replace(case, shapes=shapes, seed=int(rng.integers(1 << 31)))
 
 
-def _op_trial(op_name: str, direction: str, case: Case, rng: np.random.Generator) -> Trial:
+def _op_trial(op_name: str, direction: str, case: Case, rng: np.random.Generator, answers: bool) -> Trial:
     forward, _ = OPS[op_name].pairs["numpy"]
     arrays = case.arrays()
     y, saved = forward(*arrays, **case.attrs)
     what = described(dict(zip(inspect.signature(forward).parameters, arrays, strict=False)) | case.attrs)
     if direction == "forward":
-        return Trial(what, tuple(arrays), case.attrs, (y,))
+        return Trial(what, tuple(arrays), case.attrs, (y,) if answers else ())
     dy = rng.normal(size=y.shape)
     expected = tuple(
-        numeric_grad(lambda: forward(*arrays, **case.attrs)[0], x, dy) if x.dtype.kind == "f" else None for x in arrays
+        numeric_grad(lambda: forward(*arrays, **case.attrs)[0], x, dy) if x.dtype.kind == "f" else None
+        for x in (arrays if answers else [])
     )
     return Trial(what, (dy, saved), case.attrs, expected)
 
@@ -128,12 +133,13 @@ def of_function(
     Random generators among the arguments are copied for each call, so that answers can be compared.
     """
 
-    def trials(rng: np.random.Generator, fresh: bool) -> Iterator[Trial]:
+    def trials(rng: np.random.Generator, fresh: bool, answers: bool) -> Iterator[Trial]:
         for given in arguments(rng, fresh):
             keywords = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
             args, kwargs = given if keywords else (given, {})
             bound = inspect.signature(solution).bind(*args, **kwargs).arguments
-            yield Trial(described(bound), args, kwargs, as_results(solution(*deepcopy(args), **deepcopy(kwargs))))
+            expected = as_results(solution(*deepcopy(args), **deepcopy(kwargs))) if answers else ()
+            yield Trial(described(bound), args, kwargs, expected)
 
     name = options.pop("name", solution.__name__)
     return Exercise(name, chapter, solution, trials, options.pop("task", solution), **options)

@@ -1,32 +1,32 @@
 """Points for many students' notebooks: every submission in a process of its own, with fresh sizes and numbers.
 
-A process that takes too long over an exercise is ended, the exercise gets no points, and another process goes on with
-the next one. So an endless loop, a crash or an appetite for memory costs its author that exercise, and nobody else
-anything.
+The student's process calls the answers and sends back what they return; what is expected is known here alone, and
+here it is compared. A process that takes too long over an exercise is ended with all that it has started; the exercise
+gets no points, and another process goes on with the next one. So an endless loop, a crash or an appetite for memory
+costs its author that exercise, and nobody else anything.
 """
 
-import csv
-import json
-import queue
-import subprocess
-import sys
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from xml.etree import ElementTree
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from minicodec.course.catalogue import Exercise, all_exercises
-from minicodec.course.submission import definitions, read
+from minicodec.course.catalogue import Exercise, Trial, all_exercises
+from minicodec.course.collect import Submission
+from minicodec.course.judge import Attempt, assess
+from minicodec.course.messages import clean, decode
+from minicodec.course.process import StudentProcess
 from minicodec.errors import InputError
 
-Told = tuple[str, str, str]  # exercise, status, message
+STARTING = 60.0  # seconds in which a process must have imported the library
+IN_ALL = 20  # a submission as a whole has as much time as this many of the slowest exercises
+# From the best to the worst: of several files' answers to an exercise the best one counts.
+STATUSES = ("right", "wrong", "too slow", "crashed", "unwritten", "unreadable", "missing", "not graded")
 
 
 @dataclass(frozen=True)
 class Grade:
-    """What one exercise brought one student. status: right, wrong, unwritten, missing, crashed, too slow."""
+    """What one exercise brought one student. status: one of STATUSES; message: why, for the student."""
 
     submission: str
     exercise: str
@@ -37,110 +37,178 @@ class Grade:
     message: str
 
 
-def submissions(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Name of the submission -> its files. A folder's subfolders are one submission each, as are its loose files.
+@dataclass(frozen=True)
+class Limits:
+    """seed of the calls; seconds of processor time for each exercise; memory that a process may take, in bytes."""
 
-    InputError: there is none.
-    """
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        if path.is_dir():
-            for entry in sorted(path.iterdir()):
-                files = sorted(f for f in entry.rglob("*") if _gradable(f)) if entry.is_dir() else [entry]
-                if entry.is_dir() or _gradable(entry):
-                    found[entry.stem] = files
-        elif _gradable(path):
-            found[path.stem] = [path]
-        else:
-            raise InputError(f"{path}: neither a notebook, nor a .py file, nor a folder of them")
-    if not found:
-        raise InputError(f"{' '.join(map(str, paths))}: no notebook and no .py file there")
-    return found
+    seed: int
+    seconds: float
+    memory: int
+
+    @property
+    def patience(self) -> float:
+        """Seconds that pass until an exercise is too slow: it may have to wait for a core."""
+        return 2 * self.seconds + 5
 
 
-def _gradable(path: Path) -> bool:
-    return path.suffix in (".ipynb", ".py") and path.is_file() and ".ipynb_checkpoints" not in path.parts
+@dataclass
+class _Work:
+    """What is known of a submission so far."""
+
+    told: dict[str, tuple[str, str]] = field(default_factory=dict)  # exercise -> status, message
+    skip: set[int] = field(default_factory=set)  # files that end whoever reads them
+    done: set[tuple[int, str]] = field(default_factory=set)  # exercises in files
+    notes: dict[int, list[str]] = field(default_factory=dict)  # on files
+    defines: dict[int, list[str]] = field(default_factory=dict)  # by file
+
+    def tell(self, number: int, name: str, status: str, message: str) -> None:
+        """Keep the verdict on an exercise in a file, unless another file had a better one."""
+        self.done.add((number, name))
+        if name not in self.told or STATUSES.index(status) < STATUSES.index(self.told[name][0]):
+            self.told[name] = status, message
 
 
 def grade(
-    name: str, files: Sequence[Path], exercises: Sequence[Exercise], *, seed: int, seconds: float, memory: int
-) -> Iterator[Grade]:
-    """The grades of one submission, in the order of the exercises.
+    submission: Submission, exercises: Sequence[Exercise], trials: Mapping[str, list[Trial]], limits: Limits
+) -> list[Grade]:
+    """The grades of one submission, one for each exercise, whatever it does.
 
-    seconds: processor time for each exercise; memory: bytes of address space for the submission's process.
+    trials: the calls of each exercise and what is expected of them, the same for all students.
     """
-    asked = {one.name for one in exercises}
-    told: dict[str, tuple[str, str]] = {}
-    for path in files:
-        written = [n for n in _functions(path) if n in asked]
-        for exercise, status, message in _judged(path, written, seed, seconds, memory):
-            if told.get(exercise, ("unwritten", ""))[0] != "right":
-                told[exercise] = status, message
-    for one in exercises:
-        status, message = told.get(one.name, ("missing", "no file defines it"))
-        yield Grade(name, one.name, one.chapter, one.points if status == "right" else 0, one.points, status, message)
-
-
-def _functions(path: Path) -> list[str]:
-    """Names that a file defines, in order, once each; none if it is no Python."""
+    work = _Work()
+    reason = ""
     try:
-        body = definitions(read(path)).body
-    except (SyntaxError, InputError):
-        return []
-    return list(dict.fromkeys(node.name for node in body if hasattr(node, "name")))
+        reason = _work_through(submission, {one.name: one for one in exercises}, trials, limits, work)
+    except Exception as error:  # a fault of the grader's own, or of the system's: the others' grades must not be lost
+        reason = clean(f"the grader failed: {type(error).__name__}: {error}")
+    notes = [f"{clean(submission.files[n].name)}: {note}" for n, some in sorted(work.notes.items()) for note in some]
+    missing = "; ".join(["no file defines it", *filter(None, [submission.note]), *notes])
+    grades = []
+    for one in exercises:
+        status, message = work.told.get(one.name, ("not graded", reason) if reason else ("missing", clean(missing)))
+        points = one.points if status == "right" else 0
+        grades.append(Grade(submission.name, one.name, one.chapter, points, one.points, status, message))
+    return grades
 
 
-def _judged(path: Path, names: list[str], seed: int, seconds: float, memory: int) -> Iterator[Told]:
-    """What there is to tell of each name, from as many processes as it takes."""
-    while names:
-        told = list(_one_process(path, names, seed, seconds, memory))
-        yield from told
-        names = names[len(told) :]
+def _work_through(
+    submission: Submission,
+    exercises: Mapping[str, Exercise],
+    trials: Mapping[str, list[Trial]],
+    limits: Limits,
+    work: _Work,
+) -> str:
+    """Fill in `work`, with as many processes as it takes. Why not all could be done, or nothing."""
+    if not submission.files:
+        return ""
+    allowed = STARTING + IN_ALL * limits.patience
+    end = time.monotonic() + allowed
+    while time.monotonic() < end:
+        request = {
+            "files": [str(path.absolute()) for path in submission.files],
+            "asked": list(exercises), "skip": sorted(work.skip), "done": sorted(work.done),
+            "beside": submission.beside, "seed": limits.seed, "seconds": limits.seconds, "memory": limits.memory,
+        }  # fmt: skip
+        with StudentProcess(request) as process:
+            at: tuple[Any, ...] = ("starting",)
+            try:
+                for step in _steps(submission, process, end, exercises, trials, limits, work):
+                    at = step
+            except TimeoutError:
+                status, words = "too slow", f"it took more than {limits.patience:.0f} s"
+            except (ValueError, KeyError, TypeError):
+                status, words = "crashed", "what its process sent cannot be read"
+            else:
+                if at == ("finished",):
+                    return ""
+                code = process.status()
+                too_slow = code == 128 + 24  # SIGXCPU
+                status = "too slow" if too_slow else "crashed"
+                words = f"it took more than {limits.seconds:g} s" if too_slow else f"its process ended (status {code})"
+        if at[0] == "starting":
+            return f"the student's process did not start: {words}"
+        number = at[1]
+        if at[0] == "reading":
+            work.skip.add(number)
+            work.notes[number] = [f"cannot be read: {words}"]
+        elif at[0] == "loading":
+            for name in work.defines[number]:
+                if (number, name) not in work.done:
+                    work.tell(number, name, status, f"{clean(submission.files[number].name)}, when it is run: {words}")
+        else:
+            work.tell(number, at[2], status, words)
+    return f"the submission took more than {allowed:.0f} s in all"
 
 
-def _one_process(path: Path, names: list[str], seed: int, seconds: float, memory: int) -> Iterator[Told]:
-    """What one process tells until it has done all or must be ended; then the exercise it was at gets the blame."""
-    with TemporaryDirectory() as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "minicodec.course.submission",
-             str(path.resolve()), str(seed), str(memory), str(seconds), *names],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder, text=True, start_new_session=True,
-        )  # fmt: skip
-        lines: queue.Queue[str] = queue.Queue()
-        assert process.stdout is not None
-        pump = threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True)
-        pump.start()
-        done, patience = 0, 60.0  # to import the library
-        try:
-            while done < len(names):
-                try:
-                    line = lines.get(timeout=patience)
-                except queue.Empty:
-                    yield names[done], "too slow", f"took more than {patience:.0f} s"
-                    return
-                if not line:  # its end, and not all was told
-                    code = process.wait()
-                    too_slow = code == -24  # SIGXCPU
-                    words = f"took more than {seconds:.0f} s" if too_slow else f"its process ended with status {code}"
-                    yield names[done], "too slow" if too_slow else "crashed", words
-                    return
-                fields = json.loads(line)
-                patience = 2 * seconds + 5  # of processor time it has `seconds`; the rest is for sleepers
-                if "ends" in fields:
-                    done += 1
-                    yield fields["ends"], fields["status"], fields["message"]
-        finally:
-            process.kill()
-            process.wait()
-            pump.join()
-            process.stdout.close()
+def _steps(
+    submission: Submission,
+    process: StudentProcess,
+    end: float,
+    exercises: Mapping[str, Exercise],
+    trials: Mapping[str, list[Trial]],
+    limits: Limits,
+    work: _Work,
+) -> Iterator[tuple[Any, ...]]:
+    """Follow a process from step to step, and keep what it tells. Yields where it is; ends when the process does.
+
+    ValueError, KeyError, TypeError: it tells what no process of ours would. TimeoutError: it took too long.
+    """
+    deadline = min(end, time.monotonic() + STARTING)
+    number, name, notes, attempts = -1, "", list[str](), list[Attempt]()
+    while (message := process.receive(deadline)) is not None:
+        if not message.keys() & {"trial"}:  # an exercise has one time for all of its calls
+            deadline = min(end, time.monotonic() + limits.patience)
+        if "reading" in message:
+            number = _file(message["reading"], work)
+            yield "reading", number
+        elif "read" in message:
+            number = _file(message["read"], work)
+            work.notes[number] = [clean(str(note)) for note in message["notes"][:10]]
+            work.defines[number] = [name for name in message["defines"] if name in exercises]
+            for name, why in message["broken"].items():
+                if name in exercises and name not in work.defines[number]:
+                    work.tell(number, name, "unreadable", clean(f"{submission.files[number].name}: {why}"))
+        elif "loading" in message:
+            number = _file(message["loading"], work)
+            yield "loading", number
+        elif "loaded" in message:
+            notes = [clean(str(note)) for note in message["notes"][:3]]
+        elif "begins" in message:
+            name, attempts = message["begins"], []
+            if name not in work.defines[number] or (number, name) in work.done:
+                raise ValueError("an exercise that it does not have")
+            yield "exercise", number, name
+        elif "trial" in message:
+            if message["trial"] != len(attempts) or len(attempts) == len(trials[name]):
+                raise ValueError("a call out of order")
+            attempts.append(
+                Attempt(decode(message.get("returned")), clean(str(message.get("raised") or "")),
+                        bool(message.get("modified")), bool(message.get("unwritten")))
+            )  # fmt: skip
+        elif "ends" in message:
+            if message["ends"] != name:
+                raise ValueError("the end of another exercise")
+            work.tell(number, name, *_verdict(exercises[name], trials[name], attempts, notes))
+            attempts = []
+        elif "finished" in message:
+            yield ("finished",)
+            return
 
 
-def _pump(stream: Iterable[str], lines: "queue.Queue[str]") -> None:
-    """Lines to a queue, from which one can wait for them with a limit; an empty one at the end."""
-    for line in stream:
-        lines.put(line)
-    lines.put("")
+def _file(number: Any, work: _Work) -> int:
+    if type(number) is not int or number < 0 or number in work.skip:
+        raise ValueError("a file that it was not given")
+    return number
+
+
+def _verdict(exercise: Exercise, trials: list[Trial], attempts: list[Attempt], notes: list[str]) -> tuple[str, str]:
+    """Status and message for what came of the calls. notes: what went wrong when the file's names were defined."""
+    if not attempts:
+        return "crashed", "; ".join([f"there is no function {exercise.name}", *notes])
+    if len(attempts) < len(trials) and not any(one.unwritten for one in attempts):
+        return "wrong", attempts[-1].raised or "not all calls came back"
+    verdict = assess(exercise, trials, attempts)
+    return verdict.status, "\n  ".join([verdict.message, *(notes if verdict.status == "wrong" else [])])
 
 
 def chosen(chapters: Sequence[int], variants: Sequence[str]) -> list[Exercise]:
@@ -158,39 +226,3 @@ def chosen(chapters: Sequence[int], variants: Sequence[str]) -> list[Exercise]:
     if not found:
         raise InputError(f"chapters {' '.join(map(str, chapters))} have no exercises")
     return found
-
-
-def write_csv(grades: Sequence[Grade], path: Path) -> None:
-    """A line per student and exercise."""
-    with path.open("w", newline="", encoding="utf-8") as f:
-        writer = csv.writer(f)
-        writer.writerow(["submission", "exercise", "chapter", "points", "maximum", "status", "message"])
-        for g in grades:
-            row = [g.submission, g.exercise, g.chapter, g.points, g.maximum, g.status, g.message]
-            writer.writerow(["'" + c if isinstance(c, str) and c[:1] in "=+-@\t" else c for c in row])  # no formulas
-
-
-def write_junit(grades: Sequence[Grade], path: Path) -> None:
-    """JUnit's XML: a suite per student, a case per exercise."""
-    root = ElementTree.Element("testsuites")
-    for name in dict.fromkeys(g.submission for g in grades):
-        mine = [g for g in grades if g.submission == name]
-        failures = [g for g in mine if g.status != "right"]
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=name, tests=str(len(mine)), failures=str(len(failures)), errors="0"
-        )
-        for g in mine:
-            case = ElementTree.SubElement(suite, "testcase", classname=f"chapter {g.chapter}", name=g.exercise)
-            if g.status != "right":
-                text = "".join(c if c.isprintable() or c == "\n" else "?" for c in g.message)
-                ElementTree.SubElement(case, "failure", message=g.status).text = text
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
-
-
-def write_gradescope(grades: Sequence[Grade], path: Path) -> None:
-    """Gradescope's results.json for one student."""
-    tests = [
-        {"name": f"{g.chapter}. {g.exercise}", "score": g.points, "max_score": g.maximum, "output": g.message}
-        for g in grades
-    ]
-    path.write_text(json.dumps({"score": sum(g.points for g in grades), "tests": tests}, indent=1), encoding="utf-8")

@@ -56,7 +56,7 @@ def spectrum_adjoint(dY, T, n_fft, hop, window):
     for j in range(J):
         block = dframes[:, :, j * hop : (j + 1) * hop]
         dx[:, j : j + To, : block.shape[2]] += block
-    return dx.reshape(B, -1)[:, :T]
+    return dx.reshape(B, (To + J) * hop)[:, :T]
 
 
 def stft_forward(x, *, n_fft, hop, normalized=False):

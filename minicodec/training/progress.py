@@ -1,25 +1,13 @@
 """How far is the training? A bar on a terminal, a plain line now and then elsewhere; both on stderr."""
 
-import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
+
+from minicodec.console import on_terminal, say
 
 EVERY = 10.0  # seconds between plain lines
 RECENT = 0.05  # weight of the newest step in the running mean of a step's duration
-
-
-def on_terminal() -> bool:
-    """Is stderr a terminal? It may be None, in an application without a console, or closed."""
-    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
-
-
-def say(line: str, end: str = "\n") -> None:
-    """A line on stderr, if there is one. That nobody can read it ends no training."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):  # ValueError: it is closed
-            print(line, end=end, file=sys.stderr, flush=True)
 
 
 class Progress:

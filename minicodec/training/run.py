@@ -60,6 +60,9 @@ class Run:
         self.lock = Lock(folder)
         self.log = Log(folder / "log.jsonl", config.training.log_every, self.trainer.array)
 
+    def __repr__(self) -> str:
+        return f"Run({self.folder}: {self.config.model.name}, step {self.trainer.step} of {self.config.training.steps})"
+
     def train(self, stop: Event | None = None) -> bool:
         """Train until the last step (True), or until the end of a step in which `stop` is set (False); save the state.
 

@@ -23,7 +23,6 @@ gives the same bits.
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 
 from minicodec import functional as F
@@ -33,10 +32,10 @@ from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
 from minicodec.codec.weight_cache import cached
 from minicodec.kernels.cpu.engine.products import Packed, pack
-from minicodec.kernels.cpu.engine.threads import convoy
 from minicodec.kernels.cpu.lstm import LONG, as_panels, run as run_lstm
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
+from minicodec.threads import pipeline
 
 
 def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
@@ -129,7 +128,7 @@ class Chain:
             return y, end
 
         steps = [partial(step, i) for i in range(len(states))]
-        done = convoy(numba.get_num_threads(), list(zip(pieces, ends, strict=True)), steps)
+        done = pipeline(list(zip(pieces, ends, strict=True)), steps)
         return [y for y, _ in done], tuple(states)
 
 

@@ -10,12 +10,12 @@ reflection, as the published ones, must see the first 80 ms before the mirror in
 out until then, and all that is due at once. pad_mode="zero" does not wait, and codes the start a little differently.
 """
 
-import numba
 import numpy as np
 
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.streaming.stages import Chain, QuantizerStage
+from minicodec.threads import available
 
 PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
 WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (kernels/cpu/engine/tile.py)
@@ -40,7 +40,7 @@ class _Stream:
 
     def _pieces(self, x: np.ndarray) -> list[np.ndarray]:
         """x (1,T,C) cut along T, as many pieces for every thread as for the others, of whole tiles."""
-        frames, threads = max(1, -(-x.shape[1] // self._hop)), numba.get_num_threads()
+        frames, threads = max(1, -(-x.shape[1] // self._hop)), available()
         count = 1 if frames <= PIECE_FRAMES else -(-frames // (PIECE_FRAMES * threads)) * threads
         size = -(-frames // (count * WHOLE)) * WHOLE * self._hop
         return [x[:, t : t + size] for t in range(0, max(1, x.shape[1]), size)]

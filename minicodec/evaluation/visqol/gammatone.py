@@ -12,7 +12,8 @@ cuts the signal into windowed frames first, and filters each of them from rest.
 """
 
 import numpy as np
-from numba import njit
+
+from minicodec.kernels.cpu.engine.compile import compiled
 
 WINDOW = 0.08  # seconds
 HOPS_PER_WINDOW = 4
@@ -60,7 +61,7 @@ def spectrogram(signal: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
     return g * np.sqrt(_energies(frames * np.hanning(window), b1, a) / window)
 
 
-@njit(cache=True)
+@compiled
 def _energies(frames, b1, a):
     """Frames (To,N) -> energy of each, filtered by four biquads in a row without their gain, (To,F).
 

@@ -4,15 +4,12 @@ Each entry is computed alone, so threads change no bit. A kernel takes its share
 then can Numba leave out its check for negative indices, and LLVM use vectors.
 """
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu.engine.compile import compiled
 from minicodec.kernels.cpu.engine.fastmath import ONE, ZERO, exp32, expm1_32, normal_cdf32, normal_density32
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.ops.activations import elu, gelu, leaky_relu
-
-SMALL = 65536  # entries, some 50 µs of work: below, waking another thread costs more than it saves
+from minicodec.threads import share_out, threads_for
 
 
 @compiled
@@ -69,7 +66,7 @@ def run_flat(kernel, shape, *inputs):
     """Run a kernel on the flattened inputs -> out (*shape), on several threads if that is worth it."""
     out = np.empty(shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) if isinstance(a, np.ndarray) else a for a in (*inputs, out)]
-    share_out(numba.get_num_threads() if out.size >= SMALL else 1, out.size, kernel, *flat)
+    share_out(threads_for(out.size), out.size, kernel, *flat)
     return out
 
 

@@ -3,20 +3,18 @@
 NumPy begins its loop for the former anew for each row, of perhaps 16 numbers.
 """
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu.engine.compile import compiled
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.ops.arithmetic import (
     add,
     add_forward,
     unbroadcast,
 )
+from minicodec.threads import share_out, threads_for
 
 SIDE_BY_SIDE = 2048  # numbers that are added to as many sums, in the L1 cache
 BLOCK = 128  # times
-SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
 
 
 @compiled
@@ -34,8 +32,7 @@ def add_forward_numba(a, b):
     if not rows_and_bias or not a.dtype == b.dtype == np.float32:
         return add_forward(a, b)
     y = np.empty((a.size // b.size, b.size), np.float32)
-    threads = numba.get_num_threads() if a.size >= SMALL else 1
-    share_out(threads, len(y), add_to_rows, a.reshape(y.shape), np.ascontiguousarray(b), y)
+    share_out(threads_for(a.size), len(y), add_to_rows, a.reshape(y.shape), np.ascontiguousarray(b), y)
     return y.reshape(a.shape), (a.shape, b.shape)
 
 
@@ -54,7 +51,7 @@ def column_sums(rows):
         for i in range(first, last):
             long[i * BLOCK : (i + 1) * BLOCK].sum(axis=0, out=sums[i])
 
-    share_out(numba.get_num_threads() if rows.size >= SMALL else 1, len(sums), share)
+    share_out(threads_for(rows.size), len(sums), share)
     return sums.sum(axis=0).reshape(run, C).sum(axis=0) + rows[whole:].sum(axis=0)
 
 

@@ -8,13 +8,12 @@ from three plain loops, one measured step at a time.
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
-from minicodec.kernels.cpu.activations import SMALL, elu_share
+from minicodec.kernels.cpu.activations import elu_share
 from minicodec.kernels.cpu.engine.products import multiply, multiply_transposed
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.ops.conv1d import conv1d, conv1d_backward, output_length
+from minicodec.threads import share_out, threads_for
 
 
 def conv1d_forward_numba(x, w, *, stride=1, dilation=1):
@@ -71,7 +70,7 @@ def zero_padded(x, left, right, elu=False, out=None):
             else:
                 inside[begin:end] = item[begin:end]
 
-    share_out(numba.get_num_threads() if x.size >= SMALL else 1, x.size, share)
+    share_out(threads_for(x.size), x.size, share)
     return y
 
 

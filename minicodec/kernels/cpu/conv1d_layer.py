@@ -19,10 +19,10 @@ from minicodec.kernels.cpu.conv1d import (
     spread,
     zero_padded,
 )
-from minicodec.kernels.cpu.engine.threads import share_items
 from minicodec.ops.conv1d import output_length
 from minicodec.ops.fused import conv1d_layer
 from minicodec.ops.padding import mirrored
+from minicodec.threads import share_items
 
 
 def conv1d_layer_forward_numba(x, w, b, *, elu=True, left=0, right=0, mode="zero", stride=1, dilation=1):

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minicodec.kernels.cpu.engine.products import Packed, multiply, multiply_transposed, pack
-from minicodec.kernels.cpu.engine.threads import share_items
 from minicodec.kernels.cpu.engine.tile import LANES
 from minicodec.ops.conv2d import conv2d, conv2d_backward, conv2d_forward, output_length
+from minicodec.threads import share_items
 
 
 def fits_a_line(w, stride, dilation, padding):

@@ -9,8 +9,8 @@ import numpy as np
 
 from minicodec.kernels.cpu.arithmetic import column_sums
 from minicodec.kernels.cpu.conv1d import batch_slices, correlate, correlate_dw, spread, zero_padded
-from minicodec.kernels.cpu.engine.threads import share_items
 from minicodec.ops.fused import check_trimming, conv_transpose1d_layer
+from minicodec.threads import share_items
 
 
 def conv_transpose1d_layer_forward_numba(x, w, b, *, stride=1, left=0, right=0):

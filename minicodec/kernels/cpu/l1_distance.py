@@ -3,14 +3,13 @@
 Feature maps are megabytes. The blocks are the same for any number of threads, and so are the bits.
 """
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu.engine.addresses import address, get, put
 from minicodec.kernels.cpu.engine.compile import compiled
 from minicodec.kernels.cpu.engine.fastmath import ZERO
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.ops.fused import l1_distance, l1_distance_forward
+from minicodec.threads import share_out, threads_for
 
 BLOCK = 65536  # numbers, some 20 µs of work
 SIDE_BY_SIDE = 256  # sums that a block is added to, in the L1 cache: a loop with a single sum could not use vectors
@@ -43,15 +42,15 @@ def l1_distance_forward_numba(x, y):
     if x.shape != y.shape:
         return l1_distance_forward(x, y)
     sums = np.zeros((-(-x.size // BLOCK), SIDE_BY_SIDE), np.float32)
-    share_out(numba.get_num_threads(), len(sums), distances, *flat(x, y), sums)
+    share_out(threads_for(x.size), len(sums), distances, *flat(x, y), sums)
     return sums.sum() / np.float32(x.size), (x, y)
 
 
 def l1_distance_backward_numba(dd, saved, *, needs=(True, True)):
     """dd () -> dx (*x), dy (*x)."""
     x, y = saved
-    dx, threads = np.empty(x.shape, np.float32), numba.get_num_threads() if x.size >= BLOCK else 1
-    share_out(threads, x.size, slopes, *flat(x, y), np.float32(dd / x.size), dx.reshape(-1))
+    dx = np.empty(x.shape, np.float32)
+    share_out(threads_for(x.size), x.size, slopes, *flat(x, y), np.float32(dd / x.size), dx.reshape(-1))
     return dx, -dx if needs[1] else None
 
 

@@ -5,19 +5,17 @@ the sum over p ascending: its bits depend neither on the other rows, nor on the 
 was cut.
 """
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu import lstm_loops as loops
 from minicodec.kernels.cpu.engine.products import multiply, multiply_transposed, pack
 from minicodec.kernels.cpu.engine.team import new_team
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.kernels.cpu.engine.tile import COLUMNS
 from minicodec.kernels.cpu.lstm_loops import GROUP
 from minicodec.ops.lstm import lstm
+from minicodec.threads import share_out, threads_for
 
 LONG = 8  # frames for which packing the weights pays
-SMALL = 1_000_000  # T · H²: with less, waking a second thread takes longer than the work
 
 
 def lstm_forward_numba(x, w_ih, w_hh, b, h0, c0):
@@ -99,13 +97,13 @@ def padded_to_tiles(a, N):
 
 
 def _run(T, H, loop, *args):
-    """loop(team, leads, *args) on all threads that have something to do."""
-    threads = min(numba.get_num_threads(), whole_groups(H) // GROUP) if T * H * H >= SMALL else 1
+    """loop(team, rank, *args) on all threads that have something to do."""
+    threads = min(threads_for(multiplications=4 * T * H * H), whole_groups(H) // GROUP)
     team = new_team(threads)
 
     def take_part(first, last):
         alone = last - first == threads  # all threads have work already: nobody else will come
-        loop(new_team(1) if alone else team, first == 0, *args)
+        loop(new_team(1) if alone else team, first, *args)
 
     share_out(threads, threads, take_part)
 

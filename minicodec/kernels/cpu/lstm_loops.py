@@ -9,7 +9,7 @@ so that each reads a part of the weights, and meet between frames (kernels/cpu/e
 from minicodec.kernels.cpu.engine.addresses import address, get, put
 from minicodec.kernels.cpu.engine.compile import compiled, inner
 from minicodec.kernels.cpu.engine.fastmath import ONE, sigmoid32, tanh32
-from minicodec.kernels.cpu.engine.team import arrive, frame_of, meet, parts_of
+from minicodec.kernels.cpu.engine.team import START, meet
 from minicodec.kernels.cpu.engine.tile import COLUMNS, LANES, VECTORS, make_tile
 
 GROUP = 4 * COLUMNS  # columns that a tile of one row covers; one of four rows covers a quarter
@@ -17,7 +17,7 @@ one_row, four_rows = make_tile(1, VECTORS, LANES, 4), make_tile(4, VECTORS, LANE
 
 
 @compiled
-def forward(team, leads, w, steps, h, z, c, gates, y):
+def forward(team, rank, w, steps, h, z, c, gates, y):
     """gates (B,T,4H) comes as x w_ih + b and leaves as i, f, g, o; y (B,T,2H) is filled.
 
     h (2,B',H) is h0 in even frames, c (B,H) comes as c0; z (B',4H') is room to work in. B' rows and H'
@@ -25,14 +25,11 @@ def forward(team, leads, w, steps, h, z, c, gates, y):
     """
     (B, T, _), H = gates.shape, c.shape[1]
     wide = z.shape[1] // 4
-    rank, now = arrive(team, leads)
+    t, parts = START
     while True:
-        now = meet(team, rank, now, T)
-        t, parts = frame_of(now), parts_of(now)
+        t, parts = meet(team, rank, t, parts, T)
         if t >= T:
             break
-        if rank >= parts:
-            continue
         first, last = _groups(wide // GROUP, rank, parts)
         for k in range(4):
             gate = 3 - k if t % 2 else k
@@ -59,20 +56,18 @@ def forward(team, leads, w, steps, h, z, c, gates, y):
 
 
 @compiled
-def backward(team, leads, w, steps, dz_after, dh, dc, c0, gates, y, dy, dz):
+def backward(team, rank, w, steps, dz_after, dh, dc, c0, gates, y, dy, dz):
     """dz (B,T,4H) is filled; dh (B',H') and dc (B,H) come as zeros and leave as the gradients of h0 and c0.
 
     w holds w_hhᵀ. dz_after (2,B',4H) is room for dz of this frame, and of the one after it.
     """
     (B, T, _), H = gates.shape, dc.shape[1]
-    rank, now = arrive(team, leads)
+    frame, parts = START
     while True:
-        now = meet(team, rank, now, T + 1)  # one more, for h0
-        t, parts = T - 1 - frame_of(now), parts_of(now)
+        frame, parts = meet(team, rank, frame, parts, T + 1)  # one more, for h0
+        t = T - 1 - frame
         if t < -1:
             break
-        if rank >= parts:
-            continue
         first, last = _groups(dh.shape[1] // GROUP, rank, parts)
         if t < T - 1:
             _product(dz_after[(t + 1) % 2], 4 * H, w, steps, first, last, dh, t)

@@ -8,12 +8,11 @@ codewords whose distances differ by rounding, some 1e-6 of ‖x‖ ‖c‖, and 
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from minicodec.kernels.cpu.engine.products import SMALL, Packed, multiply, pack
-from minicodec.kernels.cpu.engine.threads import share_out
+from minicodec.kernels.cpu.engine.products import Packed, multiply, pack
 from minicodec.ops.nearest_codeword import nearest_codeword, nearest_codeword_backward
+from minicodec.threads import share_out, threads_for
 
 STRIP = 96  # rows of x whose scores, with a thousand codewords, stay in the cache until they are compared
 
@@ -38,7 +37,7 @@ def search(x, codebook):
         raise ValueError(f"nearest_codeword: vectors of {x.shape[-1]} numbers, codewords of {D}")
     rows = np.ascontiguousarray(x, np.float32).reshape(-1, D)
     codes = np.empty(len(rows), np.int64)
-    threads = numba.get_num_threads() if rows.size * N >= SMALL else 1
+    threads = threads_for(multiplications=rows.size * N)
     share_out(threads, -(-len(rows) // STRIP), _search_strips, rows, codebook, codes)
     return codes.reshape(x.shape[:-1])
 

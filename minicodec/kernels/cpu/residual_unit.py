@@ -9,18 +9,17 @@ third-level cache.
 
 from functools import reduce
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu.activations import elu_share
 from minicodec.kernels.cpu.arithmetic import column_sums
 from minicodec.kernels.cpu.conv1d import correlate_dw, steps, zero_padded
 from minicodec.kernels.cpu.engine.products import multiply, pack
-from minicodec.kernels.cpu.engine.threads import share_items, share_out
 from minicodec.ops.fused import (
     residual_unit,
 )
 from minicodec.ops.padding import mirrored
+from minicodec.threads import share_items, share_out, threads_for
 
 
 def residual_unit_forward_numba(x, w1, b1, w2, b2, ws, bs, *, left, right, mode="zero", dilation=1):
@@ -38,7 +37,7 @@ def residual_unit_forward_numba(x, w1, b1, w2, b2, ws, bs, *, left, right, mode=
         for b in range(first_item, last_item):
             x_b, a_b, h_b, y_b = (array[b : b + 1] for array in (x, a, h, y))
             a_b[:, :left], a_b[:, left + T :] = 0, 0
-            share_out(numba.get_num_threads(), T * C, elu_share, x_b.reshape(-1), a_b[:, left : left + T].reshape(-1))
+            share_out(threads_for(T * C), T * C, elu_share, x_b.reshape(-1), a_b[:, left : left + T].reshape(-1))
             if images is not None:
                 position, source = images
                 a_b[:, position] = a_b[:, left + source]

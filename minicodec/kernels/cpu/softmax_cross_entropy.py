@@ -4,19 +4,16 @@ A row of V numbers stays in the cache between the passes over it, where NumPy se
 Every row is summed in float64 from left to right, so threads change no bit.
 """
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu.engine.compile import compiled
 from minicodec.kernels.cpu.engine.fastmath import exp32
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.ops.softmax_cross_entropy import (
     check_targets,
     softmax,
     softmax_cross_entropy,
 )
-
-SMALL = 65536  # numbers: below, waking another thread costs more than it saves
+from minicodec.threads import share_out, threads_for
 
 
 @compiled(error_model="numpy")
@@ -68,7 +65,7 @@ def rows(a, axes):
 
 def run_rows(kernel, size, *arrays):
     """Run a kernel on all rows, on several threads if that is worth it."""
-    share_out(numba.get_num_threads() if size >= SMALL else 1, len(arrays[0]), kernel, *arrays)
+    share_out(threads_for(size), len(arrays[0]), kernel, *arrays)
 
 
 def softmax_of_rows(x):

@@ -4,13 +4,10 @@ So the direction is not kept but found again, einsum sums products without writi
 slabs, the entries of the first axis, if that is not `axis`.
 """
 
-import numba
 import numpy as np
 
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.ops.weight_norm import all_but, weight_norm
-
-SMALL = 65536  # numbers: with fewer, waking another thread takes longer than the work
+from minicodec.threads import share_out, threads_for
 
 
 def weight_norm_forward_numba(v, g, *, axis):
@@ -24,7 +21,7 @@ def weight_norm_forward_numba(v, g, *, axis):
         for i in range(first, last):
             np.multiply(v_slabs[i], s, out=w_slabs[i])
 
-    share_out(threads_for(v), len(v_slabs), share)
+    share_out(threads_for(v.size), len(v_slabs), share)
     return w, (v, length, g)
 
 
@@ -41,18 +38,13 @@ def weight_norm_backward_numba(dw, saved, *, axis):
             np.multiply(v_slabs[i], -along, out=dv_slabs[i])
             dv_slabs[i] += dw_slabs[i] * scale
 
-    share_out(threads_for(v), len(v_slabs), share)
+    share_out(threads_for(v.size), len(v_slabs), share)
     return dv, dg
 
 
 def slabs(axis, *arrays):
     """The arrays (n,...) as they are, threads take entries of n; if n is `axis`, as a single slab (1,n,...)."""
     return [a if axis % a.ndim else a[None] for a in arrays]
-
-
-def threads_for(v):
-    """How many threads so many numbers are worth."""
-    return numba.get_num_threads() if v.size >= SMALL else 1
 
 
 def dot(a, b, g, axis):
@@ -66,7 +58,7 @@ def dot(a, b, g, axis):
         for i in range(first, last):
             np.einsum(a[i], axes, b[i], axes, kept, out=sums[i])
 
-    share_out(threads_for(a), len(a), share)
+    share_out(threads_for(a.size), len(a), share)
     return sums.sum(axis=0).reshape(g.shape)
 
 

@@ -9,7 +9,6 @@ from contextvars import copy_context
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, BinaryIO
 
-import numba
 import numpy as np
 
 from minicodec.codec.files.bitstream import SCALE, Chunk, Header, Layout, read_scale
@@ -19,6 +18,7 @@ from minicodec.codec.files.entropy.container import ENTRY, CodedHeader, check, c
 from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
+from minicodec.threads import available
 
 if TYPE_CHECKING:
     from minicodec.codec.model import Codec
@@ -81,7 +81,7 @@ class CodedWriter:
     def pack(self, parts: Iterable[Chunk]) -> Iterator[bytes]:
         """The bytes of the chunks, one after the other."""
         whole = iter(parts if self.own_chunks else regrouped(parts, self.chunk_frames))
-        threads = numba.get_num_threads()
+        threads = available()
         with ThreadPoolExecutor(threads) as pool:
             while group := list(islice(whole, threads)):
                 jobs = [pool.submit(copy_context().run, self._payload, chunk) for chunk in group]
@@ -176,7 +176,7 @@ class CodedReader:
             damaged(f"{self.name}: {problem}: it has {size} bytes, there should be {self.bounds[-1]}")
         lengths = self.layout.chunk_lengths(self.coded.header.audio_length, skip=first)
         waiting = enumerate(map(self.layout.frames, lengths), first)
-        threads = numba.get_num_threads()
+        threads = available()
         with ThreadPoolExecutor(threads) as pool:
             while group := list(islice(waiting, AT_ONCE)):
                 packed = [(i, frames, self._read(i, frames)) for i, frames in group]

@@ -8,14 +8,10 @@ that spares three of four loads and stores. Nothing here uses threads: callers s
 import math
 
 import numpy as np
-from numba import njit
 
 from minicodec.codec.files.entropy import exact
 from minicodec.codec.files.entropy.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
-
-# For functions that only compiled code calls: without an entrance from Python they compile sooner.
-inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore[call-overload]
-outer = njit(cache=True, nogil=True, error_model="numpy")
+from minicodec.kernels.cpu.engine.compile import compiled, inner
 
 
 @inner
@@ -43,7 +39,7 @@ def _add_product(y, x, w):
             y[n] += x[k] * w[k, n]
 
 
-@outer
+@compiled(error_model="numpy")
 def gelu(x):
     """As exact.gelu, of x (R,C)."""
     y = np.empty_like(x)
@@ -53,7 +49,7 @@ def gelu(x):
     return y
 
 
-@outer
+@compiled(error_model="numpy")
 def linear(x, w, bias):
     """As exact.linear."""
     y = np.empty((len(x), w.shape[1]), np.float32)
@@ -64,7 +60,7 @@ def linear(x, w, bias):
     return y
 
 
-@outer
+@compiled(error_model="numpy")
 def layer_norm(x, weight, bias):
     """As exact.layer_norm."""
     R, D = x.shape
@@ -83,7 +79,7 @@ def layer_norm(x, weight, bias):
     return y
 
 
-@outer
+@compiled(error_model="numpy")
 def attend(qkv, keys, values, first):
     """As exact.attend."""
     B, T, _ = qkv.shape
@@ -117,7 +113,7 @@ def attend(qkv, keys, values, first):
     return y.reshape(B, T, heads * d)
 
 
-@outer
+@compiled(error_model="numpy")
 def cumulative_counts(logits):
     """As exact.cumulative_counts."""
     R, V = logits.shape

@@ -19,9 +19,9 @@ The functions are plain Python; the same lines, compiled, are the fast pair.
 """
 
 import numpy as np
-from numba import njit
 
 from minicodec import backend
+from minicodec.kernels.cpu.engine.compile import compiled
 
 TOTAL_BITS = 24  # cumulative counts end at 2^24 or below
 OPEN_BITS = 40  # of the interval, at least; one digit stands above them
@@ -74,8 +74,8 @@ def _decode(data, state, counts, symbols):
     state[0], state[1], state[2] = value, width, position
 
 
-_encode_numba = njit(cache=True, nogil=True)(_encode)
-_decode_numba = njit(cache=True, nogil=True)(_decode)
+_encode_numba = compiled(_encode)
+_decode_numba = compiled(_decode)
 
 
 def encode(starts: np.ndarray, stops: np.ndarray, totals: np.ndarray) -> bytes:

@@ -25,19 +25,16 @@ Threads share out the outputs, never a sum. float32 only.
 import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from minicodec.kernels.cpu.engine import loops
 from minicodec.kernels.cpu.engine.fastmath import ONE, ZERO
 from minicodec.kernels.cpu.engine.loops import GROUP
-from minicodec.kernels.cpu.engine.threads import share_out
 from minicodec.kernels.cpu.engine.tile import COLUMNS, LANES, ROWS
+from minicodec.threads import share_out, threads_for
 
 STRIP = 65536  # numbers of x per strip of rows: 256 KiB stay in the L2 cache while all panels of w pass by
 FEW_ROWS = 48  # so few rows use a panel too rarely for packing it to pay
-LARGE = 65536  # weights: with fewer, packing them is soon done
-SMALL = 5_000_000  # multiplications: with fewer, waking a second thread takes longer than the work
 
 ACTIVATIONS = (None, "elu", "leaky_relu")
 NO_NUMBERS = np.zeros(0, np.float32)
@@ -66,7 +63,7 @@ def pack(w):
         for p in range(32 * first, min(32 * last, P), 32):
             panels[..., p : p + 32, :] = w[..., p : p + 32, :]
 
-    share_out(numba.get_num_threads() if w.size >= LARGE else 1, -(-P // 32), share)
+    share_out(threads_for(w.size), -(-P // 32), share)
     return Packed(panels.reshape(-1, K, P, COLUMNS), (K, P, N))
 
 
@@ -113,7 +110,7 @@ def multiply(
     if not packed and (batches * rows > FEW_ROWS or N % COLUMNS or not w.flags.c_contiguous):
         w, packed = pack(w), True
     w, w_row, w_panel = (w.panels, COLUMNS, taps * P * COLUMNS) if packed else (w, N, COLUMNS)
-    threads = _threads(batches * rows * (w.size + P2 * N))
+    threads = threads_for(multiplications=batches * rows * (w.size + P2 * N))
     strip = max(8, min(STRIP // (row_step + P2), -(-rows // threads)) // ROWS) * ROWS
     strips = -(-rows // strip)
     room = loops.TOGETHER + (strip * COLUMNS if N % COLUMNS else 0)
@@ -145,7 +142,7 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
     tiles, panels = -(-P // height), -(-N // width)
     # What the last tiles of a tap write beyond its P rows, the next tap overwrites.
     dw = np.empty((taps * P + tiles * height - P, panels * width), np.float32)
-    threads = _threads(batches * rows * P * N)
+    threads = threads_for(multiplications=batches * rows * P * N)
     block = loops.IN_PLACE if max(row_step, N) <= loops.IN_PLACE[1] else loops.PACKED
     by_panels, room = panels > tiles, block[0] * (height + panels * width)
 
@@ -207,8 +204,3 @@ def _read_only(a):
     flat = a.reshape(-1)
     flat.setflags(write=False)
     return flat
-
-
-def _threads(multiplications):
-    """How many threads the work is worth (`numba.set_num_threads` sets the most)."""
-    return numba.get_num_threads() if multiplications >= SMALL else 1

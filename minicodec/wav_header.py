@@ -1,0 +1,92 @@
+"""The header of a WAV file: how much sound it promises, and where it says so.
+
+Programs that write into a pipe do not know the length when they write the header. Some say "as much as fits into the
+field", which libsndfile understands; some say 0, and libsndfile finds no sample.
+"""
+
+import io
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHUNKS = 1000  # that are looked through for the sound; real files have fewer than ten
+UNKNOWN = 0x7FFF0000  # bytes; sizes from here on stand for "unknown" if the file is shorter
+
+
+@dataclass(frozen=True)
+class WavHeader:
+    """Bytes that the chunk of sound promises and that follow it, the place of that promise, and bytes per frame."""
+
+    promised: int
+    present: int
+    place: int
+    frame_bytes: int
+
+    @property
+    def missing_frames(self) -> int:
+        """How many frames are cut off at the end."""
+        if self.promised >= UNKNOWN or self.promised <= self.present:
+            return 0
+        return self.promised // self.frame_bytes - self.present // self.frame_bytes
+
+    @property
+    def silent_about(self) -> int:
+        """How many frames stand behind a header that says that there are none."""
+        return 0 if self.promised else self.present // self.frame_bytes
+
+
+def read(path: str | os.PathLike[str]) -> WavHeader | None:
+    """The header of a file that can be read. None: it is no WAV file, or one without a chunk of sound."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return None
+        frame_bytes = 0
+        for _ in range(CHUNKS):
+            place = file.tell() + 4
+            head = file.read(8)
+            if len(head) < 8:
+                return None
+            (size,) = struct.unpack("<I", head[4:])
+            if head[:4] == b"fmt ":
+                fmt = file.read(size + size % 2)[:14]
+                frame_bytes = struct.unpack("<H", fmt[12:14])[0] if len(fmt) == 14 else 0
+            elif head[:4] == b"data":
+                present = os.fstat(file.fileno()).st_size - file.tell()
+                return WavHeader(size, present, place, frame_bytes) if frame_bytes else None
+            else:
+                file.seek(size + size % 2, os.SEEK_CUR)
+    return None
+
+
+class Repaired(io.RawIOBase):
+    """A WAV file whose chunk of sound reaches to the file's end, whatever its header says. For soundfile."""
+
+    def __init__(self, path: str | os.PathLike[str], header: WavHeader):
+        self._file = io.FileIO(Path(path))
+        self._place, self._size = header.place, struct.pack("<I", min(header.present, 0xFFFFFFFF))
+
+    def readinto(self, buffer: Any) -> int:
+        """Read; the four bytes of the size are ours."""
+        start = self._file.tell()
+        count: int = self._file.readinto(buffer) or 0
+        view = memoryview(buffer).cast("B")
+        for i, byte in enumerate(self._size, self._place - start):
+            if 0 <= i < count:
+                view[i] = byte
+        return count
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """As of any file."""
+        self._file.close()
+        super().close()
