@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from minicodec.cli.text import count, one_line
-from minicodec.errors import InputError
+from minicodec.cli.text import count
+from minicodec.errors import InputError, one_line
 from minicodec.files import check_target
 
 STREAM = "-"
