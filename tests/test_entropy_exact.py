@@ -12,12 +12,13 @@ import pytest
 from scipy.special import erf, softmax
 
 from minicodec import backend
-from minicodec.codec.files.entropy import compiled, exact
 from minicodec.codec.files.entropy.chunk_coder import decode, encode
 from minicodec.codec.files.entropy.positions import Positions
 from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.files.entropy.range_coder import Decoder, encode as range_encode
 from minicodec.errors import InputError
+from minicodec.kernels.cpu import exact as compiled
+from minicodec.ops import exact
 from tests.conftest import real_gpu
 from tests.entropy_models import exact_lm, frames, previous
 
@@ -198,7 +199,7 @@ print(codes.tobytes().hex())
 """
 ASSEMBLY = """
 from numba import float32, int64
-from minicodec.codec.files.entropy import compiled
+from minicodec.kernels.cpu import exact as compiled
 one, two, three, four = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
 signatures = {"gelu": (two,), "linear": (two, two, one), "attend": (three, four, four, int64)}
 for name, signature in signatures.items():

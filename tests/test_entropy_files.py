@@ -11,10 +11,11 @@ import pytest
 import minicodec
 from minicodec.backend import active, use
 from minicodec.codec.files.bitstream import Chunk
-from minicodec.codec.files.entropy import chunk_coder, compiled
+from minicodec.codec.files.entropy import chunk_coder
 from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of
 from minicodec.codec.files.entropy.container import CRC, ENTRY, FRAMES_LIMIT, read_header
 from minicodec.errors import InputError
+from minicodec.kernels.cpu import exact as compiled
 from tests.entropy_models import exact_lm, frames, small_codec
 
 SAMPLES = 300 * 50 - 2  # 50 frames: chunks of 20, 20 and 10

@@ -16,7 +16,7 @@ import numpy as np
 
 from minicodec import audio, functional as F
 from minicodec.codec.config import QuantizerConfig, preset
-from minicodec.codec.files.entropy import chunk_coder, compiled, exact, range_coder
+from minicodec.codec.files.entropy import chunk_coder, range_coder
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import START, LanguageModel, LanguageModelConfig
@@ -25,7 +25,9 @@ from minicodec.codec.quantizer import kmeans
 from minicodec.course import check, exercise, library, yours
 from minicodec.course.show import source
 from minicodec.files import data_folder
+from minicodec.kernels.cpu import exact as compiled
 from minicodec.nn.optim import Adam
+from minicodec.ops import exact
 from minicodec.tensor import grad
 
 yours();
@@ -537,7 +539,7 @@ print(f"the first wrong frame is number {first}")
 # IEEE 754, the standard of floats, leaves no freedom in a *single* $+, -, \cdot, /$ or root: each has one correctly rounded
 # result. All the freedom is in the order, in fused instructions ($x y + z$ rounded once), and in functions such as exp, which
 # every C library has its own of. So write the order down, and make exp of $+$ and $\cdot$. That is what
-# `minicodec/codec/files/entropy/exact.py` does, and its only kind of sum without a natural order is this one:
+# `minicodec/ops/exact.py` does, and its only kind of sum without a natural order is this one:
 #
 # ### Exercise 5
 #
@@ -637,5 +639,5 @@ print(f"{received.size} codes in {sum(map(len, sent))} bytes instead of {receive
 #
 # ## What to read next
 #
-# `minicodec/codec/files/entropy/`: `range_coder.py` (100 lines), `exact.py`, and `container.py` for the file. Then chapter 14: the same
-# codec, while the sound is still being made.
+# `minicodec/codec/files/entropy/`: `range_coder.py` (100 lines) and `container.py` for the file; `minicodec/ops/exact.py`. Then
+# chapter 14: the same codec, while the sound is still being made.
