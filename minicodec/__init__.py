@@ -28,6 +28,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """What Tab and `help` show: the names for users too, before somebody has asked for them."""
+    return sorted(_HOMES.keys() | globals().keys() - {"Any", "TYPE_CHECKING", "_HOMES", "import_module"})
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: Numba and SciPy take most of a second to import."""
     if name not in _HOMES:

@@ -4,7 +4,8 @@ An `Op` owns one (forward, backward) pair of plain functions per backend. The pa
 definition: it says what the op means, and every other pair is tested against it.
 
 1. The array decides the device: a CuPy array runs the "cupy" pair.
-2. On the CPU, `use(name)` decides the implementation. The default is "numba" where Numba is installed, else "numpy".
+2. On the CPU, `use(name)` decides the implementation. The default is "numba" where Numba is installed, and not told by
+   NUMBA_DISABLE_JIT=1 to compile nothing; else "numpy".
 
 A backend that lacks an op falls back to the definition, which is written with `xp(x)` and so runs on either kind of
 array. Fast pairs are for float32, and for arrays that hold something: for any other precision (float64, used to check
@@ -14,9 +15,10 @@ Definitions stand in `ops/`, which is all that is needed to compute. The fast pa
 when an op first asks for one: until then, nothing but NumPy has been imported.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
@@ -32,7 +34,9 @@ Pair = tuple[Callable[..., Any], Callable[..., Any]]
 OPS: dict[str, "Op"] = {}
 KERNELS = {"numba": "minicodec.kernels.cpu", "cupy": "minicodec.kernels.gpu"}  # the packages with a backend's pairs
 FLOAT32 = np.dtype(np.float32)  # in this machine's order of bytes
-_active = ContextVar("active", default="numba" if find_spec("numba") else "numpy")  # each thread its own
+MAY_COMPILE = os.environ.get("NUMBA_DISABLE_JIT", "").strip() in ("", "0")  # which debuggers set to 1
+_default = "numba" if MAY_COMPILE and find_spec("numba") else "numpy"
+_active = ContextVar("active", default=_default)  # each thread its own
 
 
 class Op:
@@ -48,10 +52,10 @@ class Op:
     def __init__(
         self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], indices: tuple[int, ...] = ()
     ):
-        home = getattr(forward, "__module__", None)
-        if name in OPS and OPS[name].home != home:  # from the same module: a notebook's cell, run again
+        self.name, self.indices = name, indices
+        self.home: str | None = getattr(forward, "__module__", None)
+        if name in OPS and OPS[name].home != self.home:  # from the same module: a notebook's cell, run again
             raise ValueError(f"an op called {name!r} exists already, in {OPS[name].home}")
-        self.name, self.home, self.indices = name, home, indices
         self.pairs: dict[str, Pair] = {"numpy": (forward, backward)}
         OPS[name] = self
 
@@ -86,8 +90,9 @@ class Op:
             promise = f"a tuple of {len(shapes)}, one gradient (or None) for each input"
             raise TypeError(f"op {self.name}: its backward must return {promise}, not {_described(returned)}")
         for i, (dx, shape) in enumerate(zip(returned, shapes, strict=True)):
-            if dx is not None and np.shape(dx) != shape:
-                problem = f"its backward returned a gradient of shape {np.shape(dx)} for input {i}, of shape {shape}"
+            its_shape = getattr(dx, "shape", ())
+            if dx is not None and its_shape != shape:
+                problem = f"its backward returned a gradient of shape {its_shape} for input {i}, of shape {shape}"
                 raise ValueError(f"op {self.name}: {problem}")
         return returned
 
@@ -113,6 +118,8 @@ def load(backend: str) -> None:
     """Import the pairs of a backend that has some."""
     if backend in KERNELS:
         import_module(KERNELS[backend])
+    elif not MAY_COMPILE:
+        say("NUMBA_DISABLE_JIT is set: computing with the definitions in NumPy, which takes longer")
 
 
 @contextmanager
@@ -120,6 +127,8 @@ def use(backend: str) -> Iterator[None]:
     """Run the ops of a `with` block, in this thread, on "numpy" (the definitions), "numba" or "student"."""
     if backend not in ("numpy", "numba", "student"):
         raise ValueError(f"no backend called {backend!r}: choose numpy, numba or student")
+    if backend == "numba" and not MAY_COMPILE:
+        raise ValueError("backend numba: NUMBA_DISABLE_JIT is set, so nothing can be compiled")
     before = _active.get()
     _active.set(backend)
     try:
@@ -137,3 +146,10 @@ def xp(*arrays: Any) -> ModuleType:
     """The module that made the arrays: cupy if any of them lives on the GPU, else numpy."""
     cupy = sys.modules.get("cupy")  # importing it takes a second: as long as nobody has, every array is a NumPy array
     return np if cupy is None else cupy.get_array_module(*arrays)
+
+
+def say(line: str) -> None:
+    """A line on stderr on how things are computed; none where MINICODEC_QUIET=1 or there is no console."""
+    if os.environ.get("MINICODEC_QUIET") != "1" and sys.stderr is not None:
+        with suppress(OSError, ValueError):  # ValueError: stderr is closed
+            print(f"minicodec: {line}", file=sys.stderr, flush=True)

@@ -22,7 +22,7 @@ LAYERS = [
     {"nn"},
     {"codec"},
     {"training"},
-    {"evaluation"},
+    {"evaluation", "bench"},
     {"course"},
     {"cli"},
     {"__main__"},
@@ -31,7 +31,7 @@ ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safete
 ALLOWED |= {"pystoi", "pesq"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks
-PEERS = {ROOT / "evaluation" / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
+PEERS = {ROOT / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
 
 
 def layer(name):

@@ -64,7 +64,7 @@ class Package:
     def load(self, cache=None):
         """The module with the two functions, as another process has it."""
         self.monkeypatch.setattr(numba.config, "CACHE_DIR", str(self.cache if cache is None else cache))
-        for memory in (compile_file._hash, compile_file._folder_to_write, compile_file._announce):
+        for memory in (compile_file._hash, compile_file.folder_to_write, compile_file._announce):
             memory.cache_clear()
         for name in [name for name in sys.modules if name.startswith("package_of_two")]:
             del sys.modules[name]

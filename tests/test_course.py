@@ -1,13 +1,14 @@
 """Exercises: the library's answer is right, each known mistake is told from it and named, a stub is not written."""
 
 import inspect
+import linecache
 
 import numpy as np
 import pytest
 
 from minicodec import functional as F
 from minicodec.backend import OPS, use
-from minicodec.course import student
+from minicodec.course import notebook, student
 from minicodec.course.catalogue import all_exercises
 from minicodec.course.judge import judge
 from minicodec.ops import conv1d
@@ -163,3 +164,132 @@ def test_a_kept_answer_may_call_the_answer_to_another_exercise(workplace):
 def test_unknown_exercises_are_refused():
     with pytest.raises(ValueError, match="no exercise called nonsense"):
         student.exercise(type("f", (), {"__name__": "nonsense"})())
+    with pytest.raises(ValueError, match="a lambda has no name"):
+        student.check(lambda x: x)
+
+
+def run_cell(text, names, number):
+    """As a notebook does: with the text where inspect finds it."""
+    title = f"<cell {number}>"
+    linecache.cache[title] = (len(text), None, text.splitlines(keepends=True), title)
+    exec(compile(text, title, "exec"), names)
+
+
+COMPRESSED = """
+@exercise
+def mu_law(x, bits, mu):
+    c = quantize(compressed(x, mu), bits) / TWO ** (bits - 1) * ones[0]
+    return np.sign(c) * (power(1 + mu, np.abs(c)) - 1) / mu
+check(mu_law)
+"""
+HELPERS = """
+from numpy import power
+import math as m
+TWO = np.int64(2)
+ones = np.ones(3)
+def compressed(x, mu):
+    return np.sign(x) * np.log1p(mu * np.abs(x)) / logarithm(1 + mu)
+def logarithm(x):
+    return m.log(x)
+"""
+
+
+def test_helpers_and_constants_are_kept_with_an_answer(workplace, capsys, monkeypatch):
+    """What stands outside of it in the notebook is not there in the next chapter."""
+    names = {"np": np, "exercise": student.exercise, "check": student.check, "quantize": EXERCISES["quantize"].solution,
+             "__name__": "__main__"}  # fmt: skip
+    run_cell(HELPERS, names, 1)
+    names["logarithm"].__module__ = names["compressed"].__module__ = "__main__"
+    run_cell(COMPRESSED, names, 2)
+    out = capsys.readouterr().out
+    assert out == "✓ mu_law: right in all 4 cases\n"
+    monkeypatch.setattr(student, "_right", {})
+    assert student.yours() == ["mu_law"], capsys.readouterr().out
+
+
+def test_what_cannot_be_kept_is_told_at_once(workplace, capsys):
+    names = {"np": np, "exercise": student.exercise, "check": student.check, "rng": np.random.default_rng(0)}
+    run_cell("@exercise\ndef snr(s, e):\n    rng.normal()\n"
+             "    return 10 * np.log10((s**2).sum() / ((e - s)**2).sum())\ncheck(snr)", names, 3)  # fmt: skip
+    out = capsys.readouterr().out
+    assert "✓ snr" in out
+    assert "It uses `rng`, which the next chapter does not have" in out
+    assert not (workplace / "my_codec" / "snr.py").exists()
+
+
+@pytest.mark.parametrize("text", ["def (", "import a_library_that_is_not_there\n", "x = 1\n", "raise SystemExit\n"])
+def test_a_file_that_was_spoilt_does_not_stop_a_chapter(workplace, capsys, text):
+    (workplace / "my_codec").mkdir()
+    (workplace / "my_codec/snr.py").write_text(text)
+    assert student.yours() == []
+    assert "snr.py: cannot be used" in capsys.readouterr().out
+
+
+def test_check_says_more_each_time(workplace, capsys, monkeypatch):
+    """Where, then what kind, then a hint; a mistake of another kind begins anew."""
+    monkeypatch.setattr(student, "_told", {})
+
+    def told(mistake):
+        def snr(signal, estimate):
+            return EXERCISES["snr"].mistakes[mistake].function(signal, estimate)
+
+        student.check(snr)
+        return capsys.readouterr().out
+
+    first, second, third, again = (told(0) for _ in range(4))
+    assert "wrong for signal" in first
+    assert "It looks like" not in first
+    assert "It looks like" in second
+    assert "Hint" not in second
+    assert "Hint" in third
+    assert third == again
+    assert "It looks like" not in told(1)
+
+
+CELLS = """
+from minicodec.course import check, exercise
+import numpy as np
+@exercise
+def quantize(x, bits):
+    return x
+@exercise
+def snr(signal, estimate):
+    raise NotImplementedError
+assert snr(np.ones(3), np.zeros(3)) == 1
+q = quantize(np.zeros(3), 8)
+np.testing.assert_array_equal(q, np.arange(3))
+q.missing
+assert snr(np.ones(3), np.zeros(3)) == 1
+assert quantize(1, 2) == 3
+check(quantize)
+assert quantize(1, 2) == 3
+"""
+
+
+def test_a_cell_that_fails_later_names_the_exercise(workplace, capsys, monkeypatch):
+    """In IPython, where cells are run one by one."""
+    shell = pytest.importorskip("IPython").core.interactiveshell.InteractiveShell.instance()
+    for table in ("_state", "_used"):
+        monkeypatch.setattr(notebook, table, {})
+    out = []
+    try:
+        for cell in [CELLS.partition("assert")[0], *("assert" + CELLS.partition("assert")[2]).splitlines()]:
+            shell.run_cell(cell)
+            out.append(capsys.readouterr().out)
+    finally:
+        shell.set_custom_exc((), None)
+        type(shell).clear_instance()
+        notebook._watching.clear()
+    _, unwritten, defined, earlier, error, unwritten_again, same, checked, after = out
+    assert "AssertionError" in unwritten
+    assert "Look at" not in unwritten
+    assert defined == ""
+    assert "Cells before this one called what you wrote for quantize (which has not been checked)" in earlier
+    assert "Look at that exercise again: check(quantize) says more" in earlier
+    assert "Mismatched elements" not in earlier
+    assert "AttributeError" in error
+    assert "quantize" in error
+    assert "quantize" in unwritten_again
+    assert "This cell calls what you wrote for quantize" in same
+    assert "✗ quantize" in checked
+    assert "(which was found wrong)" in after

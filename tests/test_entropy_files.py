@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import minicodec
+from minicodec.backend import active, use
 from minicodec.codec.files.bitstream import Chunk
-from minicodec.codec.files.entropy import compiled
+from minicodec.codec.files.entropy import chunk_coder, compiled
 from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of
 from minicodec.codec.files.entropy.container import CRC, ENTRY, FRAMES_LIMIT, read_header
 from minicodec.errors import InputError
@@ -56,6 +57,17 @@ def codes():
 @pytest.fixture(scope="module")
 def packet(codec, lm, codes):
     return written(codec, lm, [Chunk(codes)])[0]
+
+
+def test_threads_run_on_the_backend_of_who_waits_for_them(codec, lm, codes, monkeypatch):
+    seen = set()
+    for name in ("encode", "decode"):
+        plain = getattr(chunk_coder, name)
+        monkeypatch.setattr(chunk_coder, name, lambda *args, plain=plain: (seen.add(active()), plain(*args))[1])
+    with use("numpy"):
+        data, _ = written(codec, lm, [Chunk(codes)])
+        np.testing.assert_array_equal(read(data, codec, lm), codes)
+    assert seen == {"numpy"}
 
 
 @pytest.mark.parametrize("predictor", ["adaptive", "lm"])

@@ -12,7 +12,7 @@ import minicodec
 from minicodec import audio, cli
 from minicodec.evaluation import evaluate
 from minicodec.evaluation.baselines import ANCHORS
-from minicodec.evaluation.metrics import measure
+from minicodec.evaluation.scores import measure
 from minicodec.evaluation.settings import Condition, settings_for
 from minicodec.files import data_folder
 from minicodec.training.data import AudioFile, AudioFolder

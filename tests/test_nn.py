@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d, Embedding, LayerNorm, Linear
+from minicodec import functional as F
+from minicodec.nn.layers import LSTM, Conv1d, Conv2d, ConvTranspose1d, Embedding, LayerNorm, Linear
 from minicodec.nn.module import Module, parameter
 from minicodec.tensor import Tensor
 
@@ -122,8 +123,28 @@ def test_embedding_and_linear(rng):
         ({"norm": "batch"}, "choose one of"),
         ({"norm": "time_group_norm"}, "cannot be causal"),
         ({"pad_mode": "wrap"}, "choose one of"),
+        ({"stride": 4}, "Conv1d: K=3, dilation=1, stride=4: windows must reach each other"),
+        ({"stride": 6, "dilation": 2}, "Conv1d: K=3, dilation=2, stride=6: windows must reach each other"),
     ],
 )
 def test_wrong_options_are_named(options, reason, rng):
     with pytest.raises(ValueError, match=reason):
         Conv1d(1, 1, 3, rng=rng, **options)
+
+
+def test_windows_that_leave_gaps_or_have_no_middle(rng):
+    """Their lengths would not be what the docstrings promise."""
+    with pytest.raises(ValueError, match="ConvTranspose1d: K=3, stride=4: windows must reach each other"):
+        ConvTranspose1d(1, 1, 3, stride=4, rng=rng)
+    for K in [(2, 3), (3, 4)]:
+        with pytest.raises(ValueError, match="a window has a middle only where both are odd"):
+            Conv2d(1, 1, K, rng=rng)
+
+
+@pytest.mark.parametrize("elu", [False, True])
+@pytest.mark.parametrize(("K", "stride"), [(1, 1), (3, 3), (4, 3), (7, 3)])
+def test_conv_transpose1d_length(K, stride, elu, rng):
+    layer = ConvTranspose1d(2, 3, K, stride=stride, rng=rng)
+    x = rng.normal(size=(1, 4, 2)).astype(np.float32)
+    every = F.conv_transpose1d(F.elu(x) if elu else x, layer.weight, stride).data + layer.bias.data
+    np.testing.assert_allclose(layer(Tensor(x), elu=elu).data, every[:, : 4 * stride], rtol=1e-5, atol=1e-6)

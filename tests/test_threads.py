@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from minicodec import threads as file
+from minicodec.backend import active, use
+from minicodec.tensor import Tensor, no_grad
 from minicodec.threads import pipeline, share_out, threads_for
 
 
@@ -31,6 +33,24 @@ def test_every_task_is_done_once(threads, tasks):
 def test_two_threads_at_the_same_time():
     both = threading.Barrier(2, timeout=60)
     share_out(2, 2, lambda first, last: both.wait())
+
+
+def test_who_works_for_a_thread_works_as_it_does():
+    """`use` and `no_grad` are a thread's own: what it shares out takes them along, and leaves none behind."""
+    both, seen = threading.Barrier(2, timeout=20), set()
+    x = Tensor(np.ones(2), requires_grad=True)
+
+    def work(first, last):
+        both.wait()
+        seen.add((threading.current_thread(), active(), (x * x).requires_grad))
+
+    with use("student"), no_grad():
+        share_out(2, 2, work)
+    assert len(seen) == 2
+    assert {(backend, recorded) for _, backend, recorded in seen} == {("student", False)}
+    seen.clear()
+    share_out(2, 2, work)
+    assert {(backend, recorded) for _, backend, recorded in seen} == {("numba", True)}
 
 
 def test_an_error_of_another_thread_comes_through():

@@ -168,7 +168,7 @@ def test_by_default_it_joins_its_codec(tmp_path, model, audio_folder):
     (codec_run / "model.safetensors").write_bytes(model.read_bytes())
     (codec_run / "log.jsonl").write_text("")
     run = runs.start(codec_run, audio_folder, None, [])
-    assert run.folder == codec_run
+    assert repr(run).startswith(f"LanguageModelRun({codec_run}: of tiny_24khz, step 0 of ")
     assert (codec_run / "lm" / "run.json").exists()
     assert (codec_run / "log.jsonl").read_text() == ""
 

@@ -21,12 +21,12 @@ import numpy as np
 from numba import njit
 
 from minicodec import backend
+from minicodec.bench import ops as bench
+from minicodec.bench.machine import bandwidth, timed
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import source
 from minicodec.device import module
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import ops as bench
-from minicodec.evaluation.bench.machine import bandwidth, timed
 from minicodec.kernels.cpu.conv1d import conv1d_forward_numba
 from minicodec.kernels.cpu.engine import loops, tile
 from minicodec.kernels.cpu.engine.products import multiply, pack

@@ -21,7 +21,7 @@ from minicodec.course.show import play, source
 from minicodec.evaluation.baselines import lowpass, mp3, opus
 from minicodec.evaluation.listening.analysis import analyse, summarise, table
 from minicodec.evaluation.listening.ratings import Rating
-from minicodec.evaluation.metrics import METRICS, align, measure
+from minicodec.evaluation.scores import METRICS, align, measure
 from minicodec.evaluation.statistics import bootstrap
 from minicodec.files import data_folder
 from minicodec.ops.stft import hann, spectrum, spectrum_adjoint
@@ -477,6 +477,6 @@ if MODEL:
 #
 # ## What to read next
 #
-# `minicodec/metrics.py` and `minicodec/evaluation/metrics.py` (every measure with its blind spots),
+# `minicodec/metrics.py` and `minicodec/evaluation/scores.py` (every measure with its blind spots),
 # `minicodec/evaluation/visqol/`, a whole model of hearing in five short files; `minicodec/evaluation/listening/`.
 # Then take your own model, five friends and an hour. Chapter 17 looks at what came after EnCodec.

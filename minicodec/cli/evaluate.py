@@ -48,19 +48,19 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     import minicodec
-    from minicodec.evaluation import evaluate, metrics, plots, report, statistics, tables
+    from minicodec.evaluation import evaluate, plots, report, scores, statistics, tables
     from minicodec.evaluation.baselines import BASELINES
     from minicodec.evaluation.settings import SHORTEST, open_folder, settings_for
     from minicodec.training.data import AudioFolder
 
-    names = args.metrics or metrics.installed()
-    for given, known, what in ((names, metrics.METRICS, "metric"), (args.baselines, BASELINES, "baseline")):
+    names = args.metrics or scores.installed()
+    for given, known, what in ((names, scores.METRICS, "metric"), (args.baselines, BASELINES, "baseline")):
         for name in given:
             if name not in known:
                 raise InputError(f"{name}: no such {what}; there are {', '.join(known)}")
     for name in names:
-        if name not in metrics.installed():
-            raise InputError(f"{name}: needs the package {metrics.METRICS[name].package}, which is not installed")
+        if name not in scores.installed():
+            raise InputError(f"{name}: needs the package {scores.METRICS[name].package}, which is not installed")
     if args.jobs < 1 or args.seconds < SHORTEST or min(args.kbps) <= 0:
         raise InputError(f"--jobs from 1, --seconds from {SHORTEST} and --kbps above 0 make sense")
     codecs = [minicodec.load(path) for path in args.models]

@@ -85,6 +85,10 @@ class LanguageModel(Module):
         self.layers = [TransformerLayer(D, config.heads, config.hidden, rng=rng) for _ in range(config.layers)]
         self.outputs = [Linear(D, N, rng=rng) for _ in range(config.Q)]
 
+    def __repr__(self) -> str:
+        c, weights = self.config, sum(p.data.size for p in self.parameters()) / 1e6
+        return f"LanguageModel(of {self.codec or 'no codec'}: {c.Q} codebooks of {c.N}, {weights:.3g} million weights)"
+
     def start(self, B: int) -> Past:
         """The past of B sequences before their first frame: nothing, or one vector of zeros."""
         D, heads, array = self.config.D, self.config.heads, xp(self.norm_in.weight.data)

@@ -54,6 +54,16 @@ class Codec(Module):
         )
         self.decoder = Decoder(config.channels, config.seanet, rng=rng)
 
+    def __repr__(self) -> str:
+        sound = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
+        rates = ", ".join(f"{kbps:g}" for kbps in self.bandwidths)
+        weights = sum(p.data.size for p in self.parameters()) / 1e6
+        device = "cpu" if xp(self.quantizer.codebooks) is np else "gpu"
+        return (
+            f"Codec({self.config.name}: {self.sample_rate} Hz {sound}, {self.frame_rate:g} frames per second, "
+            f"{rates} kbps, {weights:.3g} million weights, on {device})"
+        )
+
     @property
     def sample_rate(self) -> int:
         """Samples per second."""

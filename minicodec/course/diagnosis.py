@@ -3,12 +3,29 @@
 A guess that fits only by chance would confuse, so it must fit in every entry.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minicodec.course.messages import Other
+
+ERRORS = {
+    "IndexError": "an index runs out of its array: are the lengths counted as the task says, at either end?",
+    "ZeroDivisionError": "a division by 0: what does the task say of silence, or of nothing?",
+    "RecursionError": "it calls itself without end",
+    "MemoryError": "it takes more memory than there is: how large are the arrays in between?",
+    "OverflowError": "a number is too large for its type: Python's own integers have no limit, NumPy's have",
+    "AttributeError: 'list'": "a list is no array: np.array, np.stack or np.concatenate makes one of it",
+    "AttributeError: 'tuple'": "a tuple is no array: did a function return several results?",
+}
+KINDS = {
+    "f": "numbers",
+    "i": "whole",
+    "u": "whole",
+    "b": "true or false",
+}  # of a dtype; complex numbers are none of ours
 
 
 def is_same(a: Any, b: Any) -> bool:
@@ -34,19 +51,21 @@ def difference(got: Any, right: Any, rtol: float) -> str:
         return "is no array: its rows have different lengths"
     if mine.shape != expected.shape:
         return f"has shape {mine.shape}; expected {expected.shape}"
-    if mine.dtype.kind not in "fiub" or (mine.dtype.kind == "f") < (expected.dtype.kind == "f"):
-        return f"holds {mine.dtype}; expected {expected.dtype}"
-    if expected.dtype.kind not in "fiub":
-        return "" if is_same(mine, expected) else "differs"
-    error = np.abs(mine.astype(np.float64) - expected)
-    wrong = ~(error <= rtol * max(float(np.abs(expected).max(initial=0)), 1e-12))
+    if KINDS.get(mine.dtype.kind) != KINDS.get(expected.dtype.kind):
+        whole = ": whole numbers come back in an integer type" if expected.dtype.kind in "iu" else ""
+        return f"holds {mine.dtype}; expected {expected.dtype}{whole}"
+    if isinstance(got, int) and isinstance(right, int):  # Python's, which may be longer than any of NumPy's
+        return "" if got == right else f"is {got}; expected {right}"
+    error = np.where(mine == expected, 0, np.abs(mine.astype(np.float64) - expected.astype(np.float64)))
+    wrong = ~(error <= rtol * max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0)), 1e-12))
     if not wrong.any():
         return ""
     at = tuple(int(i) for i in np.unravel_index(np.nanargmax(np.where(wrong, np.nan_to_num(error, nan=np.inf), -1)),
                                                 error.shape))  # fmt: skip
     entry = f"entry {list(at)} is" if at else "is"
     many = f"; {wrong.sum()} of {wrong.size} entries are wrong" if wrong.size > 1 else ""
-    return f"{entry} {mine[at]:.6g}; expected {expected[at]:.6g}{many}"
+    digits = next((n for n in (6, 9, 17) if f"{mine[at]:.{n}g}" != f"{expected[at]:.{n}g}"), 17)
+    return f"{entry} {mine[at]:.{digits}g}; expected {expected[at]:.{digits}g}{many}"
 
 
 def _short(value: Any) -> str:
@@ -54,23 +73,70 @@ def _short(value: Any) -> str:
     return text if len(text) < 60 else text[:57] + "..."
 
 
+def cause_of_error(words: str) -> str:
+    """What often lies behind an error, in words."""
+    name = re.search(r"It raised (?:NameError|UnboundLocalError): .*'(\w+)'", words)
+    if name:
+        return f"`{name[1]}` has no value where the function runs: define it inside of the function, or in a cell above"
+    for error, cause in ERRORS.items():
+        if f"It raised {error}" in words:
+            return cause
+    return ""
+
+
 def guess(got: Any, right: Any, rtol: float) -> str:
     """A cause that explains every entry of an array, in words."""
-    if right is None or got is None or isinstance(got, Other):
+    if right is None or isinstance(got, Other) or not isinstance(right, (np.ndarray, np.generic, float, int)):
         return ""
+    if got is None:
+        return "is there a `return`, and does it name all results?"
     mine, expected = np.asarray(got), np.asarray(right)
     if mine.shape != expected.shape:
-        return "the axes are in another order" if sorted(mine.shape) == sorted(expected.shape) else ""
-    if mine.dtype.kind not in "fiu" or expected.dtype.kind not in "fiu" or expected.size < 2:
-        return ""
-    if not np.isfinite(mine).all():
-        return "some entries are not finite: is there a division by 0, or the logarithm of something negative?"
+        return _of_shapes(mine.shape, expected.shape)
+    if KINDS.get(mine.dtype.kind) != KINDS.get(expected.dtype.kind):
+        return _of_types(mine, expected)
+    if not np.isfinite(mine).all() and np.isfinite(expected).all():
+        return "some entries are not finite: is there a division by 0, or the logarithm of 0 or of something negative?"
+    if mine.dtype.kind == "f" and mine.dtype.itemsize < expected.dtype.itemsize:
+        error = np.abs(mine.astype(np.float64) - expected)
+        if (error <= 32 * float(np.finfo(mine.dtype).eps) * np.abs(expected).max(initial=0)).all():
+            return f"right but for rounding: it was computed in {mine.dtype}; results have the precision of the inputs"
+    if expected.size < 2:
+        return _of_numbers(float(mine.item()), float(expected.item())) if expected.size else ""
     if not mine.any():
         return "all is zero: is the result ever written to?"
     for words, candidate in _candidates(mine.astype(np.float64), expected.astype(np.float64)):
-        if not difference(mine, candidate, rtol):
+        if not difference(mine.astype(np.float64), candidate, max(rtol, 1e-12)):
             return words
     return ""
+
+
+def _of_shapes(mine: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if sorted(mine) == sorted(expected):
+        return "the axes are in another order"
+    if [n for n in mine if n != 1] == [n for n in expected if n != 1]:
+        return "an axis of length 1 is missing, or there is one too many: see keepdims, reshape, x[None]"
+    if len(mine) == len(expected):
+        differ = [i for i in range(len(mine)) if mine[i] != expected[i]]
+        if len(differ) == 1:
+            way = "short" if mine[differ[0]] < expected[differ[0]] else "long"
+            return f"axis {differ[0]} is too {way} by {abs(mine[differ[0]] - expected[differ[0]])}"
+    return f"it has {len(mine)} axes instead of {len(expected)}" if len(mine) != len(expected) else ""
+
+
+def _of_types(mine: np.ndarray, expected: np.ndarray) -> str:
+    if mine.dtype.kind == "c":
+        return "complex numbers come back: take the real part, the imaginary part or the magnitude, as the task says"
+    if expected.dtype.kind in "iu":
+        return "the values may be right, but they are not of an integer type: .astype(int), or int() for one number"
+    return "the results lost what is behind the point: an array made of whole numbers holds nothing else"
+
+
+def _of_numbers(mine: float, expected: float) -> str:
+    """The slips of one number: its sign, and logarithms."""
+    if mine == -expected:
+        return "the sign is wrong"
+    return f"{mine / expected:.6g} times what is expected" if expected and abs(mine) > 1e-12 * abs(expected) else ""
 
 
 def _candidates(mine: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

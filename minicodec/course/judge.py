@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.course.catalogue import Exercise, Function, Trial, as_results
-from minicodec.course.diagnosis import difference, guess, is_same
+from minicodec.course.catalogue import Exercise, Function, Mistake, Trial, as_results
+from minicodec.course.diagnosis import cause_of_error, difference, guess, is_same
 from minicodec.course.messages import clean, plain
 
-MODIFIED = ["It modified its inputs. Others still need them: work on a copy."]
+MODIFIED = "It modified its inputs. Others still need them: work on a copy."
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,39 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status`: right, wrong or unwritten; `message`: why, for the student; `passed` of `trials` calls were right."""
+    """`status`: right, wrong or unwritten; `passed` of `trials` calls were right. In words, for the student:
+
+    where it is wrong, what kind of mistake it looks like, and a hint, which is nearly the solution.
+    """
 
     status: str
-    message: str
+    where: str
+    kind: str = ""
+    hint: str = ""
     passed: int = 0
     trials: int = 0
+
+    @property
+    def stages(self) -> list[str]:
+        """What there is to tell, from what leaves most to the reader to what leaves least."""
+        kind = f"It looks like this: {self.kind}" if self.kind else ""
+        return list(filter(None, [self.where, kind, self.hint and f"Hint: {self.hint}"]))
+
+    @property
+    def message(self) -> str:
+        """All of it."""
+        return "\n  ".join(self.stages)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that went wrong, in words; the kind of mistake, if it is plain; the results, and the first wrong one."""
+
+    trial: Trial
+    words: str
+    kind: str = ""
+    got: tuple[Any, ...] | None = None
+    wrong: int = 0
 
 
 def judge(exercise: Exercise, function: Function, *, seed: int = 0, fresh: bool = False) -> Verdict:
@@ -84,43 +111,42 @@ def raised(error: BaseException, name: str = "") -> str:
 def assess(exercise: Exercise, trials: list[Trial], attempts: list[Attempt]) -> Verdict:
     """Compare what came of the calls with what is expected of them."""
     if any(one.unwritten for one in attempts):
-        return Verdict("unwritten", f"{exercise.name}: not written yet", 0, len(trials))
-    failures = []
-    for trial, one in zip(trials, attempts, strict=True):
-        with np.errstate(all="ignore"):
-            words = _failure(exercise, trial, one)
-        if words:
-            failures.append((trial, words))
-    if not failures:
-        return Verdict("right", f"{exercise.name}: right in all {len(trials)} cases", len(trials), len(trials))
-    trial, words = failures[0]
-    lines = [f"{exercise.name}: wrong for {trial.what}", *words]
+        return Verdict("unwritten", f"{exercise.name}: not written yet", trials=len(trials))
+    with np.errstate(all="ignore"):
+        failures = [found for pair in zip(trials, attempts, strict=True) if (found := _failure(exercise, *pair))]
+        if not failures:
+            right = f"{exercise.name}: right in all {len(trials)} cases"
+            return Verdict("right", right, passed=len(trials), trials=len(trials))
+        kind = _kind(exercise, failures)
+    first = failures[0]
+    where = f"{exercise.name}: wrong for {first.trial.what}\n  {first.words}"
     passed = len(trials) - len(failures)
     if passed:
-        lines.append(f"Right in {passed} of {len(trials)} cases{_what_sets_apart(trials, failures)}.")
-    if exercise.hint and words != MODIFIED:  # then the numbers may well be right
-        lines.append(f"Hint: {exercise.hint}")
-    return Verdict("wrong", "\n  ".join(lines), passed, len(trials))
+        where += f"\n  Right in {passed} of {len(trials)} cases{_what_sets_apart(trials, failures)}."
+    hint = "" if first.words == MODIFIED else exercise.hint  # else the numbers may well be right
+    return Verdict("wrong", where, kind, hint, passed, len(trials))
 
 
-def _failure(exercise: Exercise, trial: Trial, one: Attempt) -> list[str]:
-    """What is wrong with one call, in lines; nothing if it is right."""
+def _failure(exercise: Exercise, trial: Trial, one: Attempt) -> Failure | None:
+    """What is wrong with one call; None if it is right."""
     if one.raised:
-        return [one.raised]
+        return Failure(trial, one.raised)
     if one.modified:
-        return MODIFIED
+        return Failure(trial, MODIFIED)
+    if isinstance(one.returned, list) and len(trial.expected) == 1:
+        return Failure(trial, f"It returned a list of {len(one.returned)}; one array (or number) should come back.",
+                       "collect what the list holds in an array: np.array, np.stack or np.concatenate")  # fmt: skip
     got = _results(exercise, one.returned)
     names = exercise.result_names or [f"result {n + 1}" for n in range(len(trial.expected))]
     if len(got) != len(trial.expected):
         expected = "one result" if len(trial.expected) == 1 else f"{len(trial.expected)} results ({', '.join(names)})"
-        return [f"It returned {len(got)} result{'s' * (len(got) != 1)}; {expected} should come back."]
+        return Failure(trial, f"It returned {len(got)} result{'s' * (len(got) != 1)}; {expected} should come back.")
     for n, (mine, right) in enumerate(zip(got, trial.expected, strict=True)):
         words = difference(mine, right, exercise.rtol)
         if words:
-            cause = _known_mistake(exercise, trial, got) or guess(mine, right, exercise.rtol)
             name = names[n] if n < len(names) else f"result {n + 1}"
-            return [f"{name}: {words}", *([f"It looks like this: {cause}"] if cause else [])]
-    return []
+            return Failure(trial, f"{name}: {words}", got=got, wrong=n)
+    return None
 
 
 def _results(exercise: Exercise, returned: Any) -> tuple[Any, ...]:
@@ -129,23 +155,43 @@ def _results(exercise: Exercise, returned: Any) -> tuple[Any, ...]:
     return got[:1] if exercise.op and exercise.op[1] == "forward" else got
 
 
-def _known_mistake(exercise: Exercise, trial: Trial, got: tuple[Any, ...]) -> str:
-    """The words of the exercise's mistake that gives just these numbers."""
-    for mistake in exercise.mistakes:
+def _kind(exercise: Exercise, failures: list[Failure]) -> str:
+    """What kind of mistake explains the first failure, and as many of the others as can be; empty if none is known."""
+    first = failures[0]
+    if first.got is None:
+        return first.kind or cause_of_error(first.words)
+    mine, right = first.got[first.wrong], first.trial.expected[first.wrong]
+    fits = {m: times for m in exercise.mistakes if (times := _times(exercise, m, failures)) > (0, 0)}
+    return max(fits, key=lambda m: fits[m]).words if fits else guess(mine, right, exercise.rtol)  # of equals the first
+
+
+def _times(exercise: Exercise, mistake: Mistake, failures: list[Failure]) -> tuple[int, int]:
+    """How many failures a mistake explains in all results, and how many in the first that is wrong.
+
+    That is: it gives the same wrong numbers. None of them counts if the first failure is not explained.
+    """
+    whole = first_wrong = 0
+    for failure in failures:
+        trial, n, got = failure.trial, failure.wrong, failure.got
         try:
             theirs = _results(exercise, plain(mistake.function(*deepcopy(trial.args), **deepcopy(trial.kwargs))))
         except (ValueError, IndexError, ZeroDivisionError):
-            continue  # the mistaken function does not take this input: then the student's is another
-        if len(theirs) != len(got):
-            continue
-        if not any(difference(a, b, exercise.rtol) for a, b in zip(got, theirs, strict=True)):
-            return mistake.words
-    return ""
+            theirs = ()  # the mistaken function does not take this input: then the student's is another
+        if got is None or len(theirs) != len(got):
+            same = [False]
+        else:
+            same = [not difference(a, b, exercise.rtol) for a, b in zip(got, theirs, strict=True)]
+        if len(same) > n and same[n] and difference(theirs[n], trial.expected[n], exercise.rtol):
+            first_wrong += 1
+            whole += all(same)
+        elif not first_wrong:
+            return 0, 0
+    return whole, first_wrong
 
 
-def _what_sets_apart(trials: list[Trial], failures: list[tuple[Trial, list[str]]]) -> str:
+def _what_sets_apart(trials: list[Trial], failures: list[Failure]) -> str:
     """The option that all failing calls have and no passing one, as ": it fails where stride=2"."""
-    failed = [t for t, _ in failures]
+    failed = [f.trial for f in failures]
     passed = [t for t in trials if not any(t is f for f in failed)]
     for key in sorted({k for t in failed for k in t.kwargs}):
         if all(key in t.kwargs for t in failed) and not any(key in t.kwargs for t in passed):

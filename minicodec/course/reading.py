@@ -186,7 +186,7 @@ def _without_magic(line: str) -> str:
 def _understood(node: ast.stmt, cell: Cell) -> Statement:
     try:
         table = symtable.symtable(ast.unparse(node), "", "exec")
-        needs = set(_global_names(table)) | {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+        needs = needed_names(node)
     except UNPARSABLE:  # nested too deeply to be run, either
         return Statement(node, cell, set(), set(), set())
     binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
@@ -194,6 +194,12 @@ def _understood(node: ast.stmt, cell: Cell) -> Statement:
         binds = {"*"}
     changes = {name for inner in ast.walk(node) if not isinstance(node, ast.FunctionDef) for name in _changed(inner)}
     return Statement(node, cell, binds, needs, changes)
+
+
+def needed_names(node: ast.AST) -> set[str]:
+    """The names of the module that a statement, or a module, may look up, now or when its functions are called."""
+    table = symtable.symtable(ast.unparse(node), "", "exec")
+    return set(_global_names(table)) | {s.get_name() for s in table.get_symbols() if s.is_referenced()}
 
 
 def _global_names(table: symtable.SymbolTable) -> Iterator[str]:

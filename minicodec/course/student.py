@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from minicodec.backend import OPS
+from minicodec.course import notebook
 from minicodec.course.catalogue import Exercise, Function, all_exercises
-from minicodec.course.judge import judge
+from minicodec.course.judge import Verdict, judge, raised
+from minicodec.course.keeping import source_of
 
 KEPT = Path("my_codec")
 _right: dict[str, Function] = {}  # the student's functions that have passed, by exercise
+_told: dict[str, tuple[str, int]] = {}  # the last mistake told, and in how many stages
 
 
 def exercise(function: Function) -> Function:
@@ -26,14 +29,23 @@ def exercise(function: Function) -> Function:
 
     ValueError: no exercise has that name.
     """
-    one = _named(function.__name__)
+    one = _named(function)
+    notebook.written(one.name)
+    return _or_the_library(one, function)
 
+
+def _or_the_library(one: Exercise, function: Function) -> Function:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             returned = function(*args, **kwargs)
         except NotImplementedError:
             returned = one.solution(*args, **kwargs)
+        except BaseException:
+            notebook.used(one.name)
+            raise
+        else:
+            notebook.used(one.name)
         return _y_alone(one, returned)
 
     return run
@@ -49,16 +61,32 @@ def check(function: Function) -> None:
     """Judge a function that stands under `@exercise`, and print what came of it.
 
     Right: it becomes part of the backend "student", if it is half of an op, and is kept for the chapters to come.
+    Wrong: first it says where; checked again with the same mistake, of what kind it looks; then a hint.
     """
-    one = _named(function.__name__)
+    one = _named(function)
     written = inspect.unwrap(function)
     verdict = judge(one, written)
-    print({"right": "✓ ", "wrong": "✗ ", "unwritten": "… "}[verdict.status] + verdict.message)
-    if verdict.status == "unwritten":
-        print("  The library's stands in for it: the chapter goes on.")
-    if verdict.status == "right":
+    notebook.judged(one.name, verdict.status == "right")
+    if verdict.status == "wrong":
+        print("✗ " + _in_stages(one.name, verdict))
+    elif verdict.status == "unwritten":
+        print(f"… {verdict.message}\n  The library's stands in for it: the chapter goes on.")
+    else:
+        print(f"✓ {verdict.message}")
+        _told.pop(one.name, None)
         _install(one, written)
         _keep(one, written)
+
+
+def _in_stages(name: str, verdict: Verdict) -> str:
+    """One stage more than at the last check, if that found the same."""
+    stages = verdict.stages
+    mistake = verdict.kind or verdict.where.partition("\n")[0]
+    before, count = _told.get(name, ("", 0))
+    count = min(count + 1 if before == mistake else 1, len(stages))
+    _told[name] = mistake, count
+    more = "" if count == len(stages) else "\n  Check it again, and you hear more."
+    return "\n  ".join(stages[:count]) + more
 
 
 def yours() -> list[str]:
@@ -69,7 +97,11 @@ def yours() -> list[str]:
     for path in sorted(KEPT.glob("*.py")):
         one = all_exercises().get(path.stem)
         if one and path.stem not in _right:
-            function = _recall(path)
+            try:
+                function = _recall(path)
+            except (Exception, SystemExit) as error:  # the reader's own code, which may have been changed by hand
+                print(f"{path}: cannot be used. {raised(error)}")
+                continue
             verdict = judge(one, function)
             if verdict.status == "right":
                 _install(one, function)
@@ -80,10 +112,15 @@ def yours() -> list[str]:
 
 def library(name: str) -> Function:
     """The library's function for an exercise, as it stands in for one that is not written."""
-    return _named(name).solution
+    if name not in all_exercises():
+        raise ValueError(f"there is no exercise called {name}")
+    return all_exercises()[name].solution
 
 
-def _named(name: str) -> Exercise:
+def _named(function: Function) -> Exercise:
+    name = getattr(function, "__name__", type(function).__name__)
+    if name == "<lambda>":
+        raise ValueError("a lambda has no name: write it with def and the exercise's name")
     if name not in all_exercises():
         raise ValueError(f"there is no exercise called {name}")
     return all_exercises()[name]
@@ -112,10 +149,12 @@ def _with_saved(forward: Function, definition: Function) -> Function:
 
 
 def _keep(one: Exercise, function: Function) -> None:
-    """Write the function's source where later chapters find it; without a source (typed at a prompt), not."""
-    try:
-        source = inspect.getsource(function)
-    except OSError:
+    """Write the function's source, with what it uses, where later chapters find it."""
+    source, lost = source_of(function, known={"np", "exercise", *all_exercises()})
+    if lost:
+        print(f"  It uses {', '.join(f'`{name}`' for name in lost)}, which the next chapter does not have: put that "
+              "inside of the function, and check it again.")  # fmt: skip
+    if lost or not source:
         return
     KEPT.mkdir(exist_ok=True)
     (KEPT / f"{one.name}.py").write_text(
@@ -126,7 +165,10 @@ def _keep(one: Exercise, function: Function) -> None:
 def _recall(path: Path) -> Function:
     """The function in a file that `_keep` wrote: the reader's own code, in the reader's own folder."""
     # It may call the functions of other exercises: those that are right so far, or else the library's.
-    names: dict[str, Any] = {one.name: exercise(_right.get(one.name, one.solution)) for one in all_exercises().values()}
+    names: dict[str, Any] = {
+        name: _or_the_library(one, _right.get(name, one.solution)) for name, one in all_exercises().items()
+    }
+    names.pop(path.stem)
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
     function: Function = inspect.unwrap(names[path.stem])
     return function

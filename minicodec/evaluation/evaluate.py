@@ -23,8 +23,8 @@ from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import load
 from minicodec.errors import InputError
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, Coded, lowpass
-from minicodec.evaluation.metrics import align, measure
 from minicodec.evaluation.processes import each
+from minicodec.evaluation.scores import align, measure
 from minicodec.evaluation.settings import Clip, Condition, Settings
 from minicodec.files import write_atomically
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from minicodec.evaluation.metrics import METRICS
+from minicodec.evaluation.scores import METRICS
 from minicodec.evaluation.statistics import Line
 from minicodec.files import write_atomically
 from minicodec.training.report import RANGE_DB, decibels

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from minicodec.evaluation.metrics import METRICS
+from minicodec.evaluation.scores import METRICS
 from minicodec.evaluation.settings import Settings
 from minicodec.evaluation.statistics import Interval, Line
 from minicodec.files import write_atomically

@@ -4,7 +4,6 @@ Broadcasting uses an entry several times, so its gradient is the sum over those 
 broadcasting, and the only thing here that needs a thought.
 """
 
-
 from minicodec.backend import Op
 
 

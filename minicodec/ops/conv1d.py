@@ -9,8 +9,6 @@ products of a layer all have this form: y from x and w, dx from dy and w, dw fro
 Padding is an op of its own, so windows here lie wholly inside x. Bias is `add`.
 """
 
-
-
 from minicodec.backend import Op, xp
 
 

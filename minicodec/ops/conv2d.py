@@ -8,8 +8,6 @@ As in `conv1d`, one tap (k, m) at a time is a matrix product over the channels, 
 Padding (zeros) is an attribute here, because a discriminator pads every conv alike: (pt, pf) on both sides.
 """
 
-
-
 from minicodec.backend import Op, xp
 
 

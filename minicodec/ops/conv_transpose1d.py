@@ -11,7 +11,6 @@ is a strided convolution of dy. Trimming the ends (a causal decoder drops K - st
 and the bias is `add`.
 """
 
-
 from minicodec.backend import Op, xp
 from minicodec.ops.conv1d import frames_of_tap
 

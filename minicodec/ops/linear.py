@@ -7,7 +7,6 @@ With Y = A B, entry Y[i, j] = Σ_k A[i, k] B[k, j] meets A[i, k] through B[k, j]
 which one can also read off the shapes: no other product of these arrays fits.
 """
 
-
 from minicodec.backend import Op
 from minicodec.ops.arithmetic import unbroadcast
 

@@ -16,7 +16,6 @@ y[:, -1], and gradients that arrive at either are plain slices of dy. A stream i
 the next chunk as h0 and c0.
 """
 
-
 from minicodec.backend import Op, xp
 
 

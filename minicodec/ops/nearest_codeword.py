@@ -9,8 +9,6 @@ An argmin is piecewise constant: its derivative is 0 or does not exist. The op h
 nevertheless is the quantizer's affair (the straight-through estimator, [Defossez22, §3.2]).
 """
 
-
-
 from minicodec.backend import Op
 
 

@@ -16,7 +16,6 @@ x̂ does not change when x is shifted or scaled as a whole, so the two subtracte
 that: its mean, and its part along x̂.
 """
 
-
 from minicodec.backend import Op, xp
 
 

@@ -7,7 +7,6 @@ first of PyTorch's weights. In our layout, a conv weight (K,Ci,Co) has axis 2, i
 conv weight (K,Ci,Co) has axis 1: PyTorch keeps the input channels of that one in front.
 """
 
-
 from minicodec.backend import Op, xp
 
 

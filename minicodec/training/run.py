@@ -48,6 +48,9 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.log = Log(folder / "log.jsonl", config.training.log_every, self.trainer.array)
 
+    def __repr__(self) -> str:
+        return f"Run({self.folder}: {self.config.model.name}, step {self.trainer.step} of {self.config.training.steps})"
+
     def train(self) -> bool:
         """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
 

@@ -5,63 +5,76 @@ The benchmark itself refuses a rival that does not, on the sizes it measures; he
 
 import numpy as np
 import pytest
+import torch
 
+from minicodec.bench import cases, ours, run
+from minicodec.bench.cases import Case
+from minicodec.bench.torch_peer import cases as peer, networks, training
 from minicodec.errors import InputError
-from minicodec.evaluation.bench import cases, compare as comparison, ours
-from minicodec.evaluation.bench.cases import Case
-
-torch = pytest.importorskip("torch")
-from minicodec.evaluation.bench.torch_peer import cases as peer, networks, training  # noqa: E402
+from minicodec.training.config import from_preset
 
 PRESET = "mini_24khz"
 # A frame is 1/75 s.
-CASES = {kind: Case(kind, 0.2) for kind in cases.PEERED}
-CASES |= {kind: Case(kind) for kind in ("encoder_frame", "decoder_frame", "adam")}
-CASES |= {kind: Case(kind, 0.1, 2) for kind in cases.BATCHED}
+CASES = {kind: Case(kind, 0.1, 2) for kind in ("lstm_step", "generator", "discriminator", "adversarial")}
+CASES |= {kind: Case(kind, 0.2) for kind in ("encoder", "decoder", "lstm")}
+CASES |= {kind: Case(kind) for kind in ("encoder_frame", "decoder_frame")}
 
 
-def compare(case, folder):
+def test_every_case_that_the_peer_has_is_compared():
+    assert set(CASES) == set(peer.PREPARE) == set(cases.TITLES) - set(cases.ALONE)
+
+
+def results(prepared, kind):
+    """As the child gathers them."""
+    shown = [prepared.show(prepared.run()) for _ in range(cases.COMPARED.get(kind, 1))]
+    return {f"{name}, call {n}": array for n, result in enumerate(shown, 1) for name, array in result.items()}
+
+
+def compare(kind, folder):
     """What the benchmark does with the results of both."""
-    prepared = {"ours": ours.prepare(case, PRESET), "torch": peer.prepare(case, PRESET, threads=1)}
-    results = {name: p.result() for name, p in prepared.items()}
-    for name, result in results.items():
-        np.savez(folder / f"{name}.npz", **result)
-    comparison.compare(case, "torch", folder / "ours.npz", folder / "torch.npz")
-    return results["ours"], results["torch"]
+    case = CASES[kind]
+    mine, theirs = ours.prepare(case, PRESET), peer.prepare(case, PRESET, threads=1)
+    expected, found = results(mine, kind), results(theirs, kind)
+    np.savez(folder / "ours.npz", **expected)
+    np.savez(folder / "torch.npz", **found)
+    run.compare(case, "torch", folder / "ours.npz", folder / "torch.npz")
+    return expected, found
 
 
-@pytest.mark.parametrize("kind", cases.PEERED)
+@pytest.mark.parametrize("kind", CASES)
 def test_peer_equals_ours(kind, tmp_path):
-    expected, found = compare(CASES[kind], tmp_path)
-    # The peer shows all that there is, but for the balancer's shares and the plain sum of l1 and mel.
-    assert {name for name in expected if "share" not in name and not name.endswith(" loss")} == set(found)
-    for name, array in expected.items():
-        if array.dtype.kind != "i" and "accuracy" not in name:
-            assert np.linalg.norm(array) > 0, f"{name}: zeros are always equal"
+    expected, found = compare(kind, tmp_path)
+    # The peer shows all that there is, but for how often the discriminator is right, the balancer's shares and the
+    # plain sum of l1 and mel.
+    mine = {name for name in expected if not name.startswith(("accuracy", "share", "loss"))}
+    assert mine == set(found)
+    for name in mine:
+        if expected[name].dtype.kind != "i":
+            assert np.linalg.norm(expected[name]) > 0, f"{name}: zeros are always equal"
 
 
 def test_codes_are_not_all_the_same(tmp_path):
     """Otherwise equal codes would say nothing."""
-    codes, _ = compare(CASES["encoder"], tmp_path)
-    assert all(len(np.unique(level)) > 10 for level in codes["codes"])
+    codes, _ = compare("encoder", tmp_path)
+    assert all(len(np.unique(level)) > 10 for level in codes["codes, call 1"])
 
 
-def spoilt_networks(codec):
-    """One bias of each network is wrong, by a hundredth of a signal's power."""
-    encoder, decoder = training.networks(codec)
-    with torch.no_grad():
-        for network in (encoder, decoder):
-            network.layers[0].bias += 0.01
-    return encoder, decoder
+def spoilt(network):
+    """One bias of the encoder or the decoder is wrong, by a hundredth of a signal's power."""
+    theirs = networks.rival(network)
+    if isinstance(theirs, networks.Chain):
+        with torch.no_grad():
+            theirs.layers[0].bias += 0.01
+    return theirs
 
 
 @pytest.mark.parametrize(
     ("kind", "where", "name", "value"),
     [
-        ("encoder", peer, "networks", spoilt_networks),
-        ("encoder_frame", peer, "networks", spoilt_networks),
-        ("decoder", peer, "networks", spoilt_networks),
-        ("generator", peer, "networks", spoilt_networks),
+        ("encoder", peer, "rival", spoilt),
+        ("encoder_frame", peer, "rival", spoilt),
+        ("decoder", peer, "rival", spoilt),
+        ("generator", peer, "rival", spoilt),
         ("discriminator", networks, "SLOPE", 0.21),
         ("adversarial", training, "MEL_FLOOR", 2e-5),
     ],
@@ -69,11 +82,33 @@ def spoilt_networks(codec):
 def test_a_peer_that_computes_something_else_is_refused(kind, where, name, value, tmp_path, monkeypatch):
     monkeypatch.setattr(where, name, value)
     with pytest.raises(InputError, match=r": torch (differs from minicodec in|has only)"):
-        compare(CASES[kind], tmp_path)
+        compare(kind, tmp_path)
 
 
-def test_adam_is_refused_with_another_rate(tmp_path, monkeypatch):
+def test_a_wrong_update_is_refused(tmp_path, monkeypatch):
     adam = torch.optim.Adam
-    monkeypatch.setattr(torch.optim, "Adam", lambda *args, **options: adam(*args, **(options | {"betas": (0.9, 0.9)})))
-    with pytest.raises(InputError, match="differs"):
-        compare(CASES["adam"], tmp_path)
+    monkeypatch.setattr(torch.optim, "Adam", lambda weights, lr, **options: adam(weights, 1.01 * lr, **options))
+    with pytest.raises(InputError, match=r"differs from minicodec in update, call 1 by 1\.0e-02"):
+        compare("discriminator", tmp_path)
+
+
+def test_pytorch_keeps_everything_on_its_device(monkeypatch):
+    """PyTorch's device "meta" computes nothing, but refuses arrays of the CPU as a GPU does."""
+    light = ["adversary.windows=[256,128]", "adversary.filters=4", "loss.mel_windows=[64]"]
+    monkeypatch.setattr(cases, "from_preset", lambda name, data, settings: from_preset(name, data, [*settings, *light]))
+    cases.run_config.cache_clear()
+    adam = torch.optim.Adam
+    # Two things that "meta" does not have.
+    monkeypatch.setattr(torch.optim, "Adam", lambda *args, **options: adam(*args, **(options | {"fused": False})))
+    monkeypatch.setattr(torch, "bincount", lambda codes, minlength: torch.zeros(minlength, device=codes.device))
+    try:
+        for case in (Case("encoder", 0.1), Case("decoder", 0.1), Case("adversarial", 0.1)):
+            peer.prepare(case, "tiny_24khz", 1, device="meta").run()
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+        monkeypatch.setattr(peer, "tensor", lambda array: torch.from_numpy(array.copy()).to("cpu"))
+        with pytest.raises(RuntimeError, match="device"):
+            peer.prepare(Case("encoder", 0.1), "tiny_24khz", 1, device="meta").run()
+    finally:
+        torch.set_default_device("cpu")
+        cases.run_config.cache_clear()

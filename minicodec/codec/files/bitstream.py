@@ -67,6 +67,10 @@ class Chunk:
     codes: np.ndarray
     scale: float | None = None
 
+    def __repr__(self) -> str:
+        scale = "" if self.scale is None else f", scale {self.scale:.3g}"
+        return f"Chunk({self.codes.shape[0]} codebooks x {self.codes.shape[1]} frames{scale})"
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -35,5 +35,8 @@ CASES = {
         Case([(2, 4, 3), (10, 3, 4), (4,)], {"stride": 5, "left": 3, "right": 2}, DRAWS),
         Case([(3, 4, 2), (5, 2, 3), (3,)], {"stride": 2, "left": 1}, DRAWS),  # K is no multiple of the stride
         Case([(1, 3, 2), (3, 2, 17), (17,)], {}, DRAWS),
+        Case([(2, 5, 3), (4, 3, 2), (2,)], {"stride": 2, "right": 5}, DRAWS),  # the last frames leave nothing
+        Case([(2, 5, 3), (5, 3, 2), (2,)], {"stride": 1, "left": 1, "right": 7}, DRAWS),
+        Case([(2, 4, 3), (2, 3, 2), (2,)], {"stride": 3, "left": 1, "right": 4}, DRAWS),  # frames that none has met
     ],
 }

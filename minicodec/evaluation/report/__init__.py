@@ -21,7 +21,7 @@ import numpy as np
 
 from minicodec import audio
 from minicodec.evaluation import plots, tables
-from minicodec.evaluation.metrics import METRICS
+from minicodec.evaluation.scores import METRICS
 from minicodec.evaluation.settings import Clip, Condition, Settings
 from minicodec.evaluation.statistics import Interval, Line
 from minicodec.files import write_atomically

@@ -48,6 +48,10 @@ class LanguageModelRun:
         self.checkpoints = folder / "lm" / "checkpoints"
         self.log = Log(folder / "lm" / "log.jsonl", config.training.log_every, self.trainer.array)
 
+    def __repr__(self) -> str:
+        name, step, steps = self.codec.config.name, self.trainer.step, self.config.training.steps
+        return f"LanguageModelRun({self.folder}: of {name}, step {step} of {steps})"
+
     def prepare(self, watched: Watched) -> None:
         """Encode the audio, or find its codes; `watched(codes, frames per second, seconds in all)` may show how far."""
         sets = []

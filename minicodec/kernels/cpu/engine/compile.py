@@ -22,7 +22,6 @@ functions are compiled; MINICODEC_QUIET=1 saves it.
 
 import contextlib
 import hashlib
-import os
 import pickle
 import secrets
 import sys
@@ -38,6 +37,8 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+from minicodec.backend import say
 
 options: Any = numba.config
 PACKAGE = Path(__file__).resolve().parents[1]  # kernels/cpu
@@ -93,7 +94,7 @@ class _Cache(NullCache):
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep the code that Numba has made for this signature."""
-        folder = _folder_to_write()
+        folder = folder_to_write()
         if folder is None or result.library.has_dynamic_globals:  # addresses that hold in this process only
             return
         code = dumps(result._reduce())
@@ -104,7 +105,7 @@ class _Cache(NullCache):
             temporary.write_bytes(self._checksum(name, code) + code)
             temporary.replace(path)
         except OSError as error:  # the disk is full, the folder gone
-            _say(f"{path}: compiled code cannot be kept ({error.strerror or error})")
+            say(f"{path}: compiled code cannot be kept ({error.strerror or error})")
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
@@ -147,7 +148,7 @@ def _folders() -> list[Path]:
 
 
 @cache
-def _folder_to_write() -> Path | None:
+def folder_to_write() -> Path | None:
     """The first that can be written, which is made where it is missing; None if there is none."""
     for folder in _folders():
         try:
@@ -162,13 +163,7 @@ def _folder_to_write() -> Path | None:
 @cache
 def _announce() -> None:
     """Say, before the first of our functions is compiled, what takes so long."""
-    if _folder_to_write() is None:
-        _say("compiling, as in every run: no folder to keep the result in can be written (NUMBA_CACHE_DIR names one)")
+    if folder_to_write() is None:
+        say("compiling, as in every run: no folder to keep the result in can be written (NUMBA_CACHE_DIR names one)")
     else:
-        _say("compiling for this machine, which takes some seconds the first time")
-
-
-def _say(line: str) -> None:
-    if os.environ.get("MINICODEC_QUIET") != "1" and sys.stderr is not None:  # None: an application without a console
-        with contextlib.suppress(OSError, ValueError):  # ValueError: stderr is closed
-            print(f"minicodec: {line}", file=sys.stderr, flush=True)
+        say("compiling for this machine, which takes some seconds the first time")

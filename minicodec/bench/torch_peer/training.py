@@ -3,24 +3,21 @@
 One thing is left out, to the rival's advantage: entries of the codebooks that nobody chooses are not revived.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minicodec.bench.cases import LEVELS, fit_codebooks, initial_adversary, run_config
+from minicodec.bench.torch_peer.networks import rival, tensor
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import DECAY, EPSILON
-from minicodec.evaluation.bench.cases import LEVELS, fit_codebooks, initial_adversary, run_config
-from minicodec.evaluation.bench.torch_peer.networks import Chain, Discriminator, load, seanet, tensor
 from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank
 from minicodec.training.initial import initialise_codec
 
-
-def networks(codec: Codec) -> tuple[Chain, Chain]:
-    """Encoder and decoder with a codec's weights."""
-    encoder, decoder = seanet(codec.config.seanet)
-    load(encoder, codec.encoder.state_dict())
-    load(decoder, codec.decoder.state_dict())
-    return encoder, decoder
+Compile = Callable[[nn.Module], Any]
 
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:
@@ -31,22 +28,20 @@ def nearest(x: Tensor, codebook: Tensor) -> Tensor:
 class Adversary:
     """The discriminator, and its Adam."""
 
-    def __init__(self, preset: str):
+    def __init__(self, preset: str, compiled: Compile):
         config = run_config(preset).training.adversary
-        self.discriminator = Discriminator(config.windows, config.filters)
-        load(self.discriminator, initial_adversary(preset).discriminator.state_dict())
-        self.adam = torch.optim.Adam(self.discriminator.parameters(), config.lr, betas=config.betas, fused=True)
+        self.network = rival(initial_adversary(preset).discriminator)
+        self.adam = torch.optim.Adam(self.network.parameters(), config.lr, betas=config.betas, fused=True)
+        self.discriminator = compiled(self.network)
 
     def learn(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """One update on recordings and decodings (B,1,T)."""
         real, fake = self.discriminator(original)[0], self.discriminator(decoded.detach())[0]
-        pairs = list(zip(real, fake, strict=True))
-        loss = torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in pairs]).mean()
+        loss = _mean(F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True))
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
-        right = [((r > 0).float().mean() + (f < 0).float().mean()) / 2 for r, f in pairs]
-        return {"discriminator": loss.detach(), "accuracy": torch.stack(right).mean()}
+        return {"discriminator": loss.detach()}
 
     def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """What the generator is to minimise."""
@@ -54,34 +49,33 @@ class Adversary:
             real_maps = self.discriminator(original)[1]
         logits, fake_maps = self.discriminator(decoded)
         pairs = [p for maps in zip(real_maps, fake_maps, strict=True) for p in zip(*maps, strict=True)]
-        return {
-            "adversarial": torch.stack([F.relu(1 - f).mean() for f in logits]).mean(),
-            "feature": torch.stack([(f - r).abs().mean() / r.abs().mean() for r, f in pairs]).mean(),
-        }
+        feature = _mean((f - r).abs().mean() / r.abs().mean() for r, f in pairs)
+        return {"adversarial": _mean(F.relu(1 - f).mean() for f in logits), "feature": feature}
+
+
+def _mean(losses: Any) -> Tensor:
+    return torch.stack(list(losses)).mean()
 
 
 class Trainer:
     """The whole step."""
 
-    def __init__(self, preset: str):
+    def __init__(self, preset: str, compiled: Compile):
         run = run_config(preset)
-        self.config, self.rate = run.training, run.model.sample_rate
+        self.config = run.training
         codec = Codec(run.model, seed=self.config.seed)
         initialise_codec(codec)
         fit_codebooks(codec)
-        self.encoder, self.decoder = networks(codec)
-        quantizer = codec.quantizer
-        self.codebooks, self.counts, self.sums = (
-            tensor(a.copy()) for a in (quantizer.codebooks, quantizer.counts, quantizer.sums)
-        )
-        every = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.weights = [p for p in every if p.requires_grad]
+        q = codec.quantizer
+        self.codebooks, self.counts, self.sums = tensor(q.codebooks), tensor(q.counts), tensor(q.sums)
+        networks = nn.ModuleList([rival(codec.encoder), rival(codec.decoder)])
+        self.weights = [p for p in networks.parameters() if p.requires_grad]
         self.averages = [p.detach().clone() for p in self.weights]
         self.adam = torch.optim.Adam(self.weights, self.config.lr, betas=self.config.betas, fused=True)
-        self.adversary = Adversary(preset)
-        windows = self.config.loss.mel_windows
-        filters = {w: mel_filterbank(self.rate, w, mel_bins(w, self.rate)) for w in windows}
-        self.mel_filters = {w: torch.tensor(f, dtype=torch.float32) for w, f in filters.items()}
+        self.encoder, self.decoder = map(compiled, networks)
+        self.adversary = Adversary(preset, compiled)
+        rate, windows = run.model.sample_rate, self.config.loss.mel_windows
+        self.filters = {w: tensor(mel_filterbank(rate, w, mel_bins(w, rate))).float() for w in windows}
         self.hann = {w: torch.hann_window(w) for w in windows}
         self.totals: dict[str, Tensor] = {}
         self.count = 0.0
@@ -91,12 +85,12 @@ class Trainer:
         hop, hann = window // 4, self.hann[window]
         x = F.pad(x[:, 0], ((window - hop) // 2,) * 2)
         magnitude = torch.stft(x, window, hop, window=hann, center=False, return_complex=True).abs()
-        return (magnitude / hann.pow(2).sum().sqrt()).transpose(1, 2) @ self.mel_filters[window]
+        return (magnitude / hann.pow(2).sum().sqrt()).transpose(1, 2) @ self.filters[window]
 
     def mel_loss(self, x: Tensor, decoded: Tensor) -> Tensor:
         """Over all windows."""
         total = torch.zeros(())
-        for window in self.mel_filters:
+        for window in self.filters:
             with torch.no_grad():
                 a = self.mel(x, window)
             b = self.mel(decoded, window)
@@ -142,6 +136,5 @@ class Trainer:
         norm = torch.stack([p.grad.norm() for p in self.weights if p.grad is not None]).norm()
         self.adam.step()
         torch._foreach_lerp_(self.averages, [p.detach() for p in self.weights], 1 - self.config.ema)
-
         named = losses | {"commitment": commitment, "gradient": norm}
         return figures | {name: value.detach() for name, value in named.items()}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from minicodec.errors import InputError
-from minicodec.evaluation import metrics
-from minicodec.evaluation.metrics import METRICS, align, codebook_usage, installed, measure
+from minicodec.evaluation import scores
+from minicodec.evaluation.scores import METRICS, align, codebook_usage, installed, measure
 
 RATE = 16_000
 
@@ -55,7 +55,7 @@ def test_what_cannot_be_measured(rng, monkeypatch):
         measure(x, x[:, 1:], RATE, ["si_sdr"])
     with pytest.raises(ValueError, match="a reference of 3 channels, an estimate of 2"):
         measure(np.repeat(x, 3, axis=0), np.repeat(x, 2, axis=0), RATE, ["si_sdr"])
-    monkeypatch.setattr(metrics, "find_spec", lambda package: None)
+    monkeypatch.setattr(scores, "find_spec", lambda package: None)
     assert installed() == [name for name in METRICS if name not in ("stoi", "pesq")]
     with pytest.raises(InputError, match=r'^stoi: needs the package pystoi: pip install "minicodec\[metrics\]"$'):
         measure(x, x, RATE, ["stoi"])

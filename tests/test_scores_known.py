@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minicodec import audio
-from minicodec.evaluation.metrics import METRICS, align, installed, measure
+from minicodec.evaluation.scores import METRICS, align, installed, measure
 
 inf, nan = np.inf, np.nan
 RATE = 24_000

@@ -10,32 +10,26 @@ which says whether the machine's peak or its memory is the limit [Williams09, "R
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from minicodec.backend import OPS
-from minicodec.evaluation.bench.machine import timed
-from minicodec.evaluation.bench.place import Place
-
-FAMILIES = (
-    *("activations", "arithmetic", "conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu", "conv_transpose1d"),
-    *("conv_transpose1d_layer", "embedding", "l1_distance", "linear", "lstm", "nearest_codeword", "norm", "padding"),
-    *("residual_unit", "softmax_cross_entropy", "stft", "weight_norm"),
-)
-for family in FAMILIES:
-    import_module(f"minicodec.ops.{family}")
+import minicodec.functional  # noqa: F401 -- it imports all ops
+from minicodec.backend import OPS, load
+from minicodec.bench.machine import timed, waiting
+from minicodec.device import module
 
 # Multiplications and additions of a forward, from the shapes of its inputs and of its result. A backward is two more
 # such products, one for dx and one for dw.
 PRODUCTS: dict[str, Callable[[Any, Any], float]] = {
-    "conv1d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
-    "conv1d_layer": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
-    "conv2d": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
-    "conv2d_leaky_relu": lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
-    "conv_transpose1d": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
-    "conv_transpose1d_layer": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
+    **dict.fromkeys(
+        ("conv1d", "conv1d_layer", "conv2d", "conv2d_leaky_relu"),
+        lambda shapes, y: 2 * np.prod(y) * np.prod(shapes[1][:-1]),
+    ),
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose1d_layer"),
+        lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0] * shapes[1][2],
+    ),
     "linear": lambda shapes, y: 2 * np.prod(y) * shapes[1][0],
     "lstm": lambda shapes, y: 2 * np.prod(shapes[0][:2]) * (np.prod(shapes[1]) + np.prod(shapes[2])),
     "nearest_codeword": lambda shapes, y: 2 * np.prod(shapes[0]) * shapes[1][0],
@@ -66,21 +60,6 @@ class Row:
         if self.entries:
             arrays[-1] = rng.integers(0, self.entries, self.shapes[-1])
         return arrays
-
-
-@dataclass(frozen=True)
-class Result:
-    """Seconds of one direction of one row on one backend; flop (work) where it is known, and bytes."""
-
-    op: str
-    size: str
-    direction: str
-    backend: str
-    median: float
-    lower_quartile: float
-    upper_quartile: float
-    flop: float | None
-    bytes: float
 
 
 def seanet_rows(filters: int, latent: int, batch: int, strides: tuple[int, ...] = (2, 4, 5, 8)) -> Iterator[Row]:
@@ -149,24 +128,36 @@ def moved(arrays: list[Any], y: Any, direction: str) -> float:
     return y.nbytes + (2 * inputs if direction == "backward" else inputs)
 
 
-def measure(row: Row, where: Place, seconds: float, least: int) -> list[Result]:
-    """Forward and backward of a row in a place: the definition, and the fast pair that there is."""
-    op, arrays = OPS[row.op], [where.put(array) for array in row.arrays()]
-    backends = [name for name in ("numpy", where.backend) if name in op.pairs]
+def measure(row: Row, device: str, seconds: float, least: int) -> list[dict[str, Any]]:
+    """Time the definition and the device's fast pair, if there is one -> a record for each of them and each direction.
+
+    A record: op, size, direction, backend; median, lower_quartile, upper_quartile in seconds; flop (work), bytes.
+    """
+    op, put = OPS[row.op], module(device).asarray
+    arrays = [put(array) for array in row.arrays()]
+    fast = "cupy" if device == "gpu" else "numba"
+    load(fast)
+    backends = [name for name in ("numpy", fast) if name in op.pairs]
     calls: dict[str, list[Callable[[], Any]]] = {"forward": [], "backward": []}
     for name in backends:
         forward, backward = op.pairs[name]
         y, saved = forward(*arrays, **row.attrs)
-        dy = where.put(np.random.default_rng(1).standard_normal(y.shape, np.float32))
         calls["forward"].append(partial(forward, *arrays, **row.attrs))
         if y.dtype.kind == "f":  # codes have no gradient
+            dy = put(np.random.default_rng(1).standard_normal(y.shape, np.float32))
             calls["backward"].append(partial(backward, dy, saved, **row.attrs))
             calls["backward"][-1]()  # so that none of the timed calls compiles
-    results = []
-    for direction, functions in calls.items():
-        measured = timed(functions, seconds, least, where.stopwatch) if functions else []
-        for name, times in zip(backends, measured, strict=False):
-            low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-            flop, size = work(row, y.shape, direction), moved(arrays, y, direction)
-            results.append(Result(row.op, str(row), direction, name, median, low, high, flop, size))
-    return results
+    records = []
+    for direction in filter(calls.get, calls):
+        about: dict[str, Any] = {"flop": work(row, y.shape, direction), "bytes": moved(arrays, y, direction)}
+        times = timed(calls[direction], seconds, least, waiting(device))
+        for name, taken in zip(backends, times, strict=True):
+            record = {"op": row.op, "size": str(row), "direction": direction, "backend": name}
+            records.append(record | about | quartiles(taken))
+    return records
+
+
+def quartiles(times: list[float]) -> dict[str, float]:
+    """The median and the quartiles."""
+    low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
+    return {"median": median, "lower_quartile": low, "upper_quartile": high}

@@ -1,0 +1,88 @@
+"""Two pictures of a benchmark: how many times as fast as the rival each case is, and the roofline of the operators."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from minicodec.bench.child import counted
+from minicodec.bench.report import Report
+from minicodec.files import write_atomically
+
+COLOURS = [colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
+MARKERS = "os^DvPX*<>hdp"  # 13, and 20 colours: 260 pairs
+
+
+def ratio_bars(report: Report, path: Path) -> None:
+    """Bars for each case: the ratios to the rivals, with their range and the target."""
+    ratios, threads = report["ratios"], report["settings"]["threads"]
+    names = list(dict.fromkeys(r["case"] for r in ratios))
+    rivals = list(dict.fromkeys(r["against"] for r in ratios))
+    height = 0.8 / len(rivals)
+    figure = Figure(figsize=(10, 1.5 + 0.42 * len(names)), layout="constrained")
+    every = figure.subplots(1, len(threads), sharey=True, squeeze=False)[0]
+    for axes, count in zip(every, threads, strict=True):
+        for i, rival in enumerate(rivals):
+            mine = [r for r in ratios if r["threads"] == count and r["against"] == rival]
+            y = [names.index(r["case"]) + (i - (len(rivals) - 1) / 2) * height for r in mine]
+            ratio = np.array([r["ratio"] for r in mine])
+            spread = [ratio - [r["lowest"] for r in mine], [r["highest"] for r in mine] - ratio]
+            axes.barh(y, ratio, height * 0.9, xerr=spread, alpha=0.8, label=f"against {rival}")
+        aimed = {r["case"]: r["target"] for r in ratios if r["target"]}
+        places = np.array([names.index(name) for name in aimed])
+        axes.vlines(list(aimed.values()), places - 0.45, places + 0.45, color="tab:red", lw=2, label="target")
+        axes.axvline(1, color="black", lw=1)
+        axes.set(title=counted(count), yticks=range(len(names)), yticklabels=names, xlim=(0, None))
+        axes.set_xlabel("time of the rival / time of minicodec")
+        axes.grid(axis="x", alpha=0.3)
+    every[0].invert_yaxis()
+    every[0].legend(loc="lower right", fontsize="small")
+    figure.suptitle(f"how many times as fast as PyTorch: {report['settings']['preset']}, {report['machine']['cpu']}")
+    save(figure, path)
+
+
+def roofline(report: Report, path: Path) -> None:
+    """GF/s of every op's fastest pair against its arithmetic intensity, below the machine's two ceilings.
+
+    Filled: forward; hollow: backward. A point on the roof uses all that the machine has; ops with few operations for
+    each byte cannot rise above the slope. An op whose arrays fit into the caches may, since these are faster.
+    """
+    # The definition comes first: where there is a fast pair, it replaces it.
+    fastest = {(r["op"], r["size"], r["direction"], r["threads"]): r for r in report["ops"] if r["flop"] is not None}
+    intensities = [r["flop"] / r["bytes"] for r in fastest.values()]
+    x = np.geomspace(min(intensities, default=0.1) / 2, max(intensities, default=100) * 2, 200)
+    ops = list(dict.fromkeys(r["op"] for r in fastest.values()))
+    styles = {op: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, op in enumerate(ops)}
+    threads = list(dict.fromkeys(r["threads"] for r in report["ops"]))
+    figure = Figure(figsize=(6.2 * len(threads) + 1.8, 6), layout="constrained")
+    every = figure.subplots(1, len(threads), sharey=True, squeeze=False)[0]
+    for axes, count in zip(every, threads, strict=True):
+        _roofline(axes, [r for r in fastest.values() if r["threads"] == count], styles)
+        peak, bandwidth = (report["ceilings"][str(count)][name] / 1e9 for name in ("sgemm", "bandwidth"))
+        axes.plot(x, np.minimum(peak, bandwidth * x), color="black", lw=1.5)
+        axes.set_title(f"{counted(count)}: sgemm {peak:.0f} GF/s, memory {bandwidth:.0f} GB/s")
+    every[0].set_ylabel("GF/s")
+    handles = [Line2D([], [], color=c, marker=m, ls="", label=op) for op, (c, m) in styles.items()]
+    handles += [Line2D([], [], color="gray", marker="o", ls="", markerfacecolor="none", label="hollow: backward")]
+    every[-1].legend(handles=handles, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.suptitle(f"roofline of the operators: {report['machine']['cpu']}")
+    save(figure, path)
+
+
+def _roofline(axes: Axes, records: list[dict[str, Any]], styles: dict[str, tuple[Any, str]]) -> None:
+    for r in records:
+        colour, marker = styles[r["op"]]
+        face = colour if r["direction"] == "forward" else "none"
+        axes.plot(r["flop"] / r["bytes"], r["gflops"], marker, color=colour, markerfacecolor=face, ms=6, alpha=0.8)
+    axes.set(xlabel="operations / byte", xscale="log", yscale="log")
+    axes.grid(alpha=0.3, which="both", lw=0.5)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As PNG."""
+    with write_atomically(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=110)
