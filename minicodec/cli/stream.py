@@ -19,7 +19,8 @@ from typing import BinaryIO
 import numpy as np
 
 import minicodec
-from minicodec.cli.encode import MODELS, check_bitrate
+from minicodec.cli.codecs import check_bitrate
+from minicodec.cli.options import MODELS
 from minicodec.codec.files.bitstream import pack_bits, unpack_bits
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError

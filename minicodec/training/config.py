@@ -269,9 +269,8 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = difflib.get_close_matches(key, places, n=3, cutoff=0.4)
-        hint = f"; did you mean {', '.join(near)}?" if near else f"; there are {', '.join(sorted(places))}"
-        raise InputError(f"--set {setting}: there is no option {key}{hint}")
+        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
+        raise InputError(f"--set {setting}: there is no option {key}; did you mean {near}? (run.json of a run has all)")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
         raise InputError(f"--set {setting:.80}: {value!r:.50} where the default is {table[name]!r}")
