@@ -17,7 +17,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from minicodec import __version__
-from minicodec.errors import InputError, one_line
+from minicodec.console import one_line
+from minicodec.errors import InputError
 
 COMMANDS = {
     "demo": "compress clips that come with it; or train a tiny codec first",

@@ -18,6 +18,7 @@ import numpy as np
 from minicodec import audio
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import RUN_MODEL
+from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.training import checkpoint, config as configuration, curves, validation
@@ -102,7 +103,7 @@ class Run:
             self._give(self.watch.after_step(step, some), progress)
         told, self._told = self._told, len(self.data.notices)
         for notice in self.data.notices[told : self._told]:
-            progress.print(f"notice: {notice}")
+            progress.print(f"notice: {one_line(notice)}")
 
     def _give(self, notices: list[str], progress: Progress) -> None:
         for notice in notices:
