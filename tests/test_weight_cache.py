@@ -10,7 +10,7 @@ from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.streaming.convolution import ConvStage
 from minicodec.codec.streaming.stages import Chain
-from minicodec.codec.weight_cache import LANES, fingerprint
+from minicodec.kernels.cpu.engine.fingerprint import LANES, fingerprint
 from minicodec.nn.optim import Adam
 
 
