@@ -15,7 +15,8 @@ from minicodec.evaluation.baselines import ANCHORS
 from minicodec.evaluation.scores import measure
 from minicodec.evaluation.settings import Condition, settings_for
 from minicodec.files import data_folder
-from minicodec.training.data import AudioFile, AudioFolder
+from minicodec.training.audio_files import AudioFile
+from minicodec.training.data import AudioFolder
 
 METRICS = ["si_sdr", "mel_distance"]
 SYSTEMS = [("tiny_24khz", 1.5), ("tiny_24khz", 6.0), ("opus", 6.0), ("mp3", 8.0), ("opus", 8.0)]

@@ -27,6 +27,10 @@ def codec():
     return minicodec.build("tiny_24khz", seed=0)
 
 
+def refuse(file, error):
+    raise error
+
+
 def trainer_of(codec, *settings):
     return LanguageModelTrainer(for_codec("m", codec, "d", [*SETTINGS, *settings]), codec)
 
@@ -168,26 +172,26 @@ def folder(tmp_path):
 
 def test_codes_are_those_of_encode_and_computed_once(codec, folder, tmp_path, monkeypatch):
     files = [*folder.train, *folder.valid]
-    first = list(encoded(codec, files, tmp_path / "codes"))
+    first = list(encoded(codec, files, tmp_path / "codes", refuse))
     for file, codes in zip(files, first, strict=True):
         wav, _ = minicodec.audio.read(file.path)
         np.testing.assert_array_equal(codes, codec.encode(wav, 6)[0].codes)
         assert codes.dtype == np.int16
     monkeypatch.setattr(codes_module.audio, "blocks", None)  # reading audio would fail now
-    for a, b in zip(first, encoded(codec, files, tmp_path / "codes"), strict=True):
+    for a, b in zip(first, encoded(codec, files, tmp_path / "codes", refuse), strict=True):
         np.testing.assert_array_equal(a, b)
     other = minicodec.build("tiny_24khz", seed=1)
     with pytest.raises(TypeError):
-        next(encoded(other, files, tmp_path / "codes"))
+        next(encoded(other, files, tmp_path / "codes", refuse))
 
 
 def test_damaged_codes_are_refused(codec, folder, tmp_path):
-    list(encoded(codec, folder.valid, tmp_path / "codes"))
+    list(encoded(codec, folder.valid, tmp_path / "codes", refuse))
     (path,) = Path(tmp_path / "codes" / codec.name).iterdir()
     for damage in (lambda: path.write_bytes(path.read_bytes()[:100]), lambda: np.save(path, np.full((8, 9), 1024))):
         damage()
         with pytest.raises(InputError, match=rf"^{path}: .*remove it"):
-            list(encoded(codec, folder.valid, tmp_path / "codes"))
+            list(encoded(codec, folder.valid, tmp_path / "codes", refuse))
 
 
 @pytest.mark.parametrize(

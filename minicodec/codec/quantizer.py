@@ -22,8 +22,6 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active, xp
 from minicodec.codec.weight_cache import cached
-from minicodec.kernels.cpu.nearest_codeword import PackedCodebook, pack_codebook, search
-from minicodec.kernels.gpu.embedding import sums_by_index
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor
 
@@ -68,23 +66,38 @@ class ResidualVectorQuantizer(Module):
         """How many levels have been initialised."""
         return int((self.updates > 0).sum())
 
-    def packed(self, levels: int) -> list[PackedCodebook]:
-        """The first codebooks ready to search."""
+    def packed(self, levels: int) -> list[Any]:
+        """The first codebooks as kernels/cpu/nearest_codeword.py searches them."""
+        from minicodec.kernels.cpu.nearest_codeword import pack_codebook
+
         codebooks = self.codebooks[:levels]
         return cached(self, lambda _: [pack_codebook(codebook) for codebook in codebooks], [codebooks])
 
-    def encode(self, z: Any, levels: int, packed: list[PackedCodebook] | None = None) -> Any:
+    def encode(self, z: Any, levels: int, packed: list[Any] | None = None) -> Any:
         """Latents z (...,D) -> codes (levels,...) integers; `packed` saves a little time, while codebooks stay."""
-        if packed is None and active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32:
-            packed = self.packed(levels)
+        fast = active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32
+        if fast:
+            from minicodec.kernels.cpu.nearest_codeword import search
+
+            packed = self.packed(levels) if packed is None else packed
         codes, residual = [], z
         for q, codebook in enumerate(self.codebooks[:levels]):
-            if packed is not None and active() == "numba":
+            if fast and packed is not None:
                 codes.append(search(residual, packed[q]))
             else:
                 codes.append(F.nearest_codeword(residual, codebook))
             residual = residual - codebook[codes[-1]]
         return xp(z).stack(codes)
+
+    def check(self, codes: np.ndarray) -> None:
+        """ValueError unless these are codes (Q,frames) of the first Q codebooks."""
+        levels, entries, _ = self.codebooks.shape
+        if codes.ndim != 2 or not 1 <= len(codes) <= levels:
+            raise ValueError(f"codes (1…{levels},frames) are needed, these are {codes.shape}")
+        if codes.dtype.kind not in "iu":
+            raise ValueError(f"codes are integers, these are {codes.dtype}")
+        if codes.size and not 0 <= codes.min() <= codes.max() < entries:
+            raise ValueError(f"codes from {codes.min()} to {codes.max()}, but the codebooks have {entries} entries")
 
     def decode(self, codes: Any) -> Any:
         """Codes (Q,...) -> latents (...,D), the sum of Q codewords."""
@@ -167,6 +180,8 @@ class ResidualVectorQuantizer(Module):
 def _count_and_sum(x: Any, codes: Any, N: int) -> tuple[Any, Any]:
     """Vectors x (n,D) and their codes (n) -> how many chose each entry (N), and their sum (N,D)."""
     if xp(x) is not np:
+        from minicodec.kernels.gpu.embedding import sums_by_index
+
         s, n = sums_by_index(x, codes, N)
         return n, s
     n, s = np.bincount(codes, minlength=N).astype(x.dtype), np.zeros((N, x.shape[1]), x.dtype)

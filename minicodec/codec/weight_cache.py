@@ -3,12 +3,11 @@
 Whoever codes short pieces again and again would spend much of the time on packing weights (codec/streaming/). But
 arrays are open to everybody: an optimiser, a checkpoint or a student may change them in place, and nobody is told. So
 what was made is used again only if a fingerprint of all the numbers is still the same. Taking it reads them once,
-which costs a sixth of making it all again (kernels.cpu.engine.fingerprint.py).
+which costs a sixth of making it all again.
 """
 
 import hashlib
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -27,7 +26,7 @@ def cached(module: M, make: Callable[[M], Made], arrays: list[np.ndarray] | None
 
     arrays: those that it is made of, by default the parameters. Each module has one thing made of it.
     """
-    now = fingerprint([p.data for p in module.parameters()] if arrays is None else arrays)
+    now = active().encode() + fingerprint([p.data for p in module.parameters()] if arrays is None else arrays)
     before, made = _cache.get(module, (b"", None))
     if now != before:
         made = make(module)
@@ -37,12 +36,13 @@ def cached(module: M, make: Callable[[M], Made], arrays: list[np.ndarray] | None
 
 
 def fingerprint(arrays: list[np.ndarray]) -> bytes:
-    """Some bytes that depend on every bit of the arrays."""
+    """Bytes that depend on the arrays' shapes, on every bit in them, and on the places of these."""
+    shapes = repr([a.shape for a in arrays]).encode()
     if active() == "numba":
-        fast = import_module("minicodec.kernels.cpu.engine.fingerprint")
-        result: bytes = fast.fingerprint(arrays)
-        return result
-    digest = hashlib.blake2b()
+        from minicodec.kernels.cpu.fingerprint import fingerprint as fast
+
+        return shapes + fast(arrays)
+    digest = hashlib.blake2b(shapes)
     for a in arrays:
-        digest.update(np.ascontiguousarray(a))
+        digest.update(np.ascontiguousarray(a).data)
     return digest.digest()

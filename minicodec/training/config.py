@@ -10,7 +10,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ from minicodec.codec.model import PUBLISHED
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
+LARGEST = 1e18  # of all numbers, so none is infinite; and none is NaN
+LONGEST_WINDOW = 1 << 16  # samples
+MOST_FILTERS = 1 << 12
+MOST_SECONDS = 100_000  # of sound at a time, in a step or a validation
 RETIRED = {"graphs"}  # options in the run.json of older runs that changed no result: such runs go on without them
 
 
@@ -69,6 +73,14 @@ class LossConfig:
     commitment: float = 1.0
     mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
 
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment") if getattr(self, name) < 0]
+        if wrong:
+            raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
+        if any(window not in range(32, LONGEST_WINDOW + 1, 4) for window in self.mel_windows):
+            limits = f"multiples of 4, from 32 to {LONGEST_WINDOW}"
+            raise ValueError(f"loss.mel_windows = {self.mel_windows} cannot be used: {limits}")
+
 
 @dataclass(frozen=True)
 class AdversaryConfig:
@@ -108,7 +120,8 @@ class AdversaryConfig:
         not_negative = ("l1", "mel", "adversarial", "feature", "start", "learns_before")
         wrong += [name for name in not_negative if getattr(self, name) < 0]
         wrong += [name for name in ("probability", "decay") if not 0 <= getattr(self, name) <= 1]
-        wrong += ["windows"] * (min(self.windows) < 16)
+        wrong += ["windows"] * (not 16 <= min(self.windows) <= max(self.windows) <= LONGEST_WINDOW)
+        wrong += ["filters"] * (self.filters > MOST_FILTERS)
         wrong += ["kind"] * (self.kind not in ("hinge", "linear"))
         wrong += ["betas"] * (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas))
         if self.balanced and not any((self.l1, self.mel, self.adversarial, self.feature)):
@@ -166,10 +179,10 @@ class TrainingConfig:
         wrong += ["cooldown"] * (not 0 <= self.cooldown <= 1)
         wrong += [name for name in ("ema", "unquantized") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name in ("warmup_steps", "seed") if getattr(self, name) < 0]
-        if any(window < 32 or window % 4 for window in self.loss.mel_windows):
-            raise ValueError(f"loss.mel_windows = {self.loss.mel_windows} cannot be used: multiples of 4, from 32 on")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             wrong.append("betas")
+        for count, seconds in (("batch", "seconds"), ("valid_clips", "valid_seconds")):
+            wrong += [count, seconds] * (getattr(self, count) * getattr(self, seconds) > MOST_SECONDS)
         if wrong:
             raise ValueError(f"{', '.join(f'{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
 
@@ -218,8 +231,11 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
 
 
 def with_steps(run: RunConfig, steps: int) -> RunConfig:
-    """The same run, longer or shorter."""
-    return replace(run, training=replace(run.training, steps=steps))
+    """The same run, longer or shorter. InputError: steps below 1."""
+    try:
+        return replace(run, training=replace(run.training, steps=steps))
+    except ValueError as error:
+        raise InputError(f"--steps {steps}: {error}") from None
 
 
 def _training(values: dict[str, Any], name: str) -> TrainingConfig:
@@ -231,11 +247,15 @@ def _training(values: dict[str, Any], name: str) -> TrainingConfig:
 
 
 def fill(cls: Any, values: Mapping[str, Any]) -> Any:
-    """A dataclass from a table; lists become tuples."""
+    """A dataclass from a table; lists become tuples. ValueError: an unknown option, or a value of another type."""
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
         raise ValueError(f"there is no option {', '.join(unknown)} in training")
-    return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    for field_ in fields(cls):
+        if field_.default is not MISSING and not _fits(given.get(field_.name, field_.default), field_.default):
+            raise ValueError(f"{field_.name} = {given[field_.name]!r:.50} where the default is {field_.default!r}")
+    return cls(**given)
 
 
 def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
@@ -245,16 +265,15 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         raise InputError(f"--set {setting}: write it as key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # ValueError: no TOML, or a number of thousands of digits
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = difflib.get_close_matches(key, places, n=3, cutoff=0.4)
-        hint = f"; did you mean {', '.join(near)}?" if near else f"; there are {', '.join(sorted(places))}"
-        raise InputError(f"--set {setting}: there is no option {key}{hint}")
+        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
+        raise InputError(f"--set {setting}: there is no option {key}; did you mean {near}? (run.json of a run has all)")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
-        raise InputError(f"--set {setting}: {value!r} where the default is {table[name]!r}")
+        raise InputError(f"--set {setting:.80}: {value!r:.50} where the default is {table[name]!r}")
     table[name] = float(value) if isinstance(table[name], float) else value
 
 
@@ -269,7 +288,7 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[str,
 def _fits(value: Any, default: Any) -> bool:
     """Can this value stand where the default stands? An int is a fine float, but a bool is no int."""
     if isinstance(default, tuple):
-        return isinstance(value, list) and len(value) > 0 and all(_fits(v, default[0]) for v in value)
+        return isinstance(value, list | tuple) and len(value) > 0 and all(_fits(v, default[0]) for v in value)
     if isinstance(default, float) or default is None:  # None: chunk lengths, which are numbers when they are set
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+    return type(value) is type(default) and not (type(value) is int and abs(value) > LARGEST)

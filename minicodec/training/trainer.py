@@ -31,6 +31,7 @@ from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
+from minicodec.training.checkpoint import check_fit
 from minicodec.training.config import RunConfig
 from minicodec.training.initial import initialise_codec
 from minicodec.training.learning_rate import cooldown
@@ -176,6 +177,7 @@ class Trainer:
         """Take over what `state` gave at a step. ValueError: it belongs to another model or recipe."""
         if state.keys() != self.state().keys():
             raise ValueError(f"it has the parts {', '.join(sorted(state))}")
+        check_fit(self.state(), state)
         self.branch(step, state)
         if self.adversary is not None:
             self.adversary.load_state_dict(state["adversary"])
@@ -183,7 +185,7 @@ class Trainer:
 
     def branch(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over the codec of another recipe's run; an adversary starts anew. ValueError: it is another model."""
-        # As many vectors as happened to wait; every other array has the shape that the configuration gives it.
+        check_fit({group: self.state()[group] for group in ("model", "average", "optimizer")}, state)
         self.codec.quantizer.waiting = self.array.zeros(state["model"]["quantizer.waiting"].shape, np.float32)
         self.codec.load_state_dict(state["model"])
         self.average.load_state_dict(self.average.state_dict() | dict(state["average"]))

@@ -1,16 +1,19 @@
-"""A fingerprint of arrays as fast as memory is read: many sums side by side, which fill vectors."""
+"""A fingerprint of arrays, at the speed of memory: has anybody changed a weight?
+
+64 sums side by side, so that they fill vectors, each of which is stirred before the next number is added.
+"""
 
 import numpy as np
 
 from minicodec.kernels.cpu.engine.compile import compiled
 
-LANES = 64  # sums side by side
+LANES = 64
 FACTOR = np.uint32(0x9E3779B1)  # odd: two sums that differ still do when they are multiplied, modulo 2³²
 SHIFT = np.uint32(15)
 
 
-def fingerprint(arrays):
-    """256 bytes that depend on every bit of the arrays, and on the places of these.
+def fingerprint(arrays: list[np.ndarray]) -> bytes:
+    """256 bytes that depend on every bit of the arrays, and on the places of these; not on how many zeros there are.
 
     A change of numbers in different lanes always shows; of several in one lane, all but one in 2³², as good as always.
     """
