@@ -1,4 +1,4 @@
-"""stderr, where there is one: an application without a console has none (pythonw), others have closed it."""
+"""Lines for people, on stderr where there is one: it is None without a console (pythonw), or may be closed."""
 
 import sys
 from contextlib import suppress
@@ -14,3 +14,8 @@ def say(line: str, end: str = "\n") -> None:
     if sys.stderr is not None:
         with suppress(OSError, ValueError):  # ValueError: it is closed
             print(line, end=end, file=sys.stderr, flush=True)
+
+
+def one_line(text: object) -> str:
+    """A message, which can hold the name of any file, without line breaks or control characters."""
+    return "".join(c if c.isprintable() else "�" for c in str(text))

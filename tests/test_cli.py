@@ -44,7 +44,7 @@ def test_encode_writes_what_the_model_makes_of_the_converted_audio(speech, model
     )
     captured = capsys.readouterr()
     assert captured.out == line
-    conversion = "2 channels at 44100 Hz become 1 channel at 24000 Hz, as the model needs it"
+    conversion = "2 channels at 44100 Hz became 1 channel at 24000 Hz, as the model needs it"
     assert captured.err == f"minicodec: {speech}: {conversion}\n"
 
 

@@ -1,4 +1,4 @@
-"""The codec where there is only NumPy: no compiler, no sound files, no pictures. All these are hidden from a process."""
+"""The codec with NumPy alone: nothing that compiles, draws or reads sound files can be imported."""
 
 import os
 import subprocess

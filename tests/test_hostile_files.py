@@ -165,7 +165,6 @@ def test_files_that_are_missing_or_in_the_way_are_named(model, tmp_path, capsys)
         (["encode", good, tmp_path / "o.txt"], tmp_path / "o.txt", ".ecdc or .wav or .flac is what the name"),
         (["encode", good, tmp_path / "o.ecdc", "-b", "7"], model, "choose from 0.75, 1.5, 3, 6"),
         (["decode", tmp_path / "missing.ecdc", tmp_path / "o.wav"], tmp_path / "missing.ecdc", "no such file"),
-        (["encode", nowhere.parent.parent, nowhere], nowhere.parent.parent, "there is no such file"),
         (["decode", packet, there], there, "exists already"),
         (["decode", packet, nowhere.with_suffix(".wav")], nowhere.with_suffix(".wav"), "there is no folder"),
         (["decode", packet, tmp_path / "o.mp3"], tmp_path / "o.mp3", ".wav or .flac is what"),

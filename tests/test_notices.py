@@ -40,8 +40,8 @@ def test_a_conversion_is_told_once(place, model, capsys):
         soundfile.write(f"{name}.wav", noise(1 if name == "c" else 2), 44_100)
     soundfile.write("same.wav", noise(), 24_000)
     assert notices(capsys, "encode", "a.wav", "b.wav", "c.wav", "same.wav", "-m", model) == [
-        "minicodec: a.wav: 2 channels at 44100 Hz become 1 channel at 24000 Hz, as the model needs it",
-        "minicodec: c.wav: 1 channel at 44100 Hz becomes 1 channel at 24000 Hz, as the model needs it",
+        "minicodec: a.wav: 2 channels at 44100 Hz became 1 channel at 24000 Hz, as the model needs it",
+        "minicodec: c.wav: 1 channel at 44100 Hz became 1 channel at 24000 Hz, as the model needs it",
     ]
     assert notices(capsys, "encode", "a.wav", "q.ecdc", "-m", model, "-q") == []
 

@@ -38,6 +38,7 @@ from minicodec.codec.foreign.released import RELEASED, in_cache
 from minicodec.codec.language_model import LanguageModel
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
+from minicodec.files import check_target
 
 SOUNDS = tuple(audio.WRITABLE)
 KIND = places.Kind({".ecdc"}, ".ecdc files", writes=SOUNDS, marks=set(SOUNDS), ending="_decompressed")
@@ -132,11 +133,7 @@ def run(args: argparse.Namespace) -> int:
                 facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
                 print(f"minicodec: {name}: {facts}", file=sys.stderr)
 
-    def size(job: Job) -> int:
-        """Of mono; more would need the model."""
-        return 0 if str(job.source) == places.STREAM else 2 * read_start(job.source)[0].audio_length
-
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, size)
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work)
 
 
 def write_audio(
@@ -165,6 +162,8 @@ def write_audio(
             file.seek(start)
             chunks = unpack_chunks(file, header, layout, name)
             blocks = trimmed(codec.decode_blocks(chunks), first, header.audio_length)
+        length = header.audio_length - first
+        check_target(target, args.force, 2 * codec.channels * length)
         codes = np.zeros((header.codebooks, layout.frames(codec.sample_rate)), np.int16)
         scale = 1.0 if codec.config.normalize else None
         blocks = enough_memory(
@@ -173,7 +172,6 @@ def write_audio(
         blocks = finite(blocks, name)
         if not args.quiet:
             blocks = watched(blocks, codec.sample_rate, seconds - args.start, lines=args.verbose)
-        length = header.audio_length - first
         with audio.writer(target, codec.channels, codec.sample_rate, frames=length, overwrite=args.force) as out:
             for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
                 out.write(block)

@@ -27,7 +27,7 @@ from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
 from minicodec.codec.language_model import RUN_LM, LanguageModel
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
-from minicodec.files import write_atomically
+from minicodec.files import check_target, write_atomically
 
 KIND = places.Kind(audio.READABLE, "audio files", writes=(".ecdc", *audio.WRITABLE), marks={".ecdc"})
 EPILOG = """\
@@ -104,14 +104,7 @@ def run(args: argparse.Namespace) -> int:
             made[:] = [coder]
             encode_file(coder, job, path, name, about, messages)
 
-    def size(job: Job) -> int:
-        if str(job.source) == places.STREAM:
-            return 0
-        with messages_of(job.source):
-            seconds = info(job.source, str(job.source)).seconds
-        return round(seconds * args.bitrate * 1000 / 8) if args.bitrate > 0 else 0
-
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, size)
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work)
 
 
 def load(args: argparse.Namespace) -> Coder:
@@ -132,7 +125,8 @@ def encode_file(
     args, codec = coder.args, coder.codec
     if args.no_mix and about.channels > codec.channels:
         raise InputError(f"{name}: has {about.channels} channels; the model has {codec.channels}")
-    coder.notices.before(name, about, codec)
+    if job.target.suffix.lower() == ".ecdc":
+        check_target(job.target, args.force, round(about.seconds * args.bitrate * 1000 / 8))
     began, heard = time.perf_counter(), Heard()
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
@@ -152,7 +146,8 @@ def encode_file(
                 lm = None if isinstance(coder.lm, str) else coder.lm
                 whole = argparse.Namespace(**vars(args), start=0.0, skip_damaged=False)
                 decode.write_audio(packet, name, job.target, codec, lm, whole)
-    coder.notices.after(path, name, heard, messages)
+    coder.notices.conversion(name, about, codec)
+    coder.notices.oddities(path, name, heard, messages)
     if args.quiet:
         return
     kbps = (len(header) + size) * 8 / 1000 / seconds

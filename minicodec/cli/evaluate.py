@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from minicodec.errors import InputError, one_line
+from minicodec.console import one_line
+from minicodec.errors import InputError
 
 T = TypeVar("T")
 EVERY = 10.0  # seconds between plain lines

@@ -89,17 +89,17 @@ class Notices:
         if not self._quiet:
             print(f"minicodec: {line}", file=sys.stderr)
 
-    def before(self, name: str, about: audio.AudioInfo, codec: "minicodec.Codec") -> None:
-        """How the file is converted; of several that are converted alike, the first is named."""
+    def conversion(self, name: str, about: audio.AudioInfo, codec: "minicodec.Codec") -> None:
+        """How the file was converted; of several that are converted alike, the first is named."""
         ours, theirs = (codec.channels, codec.sample_rate), (about.channels, about.sample_rate)
         if ours == theirs:
             return
         start, end = (f"{count(channels, 'channel')} at {rate} Hz" for channels, rate in (theirs, ours))
         if f"{start} {end}" not in self._conversions:
             self._conversions.add(f"{start} {end}")
-            self.say(f"{name}: {start} {'becomes' if about.channels == 1 else 'become'} {end}, as the model needs it")
+            self.say(f"{name}: {start} became {end}, as the model needs it")
 
-    def after(self, path: Path, name: str, heard: Heard, messages: list[str]) -> None:
+    def oddities(self, path: Path, name: str, heard: Heard, messages: list[str]) -> None:
         """What is odd about the file. messages: those of its decoder."""
         if flaw := audio.flaw(path, heard.frames):
             self.say(f"{name}: {flaw}")

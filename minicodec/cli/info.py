@@ -164,7 +164,7 @@ def describe_model(codec: "minicodec.Codec") -> list[Fact]:
     config = codec.config
     parts = {"encoder": codec.encoder, "decoder": codec.decoder}
     counts = {name: sum(p.data.size for p in part.parameters()) for name, part in parts.items()}
-    levels, entries, width = config.quantizer.levels, config.quantizer.entries, config.seanet.latent
+    levels, entries, width = config.quantizer.levels, config.quantizer.entries, config.network.latent
     rates = ", ".join(f"{kbps:g}" for kbps in config.bandwidths)
     return [
         Fact("model", codec.name, {"model": codec.name}),
@@ -180,8 +180,8 @@ def describe_model(codec: "minicodec.Codec") -> list[Fact]:
         ),
         Fact(
             "rate",
-            f"{config.sample_rate} Hz, {config.frame_rate:g} frames/s of {count(config.seanet.hop, 'sample')}",
-            {"sample_rate": config.sample_rate, "frame_rate": config.frame_rate, "hop": config.seanet.hop},
+            f"{config.sample_rate} Hz, {config.frame_rate:g} frames/s of {count(config.network.hop, 'sample')}",
+            {"sample_rate": config.sample_rate, "frame_rate": config.frame_rate, "hop": config.network.hop},
         ),
         Fact("channels", str(config.channels), {"channels": config.channels}),
         Fact("bitrates", f"{rates} kbit/s", {"kbps": list(config.bandwidths)}),

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicodec.cli.text import count
-from minicodec.errors import InputError, one_line
+from minicodec.console import one_line
+from minicodec.errors import InputError
 from minicodec.files import check_target
 
 STREAM = "-"
@@ -116,11 +117,10 @@ def _check(found: Sequence[Job], kind: Kind) -> None:
             _make_folder(job.target.parent)
 
 
-def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None], size: Callable[[Job], int]) -> int:
+def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None]) -> int:
     """Work on all jobs; the exit status. Trouble with one of several is told, and the others go on.
 
-    Before the first, all targets are tried: nothing is done for what cannot be written. size(job): bytes to come, as
-    far as that is known.
+    Before the first, all targets are tried: nothing is done for what cannot be written.
     """
     failed: list[Job] = []
 
@@ -133,13 +133,9 @@ def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None], siz
             print(f"minicodec: {one_line(error)}", file=sys.stderr)
             failed.append(job)
 
-    def check(job: Job) -> None:
-        check_target(job.target, force)
-        check_target(job.target, force, size(job))
-
     for job in found:
         if not job.piped:
-            attempt(job, check)
+            attempt(job, lambda job: check_target(job.target, force))
     for job in [job for job in found if job not in failed]:
         attempt(job, work)
     if failed:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from minicodec.cli.options import add_device
 from minicodec.codec.config import PRESETS
-from minicodec.errors import InputError, one_line
+from minicodec.console import one_line
+from minicodec.errors import InputError
 
 EXAMPLES = """\
 examples:

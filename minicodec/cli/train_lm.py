@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from minicodec.cli.options import add_device
-from minicodec.errors import InputError, one_line
+from minicodec.console import one_line
+from minicodec.errors import InputError
 
 EXAMPLES = """\
 A language model predicts a frame's codes from those before it; `encode --lm` spends the fewer bits on codes the better

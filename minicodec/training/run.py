@@ -18,6 +18,7 @@ import numpy as np
 from minicodec import audio
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import RUN_MODEL
+from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.training import checkpoint, config as configuration, curves, validation
@@ -31,6 +32,7 @@ from minicodec.training.prefetch import Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps
 from minicodec.training.trainer import Trainer
+from minicodec.training.transform_start import CROPS
 from minicodec.training.watch import Watch
 
 SHOWN = ("l1", "mel", "commitment")  # while it goes on
@@ -102,7 +104,7 @@ class Run:
             self._give(self.watch.after_step(step, some), progress)
         told, self._told = self._told, len(self.data.notices)
         for notice in self.data.notices[told : self._told]:
-            progress.print(f"notice: {notice}")
+            progress.print(f"notice: {one_line(notice)}")
 
     def _give(self, notices: list[str], progress: Progress) -> None:
         for notice in notices:
@@ -165,12 +167,14 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
     run = Run(folder, config, device)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
         raise InputError(f"{origin}: has no checkpoint to start from")
+    if origin is None and config.model.transform:
+        run.trainer.start_from(run.data.batch(0, CROPS))
     folder.mkdir(parents=True, exist_ok=True)
     with run.lock.kept():
         _check_new(folder)  # somebody may have been faster
         run.checkpoints.mkdir()
         config.save(folder / "run.json")
-        if origin is not None:
+        if origin is not None or run.trainer.codec.quantizer.ready:
             run.save()
     return run
 

@@ -96,9 +96,8 @@ def _hash(path: Path) -> str:
 
 def _load(path: Path, codec: Codec) -> np.ndarray:
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # which compares the header with the file's size
-        codes = np.array(mapped) if isinstance(mapped, np.ndarray) else np.empty(0)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
+        codes = np.array(np.lib.format.open_memmap(path, mode="r"))  # nothing is allocated that the file does not hold
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: cannot be read as codes ({error}); remove it, and it is computed again") from error
     N, Q = codec.config.quantizer.entries, codec.config.levels(max(codec.bandwidths))
     if codes.ndim != 2 or len(codes) != Q or codes.dtype != np.int16 or not codes.size:
