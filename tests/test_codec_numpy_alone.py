@@ -1,4 +1,4 @@
-"""The codec where there is only NumPy: no compiler, no sound files, no pictures. All these are hidden from a process."""
+"""The codec where there is only NumPy: compiler, sound files, pictures, all are hidden from a process."""
 
 import os
 import subprocess

@@ -30,6 +30,7 @@ from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
 from minicodec.codec.language_model import LanguageModel
+from minicodec.codec.model import PUBLISHED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 from minicodec.files import check_target
@@ -66,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if header.model not in codec.names:  # said before a size that only this model finds wrong
         which = "say with -m where to find it" if args.model == BUNDLED else f"{args.model} is {codec.name}"
         raise InputError(f"{args.input}: was encoded by the model {header.model}; {which}")
+    if header.model in PUBLISHED and codec.name != header.model:
+        unknown = f"whether {args.model} has the published weights is not known"
+        print(f"minicodec: {args.input}: was encoded by {header.model}; {unknown}", file=sys.stderr)
     layout, seconds = codec.config.layout, header.audio_length / codec.sample_rate
     first = first_sample(args.start, header, codec.sample_rate, str(args.input))
     lm = language_model(args, coded, codec)
