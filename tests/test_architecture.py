@@ -11,7 +11,7 @@ import minicodec
 ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
-    {"errors"},
+    {"errors", "console"},
     {"files", "audio", "threads", "download", "wav_header"},
     {"backend", "device"},
     {"ops"},

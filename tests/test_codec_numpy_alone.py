@@ -1,4 +1,4 @@
-"""The codec where there is only NumPy: compiler, sound files, pictures, all are hidden from a process."""
+"""The codec with NumPy alone: nothing that compiles, draws or reads sound files can be imported."""
 
 import os
 import subprocess

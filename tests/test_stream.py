@@ -15,6 +15,7 @@ from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.streaming import stream as streaming
 from minicodec.codec.streaming.stages import Chain
+from minicodec.codec.transform import TransformConfig
 from minicodec.tensor import Tensor, no_grad
 
 HOP = 6  # of the small models
@@ -28,7 +29,7 @@ def spread_codebooks(codec):
     """Codewords that look like latents and their residuals, so that all are used and a wrong latent changes codes."""
     rng = np.random.default_rng(1)
     with no_grad():
-        z = codec.encoder(Tensor(noise(200 * codec.config.seanet.hop, codec.channels).T[None].copy())).data[0]
+        z = codec.encoder(Tensor(noise(200 * codec.config.network.hop, codec.channels).T[None].copy())).data[0]
     shape = codec.quantizer.codebooks.shape[1:]
     for q, codebook in enumerate(codec.quantizer.codebooks):
         codebook[...] = z.std(axis=0) * rng.normal(size=shape) * 0.6**q + (q == 0) * z.mean(axis=0)
@@ -40,10 +41,16 @@ def small(**options):
     return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), seanet, QuantizerConfig(3, 16)), seed=3))
 
 
+def small_transform():
+    config = TransformConfig(hop=HOP, latent=4, encoder=(1, 2), decoder=(1, 2, 4))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), None, QuantizerConfig(3, 16), config), seed=3))
+
+
 SMALL = {
     "zeros, identity": small(shortcut="identity"),
     "mirror, 1x1 shortcut": small(pad_mode="reflect"),
     "mirror, no norm": small(pad_mode="reflect", norm="none", residual_kernel=5),
+    "transform": small_transform(),
 }
 
 

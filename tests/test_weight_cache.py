@@ -51,7 +51,7 @@ def test_no_change_is_missed(change, codec):
     wav, codes = noise(1, 200), np.random.default_rng(1).integers(0, 16, (4, 7))
     outputs = lambda model: (  # noqa: E731
         Chain(model.encoder.layers, None)(wav.reshape(1, -1, 1), Chain(model.encoder.layers, None).start(), True)[0],
-        model.quantizer.encode(noise(60, model.config.seanet.latent), 4),
+        model.quantizer.encode(noise(60, model.config.network.latent), 4),
         model.stream_decoder(pad_mode="zero").push(codes),
     )
     before, changed = outputs(codec), 0

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 import minicodec
-from minicodec.cli.encode import check_bitrate
+from minicodec.cli.codecs import check_bitrate
 from minicodec.cli.options import MODELS
 from minicodec.codec.files.bitstream import pack_bits, unpack_bits
 from minicodec.codec.pretrained import BUNDLED

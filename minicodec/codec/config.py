@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from minicodec.codec.files.bitstream import Layout
 from minicodec.codec.seanet import SEANetConfig
+from minicodec.codec.transform import TransformConfig
 from minicodec.errors import InputError
 
 # What an integer may be, whoever wrote it: no model that is a codec has more, and one that had would take all memory.
@@ -21,7 +22,7 @@ OTHERWISE = (1, 1 << 13)
 WIDEST = 1 << 12  # channels of the innermost layer; the published models have 512
 CODEBOOKS_LIMIT = 1 << 26  # numbers in all codebooks together; published: 1 << 22
 LENGTH_LIMIT = 64  # of texts and of lists
-PRESETS = ("encodec_24khz", "encodec_48khz", "mini_24khz", "tiny_24khz")
+PRESETS = ("encodec_24khz", "encodec_48khz", "mini_24khz", "tiny_24khz", "transform_24khz")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class CodecConfig:
 
     name           of the architecture; written into files
     bandwidths     the rates on offer, kbps
+    seanet, transform     the networks around the quantizer: one of the two
     chunk_samples  None to code a signal in one piece; else its chunks' length, and chunk_stride their distance
     normalize      divide each chunk by its RMS level, and send that
     """
@@ -46,13 +48,18 @@ class CodecConfig:
     sample_rate: int
     channels: int
     bandwidths: tuple[float, ...]
-    seanet: SEANetConfig
     quantizer: QuantizerConfig
+    seanet: SEANetConfig | None = None
+    transform: TransformConfig | None = None
     chunk_samples: int | None = None
     chunk_stride: int | None = None
     normalize: bool = False
 
     def __post_init__(self) -> None:
+        if (self.seanet is None) == (self.transform is None):
+            raise ValueError("a codec needs one of the tables seanet and transform")
+        if self.transform and self.channels != 1:
+            raise ValueError(f"transform: codes 1 channel, not {self.channels}")
         if self.quantizer.entries & (self.quantizer.entries - 1) or self.quantizer.entries < 2:
             raise ValueError(f"{self.quantizer.entries} entries: codes need a power of two")
         if (self.chunk_samples is None) != (self.chunk_stride is None):
@@ -62,9 +69,16 @@ class CodecConfig:
                 raise ValueError(f"{kbps} kbps need {self.levels(kbps)} of {self.quantizer.levels} codebooks")
 
     @property
+    def network(self) -> SEANetConfig | TransformConfig:
+        """The options of the one that there is."""
+        network = self.seanet or self.transform
+        assert network is not None
+        return network
+
+    @property
     def frame_rate(self) -> float:
         """Latent frames per second."""
-        return self.sample_rate / self.seanet.hop
+        return self.sample_rate / self.network.hop
 
     @property
     def bits(self) -> int:
@@ -76,7 +90,7 @@ class CodecConfig:
 
         Where the frame rate is no whole number it counts as the next one, as in `transformers`: a second has so many.
         """
-        frames = -(-self.sample_rate // self.seanet.hop)
+        frames = -(-self.sample_rate // self.network.hop)
         return int(kbps * 1000 / (frames * self.bits) + 1e-9)
 
     @property
@@ -84,7 +98,7 @@ class CodecConfig:
         """What the bitstream has to know about the model."""
         return Layout(
             sample_rate=self.sample_rate,
-            hop=self.seanet.hop,
+            hop=self.network.hop,
             codebooks=self.quantizer.levels,
             bits=self.bits,
             scales=self.normalize,
@@ -94,8 +108,8 @@ class CodecConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as TOML and JSON have them; `from_dict` reads them back."""
-        return asdict(self)
-
+        absent = "transform" if self.transform is None else "seanet"
+        return {name: value for name, value in asdict(self).items() if name != absent}
 
     @property
     def identity(self) -> str:
@@ -119,13 +133,17 @@ def from_dict(values: Mapping[str, Any], name: str) -> CodecConfig:
     numbers that no codec has.
     """
     try:
+        if "seanet" not in values and "transform" not in values:
+            values = {**values, "seanet": {}}  # all its options at their defaults
         config: CodecConfig = _checked(CodecConfig, values, "the configuration")
-        seanet, quantizer = config.seanet, config.quantizer
-        if seanet.filters << len(seanet.strides) > WIDEST:
+        seanet, transform, quantizer = config.seanet, config.transform, config.quantizer
+        if seanet and seanet.filters << len(seanet.strides) > WIDEST:
             raise ValueError(f"{seanet.filters} filters, doubled {len(seanet.strides)} times, exceed {WIDEST}")
-        if quantizer.levels * quantizer.entries * seanet.latent > CODEBOOKS_LIMIT:
+        if transform and transform.hop > WIDEST:
+            raise ValueError(f"a hop of {transform.hop} frequencies exceeds {WIDEST}")
+        if quantizer.levels * quantizer.entries * config.network.latent > CODEBOOKS_LIMIT:
             raise ValueError(f"its codebooks would have more than {CODEBOOKS_LIMIT} numbers")
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from None
     return config
 

@@ -30,6 +30,7 @@ from minicodec.codec.overlap import cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.streaming.stream import StreamDecoder, StreamEncoder, check_audio
+from minicodec.codec.transform import TransformDecoder, TransformEncoder
 from minicodec.codec.weight_cache import cached
 from minicodec.device import host
 from minicodec.errors import InputError
@@ -54,11 +55,18 @@ class Codec(Module):
     def __init__(self, config: CodecConfig, *, seed: int = 0, rng: np.random.Generator | None = None):
         rng = rng or np.random.default_rng(seed)
         self.config, self.published = config, ""
-        self.encoder = Encoder(config.channels, config.seanet, rng=rng)
-        self.quantizer = ResidualVectorQuantizer(
-            config.quantizer.levels, config.quantizer.entries, config.seanet.latent, rng=rng
-        )
-        self.decoder = Decoder(config.channels, config.seanet, rng=rng)
+        self.encoder: Encoder | TransformEncoder
+        self.decoder: Decoder | TransformDecoder
+        Q, N, D = config.quantizer.levels, config.quantizer.entries, config.network.latent
+        if config.transform:
+            self.encoder = TransformEncoder(config.transform, rng=rng)
+            self.quantizer = ResidualVectorQuantizer(Q, N, D, rng=rng)
+            self.decoder = TransformDecoder(config.transform, rng=rng)
+        else:
+            assert config.seanet
+            self.encoder = Encoder(config.channels, config.seanet, rng=rng)
+            self.quantizer = ResidualVectorQuantizer(Q, N, D, rng=rng)
+            self.decoder = Decoder(config.channels, config.seanet, rng=rng)
 
     def __repr__(self) -> str:
         sound = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
@@ -188,7 +196,7 @@ class Codec(Module):
 
         Nor on a GPU: it is fast with much at a time, and a frame of a stream is little.
         """
-        causal = self.config.seanet.causal and self.config.chunk_stride is None and not self.config.normalize
+        causal = self.config.network.causal and self.config.chunk_stride is None and not self.config.normalize
         return causal and xp(self.quantizer.codebooks) is np
 
     def stream_encoder(self, kbps: float | None = None, pad_mode: str | None = None) -> StreamEncoder:
@@ -323,5 +331,5 @@ def _joined(pieces: list[Chunk]) -> Chunk:
 
 
 def build(preset: str, seed: int = 0) -> Codec:
-    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz."""
+    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz."""
     return Codec(configuration.preset(preset), seed=seed)

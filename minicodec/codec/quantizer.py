@@ -15,6 +15,7 @@ appendix A]. The published code gets several details wrong; here they are right,
     the gradient passes straight through once, around all levels together, and the commitment loss reaches them all
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class Quantized(NamedTuple):
 
     z: Tensor  # (B,T,D), with the gradient of the input
     commitment: Tensor  # scalar: mean over levels of mean (residual - codeword)²
-    codes: Any  # (B,Q,T) integers, Q the levels used
+    codes: Any  # (B,Q,T) integers, Q the levels used; -1 where an item uses fewer
 
 
 class ResidualVectorQuantizer(Module):
@@ -106,23 +107,30 @@ class ResidualVectorQuantizer(Module):
             z = z + codebook[level_codes]
         return z
 
-    def __call__(self, z: Tensor, levels: int, rng: np.random.Generator) -> Quantized:
-        """Quantize latents z (B,T,D) with the first `levels` codebooks; in training mode, let these learn.
+    def __call__(self, z: Tensor, levels: int | Sequence[int], rng: np.random.Generator) -> Quantized:
+        """Quantize latents z (B,T,D) with the first `levels` codebooks, for each item its own number or one for all.
+
+        In training mode, let these learn, each from the items that use it.
 
         Levels that are not initialised yet are left out; in training the first of them gathers vectors. While there
         is no level at all, z passes unquantized. rng starts k-means and revives dead entries.
         """
         residual, codes, commitment = z, [], Tensor(xp(z.data).zeros((), z.dtype))
-        active = min(levels, self.ready)
+        each = np.broadcast_to(levels, z.shape[0])
+        active = min(each.max(), self.ready)
         for q in range(active):
-            level_codes = F.nearest_codeword(residual.data, self.codebooks[q])
+            items = np.flatnonzero(each > q)
+            given = residual if len(items) == len(each) else residual[items]
+            level_codes = F.nearest_codeword(given.data, self.codebooks[q])
             codeword = self.codebooks[q][level_codes]
             if self.training:
-                self._learn(q, residual.data, level_codes, rng)
-            commitment = commitment + F.mse_loss(residual, codeword)
+                self._learn(q, given.data, level_codes, rng)
+            commitment = commitment + F.mse_loss(given, codeword)
+            if len(items) < len(each):
+                level_codes, codeword = _among_all(level_codes, -1, items, each), _among_all(codeword, 0, items, each)
             residual = residual - codeword
             codes.append(level_codes)
-        if self.training and active < levels:
+        if self.training and active < each.max():
             self._gather(active, residual.data, rng)
         if not codes:
             return Quantized(z, commitment, xp(z.data).zeros((z.shape[0], 0, z.shape[1]), np.int64))
@@ -169,12 +177,31 @@ class ResidualVectorQuantizer(Module):
         entries = len(self.codebooks[q])
         if len(self.waiting) < INIT_VECTORS_PER_ENTRY * entries:
             return
-        means, n = kmeans(self.waiting, entries, KMEANS_ITERATIONS, rng)
-        self.counts[q] = xp(x).maximum(n, 1) * (len(x) / len(self.waiting))  # as if each batch had counted its share
+        self._start(q, self.waiting, len(x) / len(self.waiting), rng)
+        self.waiting = self.waiting[:0]
+
+    def start(self, x: Any, share: float, rng: np.random.Generator) -> None:
+        """Start all levels at once, from k-means over vectors x (n,D), then over what the level before leaves of them.
+
+        share: how much a training step will bring, as a share of x.
+        """
+        for q in range(self.levels):
+            self._start(q, x, share, rng)
+            x = x - self.codebooks[q][F.nearest_codeword(x, self.codebooks[q])]
+
+    def _start(self, q: int, x: Any, share: float, rng: np.random.Generator) -> None:
+        means, n = kmeans(x, len(self.codebooks[q]), KMEANS_ITERATIONS, rng)
+        self.counts[q] = xp(x).maximum(n, 1) * share  # as if each batch had counted its share
         self.sums[q] = means * self.counts[q][:, None]
         self._set_codewords(q)
         self.updates[q] = 1
-        self.waiting = self.waiting[:0]
+
+
+def _among_all(values: Any, others: float, items: np.ndarray, each: np.ndarray) -> Any:
+    """Values (n,...) of some items of a batch, among those of all."""
+    everybody = xp(values).full((len(each), *values.shape[1:]), others, values.dtype)
+    everybody[items] = values
+    return everybody
 
 
 def _count_and_sum(x: Any, codes: Any, N: int) -> tuple[Any, Any]:

@@ -24,9 +24,9 @@ Made = TypeVar("Made")
 def cached(module: M, make: Callable[[M], Made], arrays: list[np.ndarray] | None = None) -> Made:
     """make(module), or what it returned last time for this module, if its arrays hold the same bits as then.
 
-    arrays: those that it is made of, by default the parameters. Each module has one thing made of it.
+    arrays: those that it is made of, by default its parameters and buffers. Each module has one thing made of it.
     """
-    now = active().encode() + fingerprint([p.data for p in module.parameters()] if arrays is None else arrays)
+    now = active().encode() + fingerprint(list(module.state_dict().values()) if arrays is None else arrays)
     before, made = _cache.get(module, (b"", None))
     if now != before:
         made = make(module)

@@ -71,7 +71,8 @@ class ConvStage:
         if mirror and frames.shape[1] <= self.margin and not last:
             return self.convolution(frames, 0), (frames.copy(), True)
         left = self.margin if mirror else 0
-        right = (self.margin - left - frames.shape[1]) % stride if last else 0  # so that the last window is full
+        # Then what the last windows would see of the future, and as much more as fills the last one.
+        right = self.layer.ahead + (self.margin - left - frames.shape[1]) % stride if last else 0
         frames = F.pad1d(Tensor(frames), left, right, self.pad_mode).data if left or right else frames
         count = max(0, output_length(frames.shape[1], self.layer.K, stride, self.layer.dilation))
         return self.convolution(frames, count, self.activation), (frames[:, count * stride :].copy(), False)

@@ -9,7 +9,7 @@ first state is `stage.start()`; `last` says that no more input comes.
     ConvTransposeStage
     ResidualStage
     LSTMStage            its state: h and c of every layer
-    ELUStage             none
+    EntrywiseStage       none
     QuantizerStage       none
     Chain                those of its stages
 
@@ -31,9 +31,11 @@ from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
 from minicodec.codec.streaming.folded_convolution import kernels
+from minicodec.codec.transform import Companding
 from minicodec.codec.weight_cache import cached
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
+from minicodec.tensor import Tensor
 from minicodec.threads import pipeline
 
 
@@ -70,14 +72,17 @@ class LSTMStage:
         return h + x, tuple(after)
 
 
-class ELUStage:
-    """ELU, which has no past."""
+class EntrywiseStage:
+    """ELU or companding, which have no past."""
+
+    def __init__(self, layer: ELU | Companding):
+        self.layer = layer
 
     def start(self) -> State:
         return ()
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
-        return F.elu(x).data, ()
+        return self.layer(Tensor(x)).data, ()
 
 
 class QuantizerStage:
@@ -95,7 +100,7 @@ class QuantizerStage:
         return np.ascontiguousarray(codes.T[None]), ()
 
 
-Stage = ConvStage | ConvTransposeStage | LSTMStage | ELUStage | ResidualStage | QuantizerStage
+Stage = ConvStage | ConvTransposeStage | LSTMStage | EntrywiseStage | ResidualStage | QuantizerStage
 
 
 class Chain:
@@ -134,8 +139,8 @@ class Chain:
 
 def _stage(layer: Module, pad_mode: str | None) -> Stage:
     match layer:
-        case ELU():
-            return ELUStage()
+        case ELU() | Companding():
+            return EntrywiseStage(layer)
         case LSTM():
             return LSTMStage(layer)
         case ResidualUnit():

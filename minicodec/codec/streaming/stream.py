@@ -15,6 +15,7 @@ import numpy as np
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.streaming.stages import Chain, QuantizerStage
+from minicodec.codec.transform import TransformDecoder, TransformEncoder
 from minicodec.threads import available
 
 PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
@@ -68,7 +69,12 @@ class StreamEncoder(_Stream):
     """
 
     def __init__(
-        self, encoder: Encoder, quantizer: ResidualVectorQuantizer, channels: int, levels: int, pad_mode: str | None
+        self,
+        encoder: Encoder | TransformEncoder,
+        quantizer: ResidualVectorQuantizer,
+        channels: int,
+        levels: int,
+        pad_mode: str | None,
     ):
         chain = Chain(encoder.layers, pad_mode)
         chain.stages.append(QuantizerStage(quantizer, levels))
@@ -91,7 +97,7 @@ class StreamEncoder(_Stream):
 class StreamDecoder(_Stream):
     """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
 
-    def __init__(self, decoder: Decoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
+    def __init__(self, decoder: Decoder | TransformDecoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
         super().__init__(Chain(decoder.layers, pad_mode), 1)
         self._quantizer = quantizer
 
