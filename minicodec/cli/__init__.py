@@ -11,12 +11,13 @@ import difflib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from typing import NoReturn
 
 from minicodec import __version__
-from minicodec.cli.text import one_line
+from minicodec.console import one_line
 from minicodec.errors import InputError
 
 COMMANDS = {
@@ -69,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 2²⁰ cycles it is 0.3 ms; it reads this when NumPy is imported.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     argv = sys.argv[1:] if argv is None else list(argv)
+    with usable_streams():
+        return run(argv)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command: the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be what no encoding has
     try:
@@ -87,6 +94,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 141
         print(f"minicodec: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def usable_streams() -> Iterator[None]:
+    """In this block there are a stdout and a stderr: those that are None (pythonw) or closed lead nowhere."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, ExitStack() as stack:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None or stream.closed:
+                stack.enter_context(redirect(nowhere))
+        yield
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

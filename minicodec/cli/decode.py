@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -21,16 +20,17 @@ from minicodec.cli.progress import watched
 from minicodec.cli.text import count
 from minicodec.codec.files.bitstream import (
     CODED_VERSION,
+    FLOAT_CODED,
     JSON_LIMIT,
     PREFIX,
     Chunk,
     Header,
     check_size,
+    first_sample,
     read_header,
     read_version,
 )
 from minicodec.codec.files.chunks import unpack_chunks
-from minicodec.codec.files.entropy import encodec_files
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
@@ -67,8 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lm",
         metavar="FILE",
-        help="the language model of an entropy-coded file, by default the one that belongs to MODEL. Files of "
-        "EnCodec need its .th file, and numbers that come out here to the last bit as there, which cannot be promised",
+        help="the language model of an entropy-coded file, by default the one that belongs to MODEL",
     )
     parser.add_argument(
         "--start", metavar="SECONDS", type=seconds_option, default=0.0, help="leave out what is before that"
@@ -101,7 +100,7 @@ class Models:
         if name not in self._loaded:
             self._loaded[name] = minicodec.load(fetch_if_asked(name, self.args)).to(self.args.device)
         codec = self._loaded[name]
-        if header.model != codec.name:  # said before a size that only this model finds wrong
+        if header.model not in codec.names:  # said before a size that only this model finds wrong
             which = f"{name} is {codec.name}" if self.args.model else "say with -m where to find it"
             if header.model in RELEASED and not self.args.model:
                 which += f", or get it with: minicodec fetch {header.model}"
@@ -115,8 +114,10 @@ def run(args: argparse.Namespace) -> int:
     def work(models: Models, job: Job) -> None:
         with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
             header, coded, _ = read_start(path)
+            if header.lm and coded is None:
+                raise InputError(f"{name}: {FLOAT_CODED}")
             codec = models.codec(header, name)
-            lm = language_model(models.name(header), args, header, coded, codec)
+            lm = language_model(models.name(header), args, coded, codec)
             target, began = Path(folder) / "stdout.wav" if job.piped else job.target, time.perf_counter()
             seconds = write_audio(path, name, target, codec, lm, args)
             if job.piped:
@@ -147,20 +148,22 @@ def write_audio(
     args: device, force, start, rescale, skip_damaged, quiet, verbose, as `configure` explains them.
     """
     header, coded, start = read_start(path)
-    first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
-    if first >= header.audio_length:
-        raise InputError(f"{name}: cannot start at {args.start:g} s; it has {seconds:g} s")
+    layout, seconds = codec.config.layout, header.audio_length / codec.sample_rate
+    first = first_sample(args.start, header, codec.sample_rate, name)
     with open(path, "rb") as file:
         if coded:
-            predictor = predictor_of(coded, lm, codec, name)
-            reader = CodedReader(file, coded, start, codec, predictor, name)
-            blocks = reader.blocks(first, report if args.skip_damaged else suggest)
+            predictor = predictor_of(coded, lm, codec.names, layout, name)
+            reader = CodedReader(file, coded, start, layout, predictor, name)
+            damaged = report if args.skip_damaged else suggest
+            blocks = reader.blocks(codec.decode_blocks, codec.channels, first, damaged)
         else:
-            parts = plain_parts(path, name, file, codec, lm)
-            blocks = trimmed(codec.decode_blocks(parts), first, header.audio_length)
+            check_size(header, path.stat().st_size - start, layout, name)
+            file.seek(start)
+            chunks = unpack_chunks(file, header, layout, name)
+            blocks = trimmed(codec.decode_blocks(chunks), first, header.audio_length)
         length = header.audio_length - first
         check_target(target, args.force, 2 * codec.channels * length)
-        codes = np.zeros((header.codebooks, codec.config.layout.frames(codec.sample_rate)), np.int16)
+        codes = np.zeros((header.codebooks, layout.frames(codec.sample_rate)), np.int16)
         scale = 1.0 if codec.config.normalize else None
         blocks = enough_memory(
             blocks, args.device, name, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)])
@@ -199,26 +202,12 @@ def read_start(path: Path) -> tuple[Header, CodedHeader | None, int]:
 
 
 def language_model(
-    model: str, args: argparse.Namespace, header: Header, coded: CodedHeader | None, codec: "minicodec.Codec"
+    model: str, args: argparse.Namespace, coded: CodedHeader | None, codec: "minicodec.Codec"
 ) -> LanguageModel | None:
-    """The one that the arguments name; of a file of version 1 that needs one, else the one of the model."""
-    if not header.lm or (coded and coded.predictor == Adaptive.name):
-        return None
-    if args.lm is None and coded is None:
+    """The one that an entropy-coded file needs: that of the arguments, or else the one of the model."""
+    if coded is None or coded.predictor == Adaptive.name:
         return None
     return minicodec.load_language_model(args.lm or beside(model, args), codec)
-
-
-def plain_parts(
-    path: Path, name: str, file: BinaryIO, codec: "minicodec.Codec", lm: LanguageModel | None
-) -> Iterable[Chunk]:
-    """The codes of a file of version 0, entropy-coded by EnCodec or not at all."""
-    header, _, start = read_start(path)
-    if header.lm and lm is not None:
-        return encodec_files.unpack(file.read(), codec.config.layout, lm, name)[1]
-    check_size(header, path.stat().st_size - start, codec.config.layout, name)
-    file.seek(start)
-    return unpack_chunks(file, header, codec.config.layout, name)
 
 
 def report(line: str) -> None:

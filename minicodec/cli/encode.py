@@ -165,7 +165,7 @@ def compress(
     codebooks, samples = codec.config.levels(args.bitrate), 0
     writer = None
     if coder.lm is not None:
-        writer = CodedWriter(predictor_for(coder.lm, codec, codebooks), codec.config.layout)
+        writer = CodedWriter(predictor_for(coder.lm, codec.names, codec.config.layout, codebooks), codec.config.layout)
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
@@ -182,9 +182,19 @@ def compress(
     if samples == 0:
         theirs = f"{about.frames} samples at {about.sample_rate} Hz"
         raise InputError(f"{name}: {theirs} are not one at {codec.sample_rate} Hz")
+    plain = pack_header(Header(codec.name, samples, codebooks))
     if writer is None:
-        return pack_header(Header(codec.name, samples, codebooks)), samples
-    return writer.header(codec.name, samples), samples
+        return plain, samples
+    header = writer.header(codec.name, samples)
+    without = len(plain) + codec.config.layout.payload_bytes(samples, codebooks)
+    if coder.lm != Adaptive.name or len(header) + payload.tell() <= without:
+        return header, samples
+    print(f"minicodec: {name}: counting would have made it larger, so it is without", file=sys.stderr)
+    codes = list(writer.reread(payload, codec.name, samples))
+    payload.seek(0)
+    payload.truncate()
+    payload.writelines(pack_chunks(codes, codec.config.layout))
+    return plain, samples
 
 
 def write_to(file: BinaryIO, header: bytes, payload: BinaryIO) -> None:

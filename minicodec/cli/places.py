@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from minicodec.cli.text import count, one_line
+from minicodec.cli.text import count
+from minicodec.console import one_line
 from minicodec.errors import InputError
 from minicodec.files import check_target
 

@@ -28,8 +28,3 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         facts = "; ".join(cell for cell in cells if cell)
         lines += [name, *textwrap.wrap(facts, columns(), initial_indent="    ", subsequent_indent="    ")]
     return lines
-
-
-def one_line(error: Exception) -> str:
-    """An error's message, which can contain the name of any file, without line breaks or control characters."""
-    return "".join(c if c.isprintable() else "�" for c in str(error))
