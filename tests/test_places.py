@@ -185,7 +185,7 @@ def test_quiet_and_verbose(place, model, capsys):
 def test_names_that_are_no_utf8_work(place, model):
     name = os.fsdecode(b"gr\xfc\xdfe.wav")
     os.rename("a.wav", name)
-    done = command("encode", name, "-m", model)
+    done = command("encode", name, "-m", model, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"gr\\udcfc\\udcdfe.ecdc: ")
     assert b"gr\xfc\xdfe.ecdc" in os.listdir(b".")

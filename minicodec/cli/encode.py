@@ -189,7 +189,7 @@ def compress(
     without = len(plain) + codec.config.layout.payload_bytes(samples, codebooks)
     if coder.lm != Adaptive.name or len(header) + payload.tell() <= without:
         return header, samples
-    coder.notices.say(f"{name}: counting would have made it larger, so it is without")
+    coder.notices.say(f"{name}: counting would have made its file larger, so it is without")
     codes = list(writer.reread(payload, codec.name, samples))
     payload.seek(0)
     payload.truncate()
