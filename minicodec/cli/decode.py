@@ -114,9 +114,8 @@ class Models:
 
 def run(args: argparse.Namespace) -> int:
     """Check the files, decode them, write audio; a line on stderr says how much was clipped."""
-    models = Models(args)
 
-    def work(job: Job) -> None:
+    def work(models: Models, job: Job) -> None:
         with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
             header, coded, _ = read_start(path)
             if header.lm and coded is None:
@@ -137,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
                 facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
                 print(f"minicodec: {name}: {facts}", file=sys.stderr)
 
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work)
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, lambda: Models(args))
 
 
 def write_audio(
