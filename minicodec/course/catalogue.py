@@ -57,7 +57,7 @@ class Exercise:
                 grading); answers: say what is expected, or leave it empty
     task        signature and docstring of the stub (default: the solution's)
     mistakes    looked for when a result is wrong
-    hint        given with every wrong answer
+    hint        nearly the solution: the last that a wrong answer hears of
     points      for grading
     rtol        of results against the largest number expected, in float64
     op          (name, "forward" or "backward") if a right answer joins the backend "student"

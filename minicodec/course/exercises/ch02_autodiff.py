@@ -40,7 +40,6 @@ def _functions(rng, fresh):
     yield (lambda x: x**3 @ w), rng.normal(size=(2, n)), rng.normal(size=(2, 2)), 1e-3
     yield np.exp, rng.normal(size=()), rng.normal(size=()), 1e-2
     yield np.cumprod, rng.uniform(1, 2, size=n), rng.normal(size=n), 1e-2  # every entry moves all that follow
-    yield np.square, np.arange(1, n + 1), rng.normal(size=n), 1e-3  # whole numbers
 
 
 def reverse_sweep(edges, root):

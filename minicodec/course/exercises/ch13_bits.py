@@ -302,7 +302,7 @@ EXERCISES = [
             Mistake(_encodes_wide, "the new width is stop · unit; it should be (stop - start) · unit"),
             Mistake(_encodes_below, "the last number is rounded down, and lies below the interval: round up"),
             Mistake(_encodes_one_digit, "one multiplication by 256 may not be enough: `while`, not `if`"),
-            Mistake(_encodes_zeros, "zeros at the end are left away: the decoder adds as many as it likes"),
+            Mistake(_encodes_zeros, "zeros at the end are left out: the decoder adds as many as it likes"),
         ),
         hint="-(-low >> 40) rounds up; number.to_bytes(digits, 'big').rstrip(b'\\0') makes the bytes.",
     ),
