@@ -20,9 +20,7 @@ from minicodec.files import write_atomically
 Name = str | os.PathLike[str]
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}  # by suffix, libsndfile's name of the format
-READABLE = frozenset(".wav .flac .ogg .oga .opus .mp3 .aif .aiff .w64 .rf64 .caf .au".split())  # looked for in folders
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"}
-)
+READABLE = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"}
 WAV_BYTES = 0xFFFFFFFF - 1024  # of sound; the header of a WAV file counts the bytes of the file in 32 bits
 BLOCK_SAMPLES = 1 << 18  # samples (frames x channels) decoded at a time: bounds memory whatever a header claims
 RATES = (1000, 1_000_000)  # Hz; outside of these a header is damaged, and resampling could ask for any memory

@@ -3,10 +3,10 @@
 import numpy as np
 
 from minicodec.codec.files.entropy.adaptive import STEP, Adaptive
-from minicodec.codec.files.entropy.exact import fold
 from minicodec.codec.files.entropy.range_coder import BOTTOM, FULL, OPEN_BITS
 from minicodec.codec.language_model import START
 from minicodec.course.catalogue import Mistake, of_function
+from minicodec.ops.exact import fold
 
 
 def adaptive_counts(codes: np.ndarray, N: int) -> np.ndarray:
