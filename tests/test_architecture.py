@@ -34,6 +34,7 @@ ALLOWED |= {"IPython"}  # in notebooks
 CODEC_LAYERS = [  # the same within codec/
     {"weights", "weight_cache", "overlap"},
     {"seanet", "quantizer", "language_model"},
+    {"transform"},
     {"streaming", "files"},
     {"config", "presets"},
     {"model"},

@@ -36,6 +36,7 @@ from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
 from minicodec.codec.foreign.released import RELEASED, in_cache
 from minicodec.codec.language_model import LanguageModel
+from minicodec.codec.model import PUBLISHED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 from minicodec.files import check_target
@@ -105,14 +106,16 @@ class Models:
             if header.model in RELEASED and not self.args.model:
                 which += f", or get it with: minicodec fetch {header.model}"
             raise InputError(f"{file}: was encoded by the model {header.model}; {which}")
+        if header.model in PUBLISHED and codec.name != header.model:
+            unknown = f"whether {name} has the published weights is not known"
+            print(f"minicodec: {file}: was encoded by the model {header.model}; {unknown}", file=sys.stderr)
         return codec
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the files, decode them, write audio; a line on stderr says how much was clipped."""
-    models = Models(args)
 
-    def work(job: Job) -> None:
+    def work(models: Models, job: Job) -> None:
         with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
             header, coded, _ = read_start(path)
             if header.lm and coded is None:
@@ -133,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
                 facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
                 print(f"minicodec: {name}: {facts}", file=sys.stderr)
 
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work)
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, lambda: Models(args))
 
 
 def write_audio(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from minicodec.cli.text import count
 from minicodec.console import one_line
@@ -21,6 +22,8 @@ from minicodec.errors import InputError
 from minicodec.files import check_target
 
 STREAM = "-"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,11 @@ def _check(found: Sequence[Job], kind: Kind) -> None:
             _make_folder(job.target.parent)
 
 
-def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None]) -> int:
+def for_each(found: Sequence[Job], force: bool, work: Callable[[T, Job], None], begin: Callable[[], T]) -> int:
     """Work on all jobs; the exit status. Trouble with one of several is told, and the others go on.
 
-    Before the first, all targets are tried: nothing is done for what cannot be written.
+    Before the first, all targets are tried: nothing is done for what cannot be written. Then `begin` makes, once,
+    what `work` gets beside each job; its InputErrors end it all.
     """
     failed: list[Job] = []
 
@@ -136,8 +140,10 @@ def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None]) -> 
     for job in found:
         if not job.piped:
             attempt(job, lambda job: check_target(job.target, force))
-    for job in [job for job in found if job not in failed]:
-        attempt(job, work)
+    if left := [job for job in found if job not in failed]:
+        made = begin()
+        for job in left:
+            attempt(job, lambda job: work(made, job))
     if failed:
         print(f"minicodec: {len(failed)} of {count(len(found), 'file')} failed", file=sys.stderr)
     return 2 if failed else 0

@@ -320,7 +320,8 @@ def _fits(value: Any, default: Any) -> bool:
     """Can this value stand where the default stands? An int is a fine float, but a bool is no int."""
     if isinstance(default, tuple):
         entry = default[0] if default else 0.0
-        return isinstance(value, list | tuple) and len(value) > 0 and all(_fits(v, entry) for v in value)
+        filled = isinstance(value, list | tuple) and (len(value) > 0 or not default)  # empty only where that is usual
+        return filled and all(_fits(v, entry) for v in value)
     if isinstance(default, float) or default is None:  # None: chunk lengths, which are numbers when they are set
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
     return type(value) is type(default) and not (type(value) is int and abs(value) > LARGEST)
