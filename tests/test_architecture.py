@@ -34,6 +34,7 @@ ALLOWED |= {"IPython"}  # in notebooks
 CODEC_LAYERS = [  # the same within codec/
     {"weights", "weight_cache", "overlap"},
     {"seanet", "quantizer", "language_model"},
+    {"transform"},
     {"streaming", "files"},
     {"config", "presets"},
     {"model"},
@@ -174,7 +175,7 @@ def test_kernels_have_the_names_of_what_they_make_fast():
     import minicodec.ops.fused as fused
 
     meanings = {p.stem for p in (ROOT / "ops").glob("*.py")} | {n.removesuffix("_forward") for n in vars(fused)}
-    machinery = {"cublas", "cuda", "lstm_loops", "__init__", "fingerprint", "streaming"}
+    machinery = {"cublas", "cuda", "lstm_loops", "__init__", "fingerprint", "streaming", "gammatone"}
     for device in ("cpu", "gpu"):
         assert {p.stem for p in (ROOT / "kernels" / device).glob("*.py")} - machinery <= meanings
 

@@ -14,8 +14,9 @@ import minicodec
 from minicodec.codec.config import PRESETS, from_dict, preset_values
 from minicodec.codec.files import bitstream
 from minicodec.codec.files.bitstream import Chunk
-from minicodec.codec.model import METADATA_KEY, Codec, load_safetensors
+from minicodec.codec.model import METADATA_KEY, Codec
 from minicodec.codec.overlap import overlap_add
+from minicodec.codec.pretrained import load_safetensors
 from minicodec.errors import InputError
 
 
@@ -265,6 +266,11 @@ def hashed(monkeypatch):
         def hexdigest(self):
             return self.hash.hexdigest()
 
+        def copy(self):
+            copy = Counting()
+            copy.hash = self.hash.copy()
+            return copy
+
     monkeypatch.setattr(hashlib, "sha256", Counting)
     return sizes
 
@@ -273,18 +279,20 @@ def test_the_name_is_computed_once_per_state(hashed):
     codec = minicodec.build("tiny_24khz")
     name = codec.name
     once = sum(hashed)
-    assert once > 1_000_000
+    assert once > 1_000_000  # bytes; the configuration adds some hundred at each call
     assert codec.name == name
     codec.compress(noise(0.1))
-    assert sum(hashed) == once
+    assert sum(hashed) < once + 5000
     codec.decoder.parameters()[3].data[0] += 1
     assert codec.name != name
-    assert sum(hashed) == 2 * once
+    assert 2 * once < sum(hashed) + 500
+    assert sum(hashed) < 2 * once + 10_000
 
 
 def test_the_name_covers_the_configuration():
     codec = minicodec.build("tiny_24khz")
     other = deepcopy(codec)
+    assert other.name == codec.name
     other.config = replace(codec.config, seanet=replace(codec.config.seanet, pad_mode="reflect"))
     assert other.name != codec.name
     assert other.names[1] == codec.names[1]  # what it was called before: by its weights alone

@@ -129,8 +129,8 @@ def test_it_learns(audio_folder, tmp_path):
 
 def test_a_codec_has_one_network():
     with pytest.raises(ValueError, match="needs one of the tables"):
-        CodecConfig("x", 600, 1, (1.2,), None, QuantizerConfig(3, 16))
+        CodecConfig("x", 600, 1, (1.2,), QuantizerConfig(3, 16))
     with pytest.raises(ValueError, match="transform: codes 1 channel, not 2"):
-        CodecConfig("x", 600, 2, (1.2,), None, QuantizerConfig(3, 16), TransformConfig(hop=6))
+        CodecConfig("x", 600, 2, (1.2,), QuantizerConfig(3, 16), transform=TransformConfig(hop=6))
     with pytest.raises(InputError, match="transform_24khz: unknown option lstm"):
         from_dict({"transform": {"lstm": 1}}, "transform_24khz")

@@ -36,6 +36,7 @@ from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
 from minicodec.codec.foreign.released import RELEASED, in_cache
 from minicodec.codec.language_model import LanguageModel
+from minicodec.codec.model import PUBLISHED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 from minicodec.files import check_target
@@ -105,6 +106,9 @@ class Models:
             if header.model in RELEASED and not self.args.model:
                 which += f", or get it with: minicodec fetch {header.model}"
             raise InputError(f"{file}: was encoded by the model {header.model}; {which}")
+        if header.model in PUBLISHED and codec.name != header.model:
+            unknown = f"whether {name} has the published weights is not known"
+            print(f"minicodec: {file}: was encoded by the model {header.model}; {unknown}", file=sys.stderr)
         return codec
 
 

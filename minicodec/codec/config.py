@@ -194,7 +194,8 @@ def _checked_table(cls: Any, values: Any, name: str) -> Any:
     unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
         raise ValueError(f"unknown option {_brief(', '.join(unknown))}; there are {', '.join(sorted(known))}")
-    values = {f.name: {} for f in known.values() if is_dataclass(f.type)} | dict(values)
+    absent = {f.name: {} for f in known.values() if is_dataclass(f.type) and f.name not in values}
+    values = dict(values) | absent
     missing = [f.name for f in known.values() if f.name not in values and f.default is MISSING]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing")

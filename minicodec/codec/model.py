@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from os import PathLike
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,19 +125,20 @@ class Codec(Module):
         return (self.config.name, own) if self.published == digest else (own, self.config.name)
 
     def _digests(self) -> tuple[str, str]:
-        """Of weights and configuration, and of weights alone; computed once while these stay as they are."""
+        """Of weights and configuration, and of weights alone; these are read once while they stay as they are."""
         arrays = self._saved_arrays()
 
-        def compute(_: Codec) -> tuple[str, str]:
+        def of_arrays(_: Codec) -> Any:
             digest = hashlib.sha256()
             for key, array in arrays.items():
                 digest.update(key.encode())
                 digest.update(array.data)
-            of_weights = digest.hexdigest()
-            digest.update(self.config.identity.encode())
-            return digest.hexdigest(), of_weights
+            return digest
 
-        return cached(self, compute, list(arrays.values()))
+        of_weights = cached(self, of_arrays, list(arrays.values()))
+        whole = of_weights.copy()
+        whole.update(self.config.identity.encode())
+        return whole.hexdigest(), of_weights.hexdigest()
 
     # Waveforms and codes
 
@@ -332,31 +333,3 @@ def _joined(pieces: list[Chunk]) -> Chunk:
 def build(preset: str, seed: int = 0) -> Codec:
     """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz."""
     return Codec(configuration.preset(preset), seed=seed)
-
-
-def load_safetensors(path: str | PathLike[str]) -> Codec:
-    """The codec that `save` wrote. InputError, naming the file, if it is no such file."""
-    path = Path(path)
-    arrays, metadata = weights.read(path)
-    if METADATA_KEY not in metadata:
-        raise InputError(f"{path}: is no minicodec model: the configuration is missing from its metadata")
-    try:
-        about = json.loads(metadata[METADATA_KEY])
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: its configuration is damaged: {error}") from None
-    digest = about.get("digest") if isinstance(about, dict) else None  # older files have the configuration alone
-    config = configuration.from_dict(about if digest is None else about.get("config"), str(path))
-    try:
-        weights.check_finite(arrays)
-        codec = Codec(config, rng=weights.blank(arrays))
-        own = codec.state_dict()
-        codec.load_state_dict(arrays | {key: own[key] for key in TRAINING_ONLY})
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
-    if digest == PUBLISHED_MARK + codec.digest:
-        codec.published = codec.digest
-    elif digest not in (None, codec.digest):
-        raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")
-    codec.eval()
-    return codec

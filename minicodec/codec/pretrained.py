@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from minicodec.codec import language_model
-from minicodec.codec.config import PRESETS
+from minicodec.codec import language_model, weights
+from minicodec.codec.config import PRESETS, from_dict
 from minicodec.codec.files import bitstream
 from minicodec.codec.files.entropy.coded_file import check_fits, refuse
 from minicodec.codec.foreign import encodec
 from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
 from minicodec.codec.foreign.transformers_folder import CONFIG, load_transformers
 from minicodec.codec.language_model import RUN_LM, LanguageModel
-from minicodec.codec.model import Codec, load_safetensors
+from minicodec.codec.model import METADATA_KEY, PUBLISHED_MARK, TRAINING_ONLY, Codec
 from minicodec.errors import InputError
 
 BUNDLED = "minicodec-24k"
@@ -75,6 +75,37 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
     near = difflib.get_close_matches(str(path), [BUNDLED, *RELEASED], n=1)
     meant = f"did you mean {near[0]}?" if near else f"train one with minicodec train, or take {BUNDLED}"
     raise InputError(f"{path}: no such model; {meant}")
+
+
+def load_safetensors(path: str | PathLike[str]) -> Codec:
+    """The codec that `save` wrote. InputError, naming the file, if it is no such file."""
+    path = Path(path)
+    arrays, metadata = weights.read(path)
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: is no minicodec model: the configuration is missing from its metadata")
+    try:
+        about = json.loads(metadata[METADATA_KEY])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: its configuration is damaged: {error}") from None
+    digest = about.get("digest") if isinstance(about, dict) else None  # older files have the configuration alone
+    if digest is None:
+        config = from_dict(about, str(path))
+    else:
+        digest, config = str(digest), from_dict(about.get("config"), str(path))
+    try:
+        weights.check_finite(arrays)
+        codec = Codec(config, rng=weights.blank(arrays))
+        own = codec.state_dict()
+        codec.load_state_dict(arrays | {key: own[key] for key in TRAINING_ONLY})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
+    if digest is not None and digest.removeprefix(PUBLISHED_MARK) != codec.digest:
+        raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")
+    if digest is not None and digest.startswith(PUBLISHED_MARK):
+        codec.published = codec.digest
+    codec.eval()
+    return codec
 
 
 def why_untrained(run: Path) -> str:
