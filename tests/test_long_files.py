@@ -14,7 +14,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import main
 from minicodec.cli.decode import rescaled, trimmed
-from minicodec.cli.encode import BLOCK_SECONDS
+from minicodec.cli.hearing import BLOCK_SECONDS
 from minicodec.cli.progress import watched
 from minicodec.codec.config import CodecConfig, QuantizerConfig
 from minicodec.codec.files.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
@@ -100,7 +100,8 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused():
 def stereo():
     """A small relative of encodec_48khz: it looks ahead, in chunks that overlap, one scale each."""
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), norm="time_group_norm", causal=False, pad_mode="reflect")
-    config = CodecConfig("small", 600, 2, (1.2,), QuantizerConfig(3, 16), seanet, chunk_samples=60, chunk_stride=57, normalize=True)
+    chunks = {"chunk_samples": 60, "chunk_stride": 57}
+    config = CodecConfig("small", 600, 2, (1.2,), QuantizerConfig(3, 16), seanet, **chunks, normalize=True)
     return Codec(config, seed=2)
 
 

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from minicodec.kernels.cpu.gammatone import energies
 from scipy import signal
 
 from minicodec import audio
@@ -13,7 +14,6 @@ from minicodec.evaluation.visqol.gammatone import audible, biquads, centre_frequ
 from minicodec.evaluation.visqol.matching import LOST, evenly_spaced, match, windows, with_voice
 from minicodec.evaluation.visqol.nsim import C1, GAUSSIAN, compare, with_statistics
 from minicodec.evaluation.visqol.realignment import align, delay, piece
-from minicodec.kernels.cpu.gammatone import energies
 
 
 @pytest.fixture(scope="module")
