@@ -194,7 +194,7 @@ def _checked_table(cls: Any, values: Any, name: str) -> Any:
     unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
         raise ValueError(f"unknown option {_brief(', '.join(unknown))}; there are {', '.join(sorted(known))}")
-    absent = {f.name: {} for f in known.values() if is_dataclass(f.type) and f.name not in values}
+    absent: dict[str, Any] = {f.name: {} for f in known.values() if is_dataclass(f.type) and f.name not in values}
     values = dict(values) | absent
     missing = [f.name for f in known.values() if f.name not in values and f.default is MISSING]
     if missing:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from minicodec.codec.files.entropy.exact import fold
 from minicodec.course.catalogue import Mistake
 from minicodec.course.exercises.ch13_bits import (
     adaptive_counts,
@@ -11,6 +10,7 @@ from minicodec.course.exercises.ch13_bits import (
     range_encode,
     recent_counts,
 )
+from minicodec.ops.exact import fold
 
 
 def _shortest(starts, stops, totals):
