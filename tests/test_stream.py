@@ -38,7 +38,7 @@ def spread_codebooks(codec):
 
 def small(**options):
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), lstm_layers=2, residual_units=2, **options)
-    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), seanet, QuantizerConfig(3, 16)), seed=3))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), seanet), seed=3))
 
 
 def small_transform():
