@@ -44,7 +44,7 @@ def test_encode_writes_what_the_model_makes_of_the_converted_audio(speech, model
     )
     captured = capsys.readouterr()
     assert captured.out == line
-    conversion = "2 channels at 44100 Hz become 1 channel at 24000 Hz, as the model needs it"
+    conversion = "2 channels at 44100 Hz became 1 channel at 24000 Hz, as the model needs it"
     assert captured.err == f"minicodec: {speech}: {conversion}\n"
 
 
@@ -245,7 +245,7 @@ except SystemExit as left:
         (["decode", "a.ecdc", "--rescael"], "unrecognized arguments: --rescael; did you mean --rescale?"),
         (["decode", "a.ecdc", "--start", "nan"], "argument --start: invalid seconds value: 'nan'"),
         (["decode", "a.ecdc", "--start", "inf"], "argument --start: invalid seconds value: 'inf'"),
-        (["encode", "a.wav", "-m", "encodec_24kz"], "a.wav: there is no such file"),
+        (["encode", "a.wav", "-m", "encodec_24kz"], "encodec_24kz: no such model; did you mean encodec_24khz?"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_2(argv, message, capsys):

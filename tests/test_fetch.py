@@ -18,9 +18,10 @@ from safetensors.numpy import save
 import minicodec
 from minicodec import download
 from minicodec.cli import main
-from minicodec.codec.foreign import fetch as fetching, released
+from minicodec.codec import fetch as fetching
+from minicodec.codec.fetch import fetch
+from minicodec.codec.foreign import released
 from minicodec.codec.foreign.convert import ENCODEC, TRANSFORMERS, sources
-from minicodec.codec.foreign.fetch import fetch
 from minicodec.codec.foreign.released import RELEASED, cache_folder, in_cache
 from minicodec.codec.pretrained import find
 from minicodec.errors import InputError
@@ -210,7 +211,7 @@ TWICE = """
 import json, sys
 from dataclasses import replace
 from minicodec.codec.foreign.released import RELEASED
-from minicodec.codec.foreign.fetch import fetch
+from minicodec.codec.fetch import fetch
 name, url, file = sys.argv[1:]
 RELEASED[name] = replace(RELEASED[name], url=url, files=(file,))
 print(fetch(name, say=lambda line: print(line, file=sys.stderr)))

@@ -40,8 +40,8 @@ def test_a_conversion_is_told_once(place, model, capsys):
         soundfile.write(f"{name}.wav", noise(1 if name == "c" else 2), 44_100)
     soundfile.write("same.wav", noise(), 24_000)
     assert notices(capsys, "encode", "a.wav", "b.wav", "c.wav", "same.wav", "-m", model) == [
-        "minicodec: a.wav: 2 channels at 44100 Hz become 1 channel at 24000 Hz, as the model needs it",
-        "minicodec: c.wav: 1 channel at 44100 Hz becomes 1 channel at 24000 Hz, as the model needs it",
+        "minicodec: a.wav: 2 channels at 44100 Hz became 1 channel at 24000 Hz, as the model needs it",
+        "minicodec: c.wav: 1 channel at 44100 Hz became 1 channel at 24000 Hz, as the model needs it",
     ]
     assert notices(capsys, "encode", "a.wav", "q.ecdc", "-m", model, "-q") == []
 
@@ -72,14 +72,14 @@ def test_what_is_missing_or_denied_is_told_and_the_rest_encoded(place, model, ca
     content[40:44] = bytes(4)
     (place / "denied.wav").write_bytes(content)
     soundfile.write("whole.mp3", noise(), 24_000)
-    (place / "cut.mp3").write_bytes((place / "whole.mp3").read_bytes()[:6000])
-    lines = notices(capsys, "encode", "cut.wav", "denied.wav", "cut.mp3", "whole.mp3", "-m", model)
-    read = audio.read("cut.mp3")[0].shape[1]
+    (place / "short.mp3").write_bytes((place / "whole.mp3").read_bytes()[:6000])
+    lines = notices(capsys, "encode", "cut.wav", "denied.wav", "short.mp3", "whole.mp3", "-m", model)
+    read = audio.read("short.mp3")[0].shape[1]
     assert 5_000 < read < 20_000
     assert lines == [
         "minicodec: cut.wav: 0.50 of its 1.00 s are missing (cut off, or damaged)",
         "minicodec: denied.wav: its header says that it is empty; the 1.00 s behind it are used",
-        f"minicodec: cut.mp3: {1 - read / 24_000:.2f} of its 1.00 s are missing (cut off, or damaged)",
+        f"minicodec: short.mp3: {1 - read / 24_000:.2f} of its 1.00 s are missing (cut off, or damaged)",
     ]
     codec = minicodec.load(model)
     assert (place / "denied.ecdc").read_bytes() == codec.compress(audio.read("whole.wav")[0], 6)

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def test_quiet_and_verbose(place, model, capsys):
 def test_names_that_are_no_utf8_work(place, model):
     name = os.fsdecode(b"gr\xfc\xdfe.wav")
     os.rename("a.wav", name)
-    done = command("encode", name, "-m", model)
+    done = command("encode", name, "-m", model, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"gr\\udcfc\\udcdfe.ecdc: ")
     assert b"gr\xfc\xdfe.ecdc" in os.listdir(b".")
@@ -195,6 +196,11 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_model_is_loaded(pla
     monkeypatch.setattr("minicodec.load", lambda *args: pytest.fail("in vain"), raising=False)
     assert main(["encode", "a.wav", "/proc/a.ecdc"]) == 2
     assert capsys.readouterr().err.startswith("minicodec: /proc/a.ecdc: cannot be written (")
-    monkeypatch.setattr("minicodec.files.shutil.disk_usage", lambda path: type("usage", (), {"free": 10}))
-    assert main(["encode", "a.wav", "x.ecdc"]) == 2
-    assert "x.ecdc: needs 62 bytes; the disk has 10 left" in capsys.readouterr().err
+
+
+def test_a_disk_without_room_for_the_sound_is_named_before_the_work(place, model, capsys, monkeypatch):
+    assert main(["encode", "a.wav", "-q", "-m", str(model)]) == 0
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3999))
+    monkeypatch.setattr("minicodec.codec.model.Codec.stream_decoder", lambda *args: pytest.fail("in vain"))
+    assert main(["decode", "a.ecdc", "-m", str(model)]) == 2
+    assert capsys.readouterr().err == "minicodec: a_decompressed.wav: needs 4000 bytes; the disk has 3999 left\n"

@@ -104,6 +104,49 @@ def test_average_follows_the_weights(trainer):
         np.testing.assert_allclose(mean.data, 0.99 * start + 0.01 * p.data, rtol=1e-4, atol=1e-7)
 
 
+def test_a_corrected_average_forgets_the_start():
+    """After one step it is the weights; after two, their mean with shares 0.99 : 1."""
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", [*SETTINGS, "ema_corrected=true"]))
+    seen = []
+    for _ in range(2):
+        trainer.update(tone())
+        seen.append([p.data.copy() for p in trainer.codec.parameters()])
+    for first, second, mean in zip(*seen, trainer.average.parameters(), strict=True):
+        np.testing.assert_allclose(mean.data, (0.99 * first + second) / 1.99, rtol=1e-4, atol=1e-7)
+
+
+def test_rates_and_windows_are_drawn_for_each_step():
+    """Listed twice, drawn twice as often; and the same again at the same step, whatever came before."""
+    settings = [*SETTINGS, "warmup_steps=0", "rates=[0.3,0.6,0.6]", "rate_per_item=true", "batch=3", "loss.mel_drawn=1"]
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", settings))
+    trainer.codec.quantizer.updates[:] = 1
+    levels, windows = [], []
+    for trainer.step in range(1000):
+        levels.append(trainer.levels())
+        windows.append(trainer.mel_windows())
+    assert np.mean(np.array(levels) == 1) == pytest.approx(1 / 3, abs=0.05)
+    assert {len(one) for one in levels} == {3}
+    assert max(len(set(one)) for one in levels) == 2
+    assert np.mean(np.array(windows) == 128) == pytest.approx(1 / 2, abs=0.08)
+    trainer.step = 7
+    assert (trainer.levels(), trainer.mel_windows()) == (levels[7], windows[7])
+
+
+def test_items_of_a_batch_train_at_rates_of_their_own():
+    """A level that one item of three uses is counted for that one alone."""
+    settings = [*SETTINGS, "warmup_steps=0", "rates=[0.3,0.6]", "rate_per_item=true", "batch=3"]
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", settings))
+    while trainer.codec.quantizer.ready < 2:
+        trainer.update(tone(B=3))
+    while trainer.levels() != (1, 2, 1):
+        trainer.step += 1
+    counts = trainer.codec.quantizer.counts.sum(axis=1)
+    trainer.update(tone(B=3))
+    frames = tone().shape[1] // 320 + 1
+    expected = 0.99 * counts + 0.01 * np.array([3 * frames, frames])
+    np.testing.assert_allclose(trainer.codec.quantizer.counts.sum(axis=1), expected, rtol=1e-4)
+
+
 def test_averaged_codec_has_the_newest_codebooks(trainer):
     for _ in range(12):
         trainer.update(tone())
@@ -236,6 +279,10 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("adversary.filters=100_000_000", "adversary.filters = 100000000 cannot be used"),
         ("cooldown=1.5", "cooldown = 1.5 cannot be used"),
         ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
+        ("loss.mel_drawn=8", "loss.mel_drawn = 8 cannot be used: there are 7"),
+        ("loss.mel_kind=mel", "loss.mel_kind = 'mel': choose fitting or published"),
+        ("loss.mel_floor=0", "loss.mel_floor = 0.0 cannot be used"),
+        ("rates=[1]", "rates = (1.0,) cannot be used: the model has 0.75, 1.5, 3, 6 kbps"),
         ("loss.mel_windows=[16]", "loss.mel_windows = (16,) cannot be used"),
     ],
 )

@@ -149,5 +149,5 @@ def build(name: str) -> tuple[Parser, Parser]:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """A question to append to a message about an unknown word: what is spelled alike."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
     return f"; did you mean {near[0]}?" if near else ""

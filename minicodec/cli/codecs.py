@@ -9,7 +9,7 @@ from typing import TypeVar
 import minicodec
 from minicodec.backend import xp
 from minicodec.cli.progress import download
-from minicodec.codec.foreign.fetch import fetch
+from minicodec.codec.fetch import fetch
 from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
 from minicodec.codec.pretrained import find
 from minicodec.device import what_fits

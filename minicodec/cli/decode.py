@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -21,23 +20,26 @@ from minicodec.cli.progress import watched
 from minicodec.cli.text import count
 from minicodec.codec.files.bitstream import (
     CODED_VERSION,
+    FLOAT_CODED,
     JSON_LIMIT,
     PREFIX,
     Chunk,
     Header,
     check_size,
+    first_sample,
     read_header,
     read_version,
 )
 from minicodec.codec.files.chunks import unpack_chunks
-from minicodec.codec.files.entropy import encodec_files
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
 from minicodec.codec.foreign.released import RELEASED, in_cache
 from minicodec.codec.language_model import LanguageModel
+from minicodec.codec.model import PUBLISHED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
+from minicodec.files import check_target
 
 SOUNDS = tuple(audio.WRITABLE)
 KIND = places.Kind({".ecdc"}, ".ecdc files", writes=SOUNDS, marks=set(SOUNDS), ending="_decompressed")
@@ -66,8 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lm",
         metavar="FILE",
-        help="the language model of an entropy-coded file, by default the one that belongs to MODEL. Files of "
-        "EnCodec need its .th file, and numbers that come out here to the last bit as there, which cannot be promised",
+        help="the language model of an entropy-coded file, by default the one that belongs to MODEL",
     )
     parser.add_argument(
         "--start", metavar="SECONDS", type=seconds_option, default=0.0, help="leave out what is before that"
@@ -100,23 +101,27 @@ class Models:
         if name not in self._loaded:
             self._loaded[name] = minicodec.load(fetch_if_asked(name, self.args)).to(self.args.device)
         codec = self._loaded[name]
-        if header.model != codec.name:  # said before a size that only this model finds wrong
+        if header.model not in codec.names:  # said before a size that only this model finds wrong
             which = f"{name} is {codec.name}" if self.args.model else "say with -m where to find it"
             if header.model in RELEASED and not self.args.model:
                 which += f", or get it with: minicodec fetch {header.model}"
             raise InputError(f"{file}: was encoded by the model {header.model}; {which}")
+        if header.model in PUBLISHED and codec.name != header.model:
+            unknown = f"whether {name} has the published weights is not known"
+            print(f"minicodec: {file}: was encoded by the model {header.model}; {unknown}", file=sys.stderr)
         return codec
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the files, decode them, write audio; a line on stderr says how much was clipped."""
-    models = Models(args)
 
-    def work(job: Job) -> None:
+    def work(models: Models, job: Job) -> None:
         with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
             header, coded, _ = read_start(path)
+            if header.lm and coded is None:
+                raise InputError(f"{name}: {FLOAT_CODED}")
             codec = models.codec(header, name)
-            lm = language_model(models.name(header), args, header, coded, codec)
+            lm = language_model(models.name(header), args, coded, codec)
             target, began = Path(folder) / "stdout.wav" if job.piped else job.target, time.perf_counter()
             seconds = write_audio(path, name, target, codec, lm, args)
             if job.piped:
@@ -131,11 +136,7 @@ def run(args: argparse.Namespace) -> int:
                 facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
                 print(f"minicodec: {name}: {facts}", file=sys.stderr)
 
-    def size(job: Job) -> int:
-        """Of mono; more would need the model."""
-        return 0 if str(job.source) == places.STREAM else 2 * read_start(job.source)[0].audio_length
-
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, size)
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, lambda: Models(args))
 
 
 def write_audio(
@@ -151,18 +152,22 @@ def write_audio(
     args: device, force, start, rescale, skip_damaged, quiet, verbose, as `configure` explains them.
     """
     header, coded, start = read_start(path)
-    first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
-    if first >= header.audio_length:
-        raise InputError(f"{name}: cannot start at {args.start:g} s; it has {seconds:g} s")
+    layout, seconds = codec.config.layout, header.audio_length / codec.sample_rate
+    first = first_sample(args.start, header, codec.sample_rate, name)
     with open(path, "rb") as file:
         if coded:
-            predictor = predictor_of(coded, lm, codec, name)
-            reader = CodedReader(file, coded, start, codec, predictor, name)
-            blocks = reader.blocks(first, report if args.skip_damaged else suggest)
+            predictor = predictor_of(coded, lm, codec.names, layout, name)
+            reader = CodedReader(file, coded, start, layout, predictor, name)
+            damaged = report if args.skip_damaged else suggest
+            blocks = reader.blocks(codec.decode_blocks, codec.channels, first, damaged)
         else:
-            parts = plain_parts(path, name, file, codec, lm)
-            blocks = trimmed(codec.decode_blocks(parts), first, header.audio_length)
-        codes = np.zeros((header.codebooks, codec.config.layout.frames(codec.sample_rate)), np.int16)
+            check_size(header, path.stat().st_size - start, layout, name)
+            file.seek(start)
+            chunks = unpack_chunks(file, header, layout, name)
+            blocks = trimmed(codec.decode_blocks(chunks), first, header.audio_length)
+        length = header.audio_length - first
+        check_target(target, args.force, 2 * codec.channels * length)
+        codes = np.zeros((header.codebooks, layout.frames(codec.sample_rate)), np.int16)
         scale = 1.0 if codec.config.normalize else None
         blocks = enough_memory(
             blocks, args.device, name, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)])
@@ -170,7 +175,6 @@ def write_audio(
         blocks = finite(blocks, name)
         if not args.quiet:
             blocks = watched(blocks, codec.sample_rate, seconds - args.start, lines=args.verbose)
-        length = header.audio_length - first
         with audio.writer(target, codec.channels, codec.sample_rate, frames=length, overwrite=args.force) as out:
             for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
                 out.write(block)
@@ -202,26 +206,12 @@ def read_start(path: Path) -> tuple[Header, CodedHeader | None, int]:
 
 
 def language_model(
-    model: str, args: argparse.Namespace, header: Header, coded: CodedHeader | None, codec: "minicodec.Codec"
+    model: str, args: argparse.Namespace, coded: CodedHeader | None, codec: "minicodec.Codec"
 ) -> LanguageModel | None:
-    """The one that the arguments name; of a file of version 1 that needs one, else the one of the model."""
-    if not header.lm or (coded and coded.predictor == Adaptive.name):
-        return None
-    if args.lm is None and coded is None:
+    """The one that an entropy-coded file needs: that of the arguments, or else the one of the model."""
+    if coded is None or coded.predictor == Adaptive.name:
         return None
     return minicodec.load_language_model(args.lm or beside(model, args), codec)
-
-
-def plain_parts(
-    path: Path, name: str, file: BinaryIO, codec: "minicodec.Codec", lm: LanguageModel | None
-) -> Iterable[Chunk]:
-    """The codes of a file of version 0, entropy-coded by EnCodec or not at all."""
-    header, _, start = read_start(path)
-    if header.lm and lm is not None:
-        return encodec_files.unpack(file.read(), codec.config.layout, lm, name)[1]
-    check_size(header, path.stat().st_size - start, codec.config.layout, name)
-    file.seek(start)
-    return unpack_chunks(file, header, codec.config.layout, name)
 
 
 def report(line: str) -> None:

@@ -95,23 +95,8 @@ class Coder:
 
 def run(args: argparse.Namespace) -> int:
     """Read, convert to the model's rate and channels, compress, write; print what it cost."""
-    made: list[Coder] = []  # once the first file is fit to be encoded
-
-    def work(job: Job) -> None:
-        with places.opened(job.source) as (path, name), messages_of(path) as messages:
-            about = info(path, name)
-            coder = made[0] if made else load(args)
-            made[:] = [coder]
-            encode_file(coder, job, path, name, about, messages)
-
-    def size(job: Job) -> int:
-        if str(job.source) == places.STREAM:
-            return 0
-        with messages_of(job.source):
-            seconds = info(job.source, str(job.source)).seconds
-        return round(seconds * args.bitrate * 1000 / 8) if args.bitrate > 0 else 0
-
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, size)
+    found = places.jobs(args.paths, args.output, KIND)
+    return places.for_each(found, args.force, encode_file, lambda: load(args))
 
 
 def load(args: argparse.Namespace) -> Coder:
@@ -125,15 +110,27 @@ def load(args: argparse.Namespace) -> Coder:
     return Coder(args, codec, lm, Notices(args.quiet))
 
 
-def encode_file(
-    coder: Coder, job: Job, path: Path, name: str, about: audio.AudioInfo, messages: list[str]
-) -> None:
-    """One file, to .ecdc or back to audio."""
+def encode_file(coder: Coder, job: Job) -> None:
+    """One file, to .ecdc or back to audio; what it cost, and what is odd about it."""
+    with places.opened(job.source) as (path, name):
+        heard = Heard()
+        with messages_of(path) as messages:
+            about = info(path, name)
+            result = convert(coder, job, path, name, about, heard)
+            flaw = audio.flaw(path, heard.frames)
+        coder.notices.conversion(name, about, coder.codec)
+        coder.notices.oddities(name, about, heard, flaw, messages)
+    if coder.args.quiet:
+        return
+    print(f"{job.target}: {result}", file=sys.stderr if job.piped else sys.stdout)
+
+
+def convert(coder: Coder, job: Job, path: Path, name: str, about: audio.AudioInfo, heard: Heard) -> str:
+    """Encode, and decode if that is asked for -> length, bytes and rate, as text."""
     args, codec = coder.args, coder.codec
     if args.no_mix and about.channels > codec.channels:
         raise InputError(f"{name}: has {about.channels} channels; the model has {codec.channels}")
-    coder.notices.before(name, about, codec)
-    began, heard = time.perf_counter(), Heard()
+    began = time.perf_counter()
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
         header, samples = compress(coder, path, name, about, heard, payload)
@@ -152,16 +149,12 @@ def encode_file(
                 lm = None if isinstance(coder.lm, str) else coder.lm
                 whole = argparse.Namespace(**vars(args), start=0.0, skip_damaged=False)
                 decode.write_audio(packet, name, job.target, codec, lm, whole)
-    coder.notices.after(path, name, heard, messages)
-    if args.quiet:
-        return
     kbps = (len(header) + size) * 8 / 1000 / seconds
-    cost = f"{size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s"
-    print(f"{job.target}: {seconds:.2f} s, {cost}", file=sys.stderr if job.piped else sys.stdout)
     if args.verbose:
         took = time.perf_counter() - began
         facts = f"{codec.name}, {args.bitrate:g} kbit/s; {took:.2f} s, {seconds / took:.1f} s of audio/s"
         print(f"minicodec: {name}: {facts}", file=sys.stderr)
+    return f"{seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s"
 
 
 def compress(
@@ -172,7 +165,7 @@ def compress(
     codebooks, samples = codec.config.levels(args.bitrate), 0
     writer = None
     if coder.lm is not None:
-        writer = CodedWriter(predictor_for(coder.lm, codec, codebooks), codec.config.layout)
+        writer = CodedWriter(predictor_for(coder.lm, codec.names, codec.config.layout, codebooks), codec.config.layout)
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
@@ -189,9 +182,19 @@ def compress(
     if samples == 0:
         theirs = f"{about.frames} samples at {about.sample_rate} Hz"
         raise InputError(f"{name}: {theirs} are not one at {codec.sample_rate} Hz")
+    plain = pack_header(Header(codec.name, samples, codebooks))
     if writer is None:
-        return pack_header(Header(codec.name, samples, codebooks)), samples
-    return writer.header(codec.name, samples), samples
+        return plain, samples
+    header = writer.header(codec.name, samples)
+    without = len(plain) + codec.config.layout.payload_bytes(samples, codebooks)
+    if coder.lm != Adaptive.name or len(header) + payload.tell() <= without:
+        return header, samples
+    coder.notices.say(f"{name}: counting would have made its file larger, so it is without")
+    codes = list(writer.reread(payload, codec.name, samples))
+    payload.seek(0)
+    payload.truncate()
+    payload.writelines(pack_chunks(codes, codec.config.layout))
+    return plain, samples
 
 
 def write_to(file: BinaryIO, header: bytes, payload: BinaryIO) -> None:

@@ -89,27 +89,28 @@ class Notices:
         if not self._quiet:
             print(f"minicodec: {line}", file=sys.stderr)
 
-    def before(self, name: str, about: audio.AudioInfo, codec: "minicodec.Codec") -> None:
-        """How the file is converted; of several that are converted alike, the first is named."""
+    def conversion(self, name: str, about: audio.AudioInfo, codec: "minicodec.Codec") -> None:
+        """How the file was converted; of several that are converted alike, the first is named."""
         ours, theirs = (codec.channels, codec.sample_rate), (about.channels, about.sample_rate)
         if ours == theirs:
             return
         start, end = (f"{count(channels, 'channel')} at {rate} Hz" for channels, rate in (theirs, ours))
         if f"{start} {end}" not in self._conversions:
             self._conversions.add(f"{start} {end}")
-            self.say(f"{name}: {start} {'becomes' if about.channels == 1 else 'become'} {end}, as the model needs it")
+            self.say(f"{name}: {start} became {end}, as the model needs it")
 
-    def after(self, path: Path, name: str, heard: Heard, messages: list[str]) -> None:
-        """What is odd about the file. messages: those of its decoder."""
-        if flaw := audio.flaw(path, heard.frames):
+    def oddities(
+        self, name: str, about: audio.AudioInfo, heard: Heard, flaw: str | None, messages: list[str]
+    ) -> None:
+        """What is odd about the file: its `audio.flaw`, else what its decoder prints; and its sound."""
+        if flaw:
             self.say(f"{name}: {flaw}")
         elif messages:
             more = f" (and {count(len(messages) - 1, 'line')} more)" if messages[1:] else ""
             self.say(f"{name}: is damaged, says its decoder: {messages[0]}{more}")
         if heard.peak > LOUD:
             self.say(f"{name}: has peaks of {heard.peak:.3g}: models expect audio within -1 … 1, so make it quieter")
-        unrelated = heard.channels / audio.info(path).channels
-        if heard.mix < CANCELLED * unrelated:
+        if heard.mix < CANCELLED * heard.channels / about.channels:
             self.say(f"{name}: its channels cancel each other: little is left when they are mixed")
 
 

@@ -13,7 +13,7 @@ from minicodec.cli.hearing import info as about_audio, messages_of
 from minicodec.cli.play import starts_with_magic
 from minicodec.cli.text import count
 from minicodec.codec.config import PRESETS, preset
-from minicodec.codec.files.bitstream import Header, Layout, check_size, unpack
+from minicodec.codec.files.bitstream import FLOAT_CODED, Header, Layout, check_size, unpack
 from minicodec.codec.files.entropy.container import CodedHeader, check
 from minicodec.codec.foreign.released import in_cache
 from minicodec.codec.pretrained import BUNDLED
@@ -78,6 +78,9 @@ def describe_packet(path: Path, model: str | None) -> list[Fact]:
     layout = minicodec.load(model).config.layout if model else preset_layout(header.model, path)
     if coded:
         return describe_coded(path, coded, start, layout)
+    if header.lm:
+        frames = layout.all_frames(header.audio_length)
+        return [*describe_sizes(path, header, start, frames, layout), Fact("codes", FLOAT_CODED, {"codes": None})]
     _, chunks = unpack(read_whole(path, layout), layout, str(path))
     codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
     used = [usage(row) for row in codes]
@@ -122,16 +125,15 @@ def describe_sizes(path: Path, header: Header, start: int, frames: int, layout: 
 def describe_coded(path: Path, coded: CodedHeader, start: int, layout: Layout) -> list[Fact]:
     """The same of a file of version 1, whose codes only its language model can read; and how much that model saved."""
     header, layout = coded.header, check(coded, layout, str(path))
-    frames = [layout.frames(length) for length in layout.chunk_lengths(header.audio_length)]
-    plain = sum(layout.chunk_bytes(length, header.codebooks) for length in layout.chunk_lengths(header.audio_length))
+    plain = layout.payload_bytes(header.audio_length, header.codebooks)
     size, seconds = path.stat().st_size, coded.chunk_frames * layout.hop / layout.sample_rate
-    chunks = f"starting afresh in each of {count(len(frames), 'chunk')} of {seconds:g} s"
+    chunks = f"starting afresh in each of {count(len(coded.index), 'chunk')} of {seconds:g} s"
     return [
-        *describe_sizes(path, header, start, sum(frames), layout),
+        *describe_sizes(path, header, start, layout.all_frames(header.audio_length), layout),
         Fact(
             "predictor",
             f"{coded.predictor}, {chunks}",
-            {"predictor": coded.predictor, "chunks": len(frames), "chunk_seconds": seconds},
+            {"predictor": coded.predictor, "chunks": len(coded.index), "chunk_seconds": seconds},
         ),
         Fact(
             "saved",
@@ -162,7 +164,7 @@ def describe_model(codec: "minicodec.Codec") -> list[Fact]:
     config = codec.config
     parts = {"encoder": codec.encoder, "decoder": codec.decoder}
     counts = {name: sum(p.data.size for p in part.parameters()) for name, part in parts.items()}
-    levels, entries, width = config.quantizer.levels, config.quantizer.entries, config.seanet.latent
+    levels, entries, width = config.quantizer.levels, config.quantizer.entries, config.network.latent
     rates = ", ".join(f"{kbps:g}" for kbps in config.bandwidths)
     return [
         Fact("model", codec.name, {"model": codec.name}),
@@ -178,8 +180,8 @@ def describe_model(codec: "minicodec.Codec") -> list[Fact]:
         ),
         Fact(
             "rate",
-            f"{config.sample_rate} Hz, {config.frame_rate:g} frames/s of {count(config.seanet.hop, 'sample')}",
-            {"sample_rate": config.sample_rate, "frame_rate": config.frame_rate, "hop": config.seanet.hop},
+            f"{config.sample_rate} Hz, {config.frame_rate:g} frames/s of {count(config.network.hop, 'sample')}",
+            {"sample_rate": config.sample_rate, "frame_rate": config.frame_rate, "hop": config.network.hop},
         ),
         Fact("channels", str(config.channels), {"channels": config.channels}),
         Fact("bitrates", f"{rates} kbit/s", {"kbps": list(config.bandwidths)}),

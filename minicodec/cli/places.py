@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from minicodec.cli.text import count
 from minicodec.console import one_line
@@ -21,6 +22,8 @@ from minicodec.errors import InputError
 from minicodec.files import check_target
 
 STREAM = "-"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,11 @@ def _check(found: Sequence[Job], kind: Kind) -> None:
             _make_folder(job.target.parent)
 
 
-def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None], size: Callable[[Job], int]) -> int:
+def for_each(found: Sequence[Job], force: bool, work: Callable[[T, Job], None], begin: Callable[[], T]) -> int:
     """Work on all jobs; the exit status. Trouble with one of several is told, and the others go on.
 
-    Before the first, all targets are tried: nothing is done for what cannot be written. size(job): bytes to come, as
-    far as that is known.
+    Before the first, all targets are tried: nothing is done for what cannot be written. Then `begin` makes, once,
+    what `work` gets beside each job; its InputErrors end it all.
     """
     failed: list[Job] = []
 
@@ -134,15 +137,13 @@ def for_each(found: Sequence[Job], force: bool, work: Callable[[Job], None], siz
             print(f"minicodec: {one_line(error)}", file=sys.stderr)
             failed.append(job)
 
-    def check(job: Job) -> None:
-        check_target(job.target, force)
-        check_target(job.target, force, size(job))
-
     for job in found:
         if not job.piped:
-            attempt(job, check)
-    for job in [job for job in found if job not in failed]:
-        attempt(job, work)
+            attempt(job, lambda job: check_target(job.target, force))
+    if left := [job for job in found if job not in failed]:
+        made = begin()
+        for job in left:
+            attempt(job, lambda job: work(made, job))
     if failed:
         print(f"minicodec: {len(failed)} of {count(len(found), 'file')} failed", file=sys.stderr)
     return 2 if failed else 0

@@ -114,7 +114,7 @@ def read_first_line(source: BinaryIO, codec: "minicodec.Codec") -> int:
         model, codebooks = fields["m"], fields["nc"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise InputError("stdin: does not begin as minicodec stream encode does") from None
-    if model != codec.name:
+    if model not in codec.names:
         raise InputError(f"stdin: was encoded by the model {model}; this one is {codec.name}")
     if type(codebooks) is not int or not 1 <= codebooks <= codec.config.quantizer.levels:
         raise InputError(f"stdin: claims {codebooks} codebooks; the model has {codec.config.quantizer.levels}")

@@ -16,7 +16,6 @@ from minicodec import functional as F
 from minicodec.backend import active
 from minicodec.errors import InputError
 from minicodec.evaluation.visqol import gammatone
-from minicodec.kernels.cpu.engine.compile import folder_to_write
 from minicodec.tensor import Tensor, grad
 from minicodec.training.config import from_preset
 from minicodec.training.language_model.config import for_codec
@@ -37,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Do each kind of work; print how long that took, and where the result is kept."""
     if active() != "numba":
         raise InputError("Numba is not installed, or NUMBA_DISABLE_JIT forbids it: there is nothing to compile")
+    from minicodec.kernels.cpu.engine.compile import folder_to_write
+
     folder = folder_to_write()
     if folder is None:
         raise InputError("no folder to keep compiled code in can be written: NUMBA_CACHE_DIR names one")

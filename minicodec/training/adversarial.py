@@ -64,8 +64,8 @@ class Adversary:
     def __init__(self, config: AdversaryConfig, *, seed: int, device: str = "cpu"):
         self.config = config
         rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
-        self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, rng=rng)
-        initialise_discriminator(self.discriminator)
+        self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, config.slope, rng=rng)
+        initialise_discriminator(self.discriminator, config.slope)
         self.discriminator.to(device)
         named = dict(self.discriminator.named_parameters())
         self.optimizer = Adam(named, lr=config.lr, betas=config.betas)

@@ -32,6 +32,7 @@ from minicodec.training.prefetch import Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps
 from minicodec.training.trainer import Trainer
+from minicodec.training.transform_start import CROPS
 from minicodec.training.watch import Watch
 
 SHOWN = ("l1", "mel", "commitment")  # while it goes on
@@ -166,12 +167,14 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
     run = Run(folder, config, device)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
         raise InputError(f"{origin}: has no checkpoint to start from")
+    if origin is None and config.model.transform:
+        run.trainer.start_from(run.data.batch(0, CROPS))
     folder.mkdir(parents=True, exist_ok=True)
     with run.lock.kept():
         _check_new(folder)  # somebody may have been faster
         run.checkpoints.mkdir()
         config.save(folder / "run.json")
-        if origin is not None:
+        if origin is not None or run.trainer.codec.quantizer.ready:
             run.save()
     return run
 

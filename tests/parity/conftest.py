@@ -1,9 +1,15 @@
-"""The `encodec` package imports torchaudio, of which it needs one class: a stand-in provides it where it is missing."""
+"""Comparisons with other programs. Without PyTorch, those that need it are not collected.
+
+The `encodec` package imports torchaudio, of which it needs one class: a stand-in provides it where it is missing.
+"""
 
 import importlib.machinery
 import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace
+
+if importlib.util.find_spec("torch") is None:
+    collect_ignore_glob = ["test_adversary.py", "test_encodec_*.py", "test_t*.py"]
 
 
 def spectrogram(n_fft, hop_length, win_length, window_fn, normalized, center, pad_mode, power):

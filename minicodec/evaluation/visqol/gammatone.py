@@ -13,8 +13,6 @@ cuts the signal into windowed frames first, and filters each of them from rest.
 
 import numpy as np
 
-from minicodec.kernels.cpu.engine.compile import compiled
-
 WINDOW = 0.08  # seconds
 HOPS_PER_WINDOW = 4
 LOWEST = 50.0  # Hz, the lowest centre
@@ -58,33 +56,9 @@ def spectrogram(signal: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
     window, hop = window_and_hop(sample_rate)
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(signal, np.float64), window)[::hop]
     b1, a, g = biquads(centre_frequencies(bands, sample_rate / 2), sample_rate)
-    return g * np.sqrt(_energies(frames * np.hanning(window), b1, a) / window)
+    from minicodec.kernels.cpu.gammatone import energies
 
-
-@compiled
-def _energies(frames, b1, a):
-    """Frames (To,N) -> energy of each, filtered by four biquads in a row without their gain, (To,F).
-
-    scipy.signal.sosfilt does the same band by band; all bands side by side are many times faster. The biquads are in
-    transposed direct form II, with the states z0 and z1.
-    """
-    To, N = frames.shape
-    F = b1.shape[1]
-    energies = np.zeros((To, F))
-    x = np.empty(F)
-    for t in range(To):
-        z0, z1 = np.zeros((4, F)), np.zeros((4, F))  # at rest
-        for n in range(N):
-            x[:] = frames[t, n]
-            for k in range(4):
-                for f in range(F):
-                    y = x[f] + z0[k, f]
-                    z0[k, f] = b1[k, f] * x[f] - a[0, f] * y + z1[k, f]
-                    z1[k, f] = -a[1, f] * y
-                    x[f] = y  # the input of the next section
-            for f in range(F):
-                energies[t, f] += x[f] * x[f]
-    return energies
+    return g * np.sqrt(energies(frames * np.hanning(window), b1, a) / window)
 
 
 def audible(reference: np.ndarray, degraded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

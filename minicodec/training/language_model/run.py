@@ -155,7 +155,7 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Langu
     if steps is not None:
         config = configuration.with_steps(config, steps)
     codec = pretrained.load(config.codec)
-    if codec.name != config.codec_name:
+    if config.codec_name not in codec.names:
         raise InputError(f"{config.codec}: is {codec.name} now; this language model was begun for {config.codec_name}")
     run = LanguageModelRun(folder, config, codec, device)
     with run.lock.kept():
