@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from minicodec.codec.files.entropy.exact import fold
 from minicodec.course.catalogue import Mistake
 from minicodec.course.exercises.ch13_bits import (
     adaptive_counts,
     causal_attention,
+    fold,
     pull_symbol,
     range_encode,
     recent_counts,
