@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicodec.codec.foreign.fetch import fetch
+    from minicodec.codec.fetch import fetch
     from minicodec.codec.model import Codec, build
     from minicodec.codec.pretrained import decompress, load, load_language_model
 
@@ -21,7 +21,7 @@ __all__ = ["Codec", "__version__", "build", "decompress", "fetch", "load", "load
 _HOMES = {
     "Codec": "minicodec.codec.model",
     "build": "minicodec.codec.model",
-    "fetch": "minicodec.codec.foreign.fetch",
+    "fetch": "minicodec.codec.fetch",
     "load": "minicodec.codec.pretrained",
     "load_language_model": "minicodec.codec.pretrained",
     "decompress": "minicodec.codec.pretrained",

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import socket
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from minicodec.console import on_terminal, say
 from minicodec.errors import InputError
 
 ATTEMPTS = 5  # connections to one server before giving up; the next call resumes
@@ -93,7 +93,7 @@ class ProgressLines:
     def __call__(self, done: int, total: int | None) -> None:
         """Tell that `done` of `total` bytes have come (None: the server does not say how many)."""
         now = time.monotonic()
-        terminal = sys.stderr.isatty()
+        terminal = on_terminal()
         if self.first < 0:
             self.first = done
         if done != total and now - self.last < (1 if terminal else 30):
@@ -103,7 +103,7 @@ class ProgressLines:
         size = f" of {total / 1e6:.0f}" if total else ""
         end = "\n" if done == total or not terminal else ""
         start = "\r" if terminal else ""
-        print(f"{start}{self.name}: {done / 1e6:.0f}{size} MB, {speed / 1e6:.1f} MB/s", end=end, file=sys.stderr)
+        say(f"{start}{self.name}: {done / 1e6:.0f}{size} MB, {speed / 1e6:.1f} MB/s", end=end)
 
 
 def _starts_at(content_range: str | None, place: int) -> bool:

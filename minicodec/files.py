@@ -66,7 +66,7 @@ def check_target(path: Name, overwrite: bool, size: int = 0) -> None:
             (folder / target.name).write_bytes(PROBE)
         free = shutil.disk_usage(target.parent).free
     if size > free:
-        raise InputError(f"{path}: needs {size / 1e6:.1f} MB; the disk has {free / 1e6:.1f} MB left")
+        raise InputError(f"{path}: needs {size} bytes; the disk has {free} left")
 
 
 @contextmanager

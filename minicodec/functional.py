@@ -9,6 +9,7 @@ from typing import Any
 from minicodec.backend import Op, xp
 from minicodec.ops import (
     activations,
+    companding as companding_op,
     conv1d as conv1d_op,
     conv2d as conv2d_op,
     conv_transpose1d as conv_transpose1d_op,
@@ -77,6 +78,11 @@ def absolute(x: Any) -> Tensor:
 def clamp_min(x: Any, floor: float) -> Tensor:
     """max(x, floor)."""
     return apply(activations.clamp_min, x, floor=floor)
+
+
+def companding(x: Any, power: float, smoothing: float) -> Tensor:
+    """x (x² + smoothing²)^((power - 1)/2): nearly sign(x) |x|^power."""
+    return apply(companding_op.companding, x, power=power, smoothing=smoothing)
 
 
 # Linear maps

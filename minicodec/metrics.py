@@ -119,14 +119,19 @@ def mel_filterbank(sample_rate: int, window: int, bins: int) -> np.ndarray:
 
     ValueError: a filter so narrow that none of the F frequencies lies in it.
     """
-    frequencies = np.fft.rfftfreq(window, 1 / sample_rate)
-    highest = 2595 * np.log10(1 + sample_rate / 2 / 700)
-    corners = 700 * (10 ** (np.linspace(0, highest, bins + 2) / 2595) - 1)
-    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
-    rising = (frequencies[:, None] - low) / (centre - low)
-    falling = (high - frequencies[:, None]) / (high - centre)
-    filters = np.maximum(0, np.minimum(rising, falling))
+    filters = triangles(sample_rate, window, bins, 0.0)
     empty = int((filters.max(axis=0) == 0).sum())
     if empty:
         raise ValueError(f"{empty} of {bins} mel filters are empty at {sample_rate} Hz with windows of {window}")
     return filters
+
+
+def triangles(sample_rate: int, window: int, bins: int, lowest: float) -> np.ndarray:
+    """The same filters from `lowest` Hz on, also where some are empty."""
+    frequencies = np.fft.rfftfreq(window, 1 / sample_rate)
+    first, last = (2595 * np.log10(1 + f / 700) for f in (lowest, sample_rate / 2))
+    corners = 700 * (10 ** (np.linspace(first, last, bins + 2) / 2595) - 1)
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    rising = (frequencies[:, None] - low) / (centre - low)
+    falling = (high - frequencies[:, None]) / (high - centre)
+    return np.maximum(0, np.minimum(rising, falling))

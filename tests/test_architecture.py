@@ -11,7 +11,7 @@ import minicodec
 ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
-    {"errors"},
+    {"errors", "console"},
     {"files", "audio", "threads", "download", "wav_header"},
     {"backend", "device"},
     {"ops"},
@@ -31,11 +31,22 @@ ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safete
 ALLOWED |= {"pystoi", "pesq"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks
+CODEC_LAYERS = [  # the same within codec/
+    {"weights", "weight_cache", "overlap"},
+    {"seanet", "quantizer", "language_model"},
+    {"transform"},
+    {"streaming", "files"},
+    {"config", "presets"},
+    {"model"},
+    {"foreign"},
+    {"pretrained"},
+    {"fetch"},
+]
 PEERS = {ROOT / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
 
 
-def layer(name):
-    return next(i for i, names in enumerate(LAYERS) if name in names)
+def layer(name, layers=LAYERS):
+    return next(i for i, names in enumerate(layers) if name in names)
 
 
 def modules():
@@ -73,6 +84,83 @@ def test_layers_are_all_there():
     assert names <= set().union(*LAYERS)
 
 
+def codec_part(name):
+    """model of minicodec.codec.model, files of minicodec.codec.files.bitstream."""
+    return name.removeprefix("minicodec.codec.").split(".")[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "codec").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_within_the_codec_point_down(path):
+    if path == ROOT / "codec" / "__init__.py":
+        return
+    own = layer(codec_part(module_name(path)), CODEC_LAYERS)
+    for name in imports(path):
+        if name.startswith("minicodec.codec."):
+            assert layer(codec_part(name), CODEC_LAYERS) <= own, f"{path.name} imports {name}"
+
+
+def module_name(path):
+    return ".".join(["minicodec", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def imports_when_loaded(body):
+    """The import statements that run when the module does, and those for type checkers; not those within functions."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for block in ("body", "orelse", "finalbody", "handlers"):
+                yield from imports_when_loaded(getattr(node, block, []))
+
+
+def graph_of_imports(sources):
+    """Module -> the modules of ours that it names, of a dict name -> text."""
+    graph = {name: set() for name in sources}
+    for name, text in sources.items():
+        for node in imports_when_loaded(ast.parse(text).body):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names} & graph.keys()
+            else:
+                found = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[name] |= found & graph.keys() or {node.module} & graph.keys()
+    return graph
+
+
+def circle(graph):
+    """Modules of which each imports the next, and the last one the first; none if there is no such circle."""
+    done = set()
+
+    def visit(name, path):
+        if name in path:
+            return path[path.index(name) :]
+        if name not in done:
+            for other in sorted(graph[name]):
+                if found := visit(other, [*path, name]):
+                    return found
+            done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
+def test_imports_make_no_circle():
+    """Between modules, wherever they stand; imports for type checkers count."""
+    assert circle(graph_of_imports({module_name(p): p.read_text(encoding="utf-8") for p in ROOT.rglob("*.py")})) == []
+
+
+def test_a_circle_would_be_found():
+    sources = {
+        "m": "if TYPE_CHECKING:\n    from m.a import A",
+        "m.a": "import numpy\nimport m.b\ndef later():\n    import m",
+        "m.b": "try:\n    from m import c\nfinally:\n    pass",
+        "m.c": "class C:\n    from m.d import D",
+        "m.d": "",
+    }
+    assert circle(graph_of_imports(sources)) == []
+    sources["m.d"] = "if TYPE_CHECKING:\n    from m.a import A"
+    assert circle(graph_of_imports(sources)) == ["m.a", "m.b", "m.c", "m.d"]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "ops").glob("*.py")), ids=lambda p: p.name)
 def test_what_an_op_means_needs_numpy_alone(path):
     """ops/ imports NumPy, `backend` and ops: no Numba, no CuPy, no kernels."""
@@ -87,7 +175,7 @@ def test_kernels_have_the_names_of_what_they_make_fast():
     import minicodec.ops.fused as fused
 
     meanings = {p.stem for p in (ROOT / "ops").glob("*.py")} | {n.removesuffix("_forward") for n in vars(fused)}
-    machinery = {"cublas", "cuda", "lstm_loops", "__init__"}
+    machinery = {"cublas", "cuda", "lstm_loops", "__init__", "fingerprint", "streaming", "gammatone"}
     for device in ("cpu", "gpu"):
         assert {p.stem for p in (ROOT / "kernels" / device).glob("*.py")} - machinery <= meanings
 

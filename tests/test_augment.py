@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from minicodec.training.audio_files import Lot
 from minicodec.training.augment import LEVEL, AugmentedFolder, is_music, reverberate, room
 from minicodec.training.config import AugmentationConfig
 from minicodec.training.data import AudioFolder
@@ -23,6 +24,7 @@ def folder(tmp_path_factory):
         soundfile.write(path / name, tone, RATE, subtype="FLOAT")
     folder = AudioFolder(path, sample_rate=RATE, channels=1, valid_share=0, seed=1)
     folder.train = sorted({*folder.train, *folder.valid}, key=lambda f: f.name)
+    folder.lot = Lot(folder.train)
     return folder
 
 

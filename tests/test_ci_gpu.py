@@ -30,8 +30,8 @@ def play(tmp_path):
 
     def run(*arguments, **changes):
         changes |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(programs / "python")}
-        command = [SCRIPT, *arguments]
-        return subprocess.run(command, env=os.environ | changes, text=True, capture_output=True, check=False)
+        environment = os.environ | changes
+        return subprocess.run([SCRIPT, *arguments], env=environment, text=True, capture_output=True, check=False)
 
     return run
 

@@ -44,7 +44,8 @@ def test_encode_writes_what_the_model_makes_of_the_converted_audio(speech, model
     )
     captured = capsys.readouterr()
     assert captured.out == line
-    assert captured.err == ""
+    conversion = "2 channels at 44100 Hz became 1 channel at 24000 Hz, as the model needs it"
+    assert captured.err == f"minicodec: {speech}: {conversion}\n"
 
 
 @pytest.mark.parametrize(("kbps", "codebooks"), [("0.75", 1), ("1.5", 2), ("3", 4), ("6.0", 8)])
@@ -156,7 +157,7 @@ def test_info_needs_the_model_where_the_name_is_no_presets(speech, model, tmp_pa
     assert run("info", packet) == 2
     assert "by the model somebody's; say with -m" in capsys.readouterr().err
     assert run("info", packet, "-m", model) == 0
-    assert facts(capsys)["codebooks"] == "2 of 8, 1 frames"
+    assert facts(capsys)["codebooks"] == "2 of 8, 1 frame"
 
 
 def test_info_describes_audio(speech, capsys):
@@ -235,10 +236,16 @@ except SystemExit as left:
     ("argv", "message"),
     [
         ([], "the following arguments are required: COMMAND; minicodec --help says more"),
-        (["sing"], "invalid choice: 'sing'"),
-        (["encode", "a.wav"], "the following arguments are required: OUT.ecdc; minicodec encode --help says more"),
+        (["sing"], "sing: no such command; minicodec --help lists them"),
+        (["encdoe"], "encdoe: no such command; did you mean encode?"),
+        (["help", "encdoe"], "encdoe: no such command; did you mean encode?"),
+        (["encode"], "the following arguments are required: IN; minicodec encode --help says more"),
         (["encode", "a.wav", "a.ecdc", "-b", "much"], "argument -b/--bitrate: invalid float value: 'much'"),
-        (["decode", "a.ecdc", "a.wav", "--loud"], "unrecognized arguments: --loud"),
+        (["decode", "a.ecdc", "a.wav", "--loud"], "unrecognized arguments: --loud; minicodec decode --help says more"),
+        (["decode", "a.ecdc", "--rescael"], "unrecognized arguments: --rescael; did you mean --rescale?"),
+        (["decode", "a.ecdc", "--start", "nan"], "argument --start: invalid seconds value: 'nan'"),
+        (["decode", "a.ecdc", "--start", "inf"], "argument --start: invalid seconds value: 'inf'"),
+        (["encode", "a.wav", "-m", "encodec_24kz"], "encodec_24kz: no such model; did you mean encodec_24khz?"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_2(argv, message, capsys):
@@ -250,6 +257,18 @@ def test_a_wrong_command_line_is_one_line_and_status_2(argv, message, capsys):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("argv", [["help"], ["help", "encode"], ["help", "train-lm"]])
+def test_help_is_a_command(argv, capsys):
+    texts = []
+    for words in (argv, [*argv[1:], "--help"]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert texts[0].startswith(" ".join(["usage: minicodec", *argv[1:]]))
+
+
 def test_an_interruption_is_status_130(monkeypatch, capsys, speech):
     def interrupt(args):
         raise KeyboardInterrupt
@@ -259,8 +278,9 @@ def test_an_interruption_is_status_130(monkeypatch, capsys, speech):
     assert capsys.readouterr() == ("", "minicodec: interrupted\n")
 
 
-def test_the_package_is_a_command():
-    process = subprocess.run([sys.executable, "-m", "minicodec", "--version"], capture_output=True, check=False)
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_package_is_a_command(option):
+    process = subprocess.run([sys.executable, "-m", "minicodec", option], capture_output=True, check=False)
     assert (process.returncode, process.stdout.decode().split()) == (0, ["minicodec", minicodec.__version__])
 
 

@@ -27,7 +27,7 @@ SMALL = {  # a config.json of transformers, as small as it can be
 def write_folder(folder, config, naming, rng):
     """A folder of transformers with random weights; the weights."""
     folder.mkdir()
-    codec = minicodec.Codec(to_config(config))
+    codec = minicodec.Codec(to_config(config, "config.json"))
     state = {
         name: rng.normal(size=source.shape).astype(np.float32)
         for _, source in sources(codec, naming)
@@ -125,15 +125,24 @@ BAD_CONFIGS = {
     "last kernel": ({"last_kernel_size": 3}, "last_kernel_size is 3"),
     "padding": ({"pad_mode": "circular"}, "circular"),
     "norm": ({"norm_type": "batch_norm"}, "batch_norm"),
-    "entries": ({"codebook_size": 1000}, "power of two"),
+    "entries": ({"codebook_size": 1000, "target_bandwidths": [20.0]}, "power of two"),
     "a text": ({"sampling_rate": "24000"}, "describes no EnCodec"),
     "no bandwidths": ({"target_bandwidths": []}, "describes no EnCodec"),
-    "a million filters": ({"num_filters": 10**6}, "larger than the 10000 numbers"),
+    "filters that the file lacks": ({"num_filters": 1000}, "larger than the 10000 numbers"),
     "16384 entries": ({"codebook_size": 1 << 14, "target_bandwidths": [14.0, 28.0]}, "larger than the 10000 numbers"),
-    "a million layers": ({"num_lstm_layers": 10**6}, "negative or too large"),
-    "a kernel of a million": ({"kernel_size": 10**6, "last_kernel_size": 10**6}, "negative or too large"),
-    "a stride of a million": ({"upsampling_ratios": [10**6, 2]}, "describes no EnCodec"),
+    "a million filters": ({"num_filters": 10**6}, "filters should be 1 … 8192, not 1000000"),
+    "filters in words": ({"num_filters": "xxxxxxxx"}, "filters should be int, not xxxxxxxx"),
+    "a million layers": ({"num_lstm_layers": 10**6}, "lstm_layers should be 0 … 8, not 1000000"),
+    "a kernel of a million": ({"kernel_size": 10**6, "last_kernel_size": 10**6}, "kernel should be 1 … 64"),
+    "a stride of a million": ({"upsampling_ratios": [10**6, 2]}, "strides should be 1 … 8192, not 1000000"),
+    "a negative stride": ({"upsampling_ratios": [-4, -2]}, "strides should be 1 … 8192, not -2"),
+    "strides in words": ({"upsampling_ratios": "42"}, "describes no EnCodec"),
+    "no table": ({"upsampling_ratios": {"4": 2}}, "describes no EnCodec"),
     "hop 0": ({"upsampling_ratios": [0]}, "describes no EnCodec"),
+    "an endless rate": ({"sampling_rate": 1e400}, "describes no EnCodec"),
+    "an endless bandwidth": ({"target_bandwidths": [4.0, 1e400]}, "describes no EnCodec"),
+    "entries in thousands of digits": ({"codebook_size": 10**4000}, "levels should be"),
+    "a mode that is a list": ({"pad_mode": []}, "describes no EnCodec"),
 }
 
 
@@ -144,7 +153,9 @@ def test_configurations_that_cannot_be(name, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(SMALL | changes))
     with pytest.raises(InputError, match=reason) as caught:
         minicodec.load(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path / 'config.json'}: ")
+    assert str(caught.value).count(f"{tmp_path / 'config.json'}: ") == 1
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 def test_folders_that_are_not_whole(tmp_path, rng):

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 
 from minicodec.errors import InputError
-from minicodec.training.data import AudioFolder, Prefetcher
+from minicodec.training.audio_files import Lot
+from minicodec.training.data import AudioFolder
+from minicodec.training.prefetch import Prefetcher
 
 RATE = 8000
 
@@ -96,7 +98,7 @@ def test_files_are_drawn_by_their_duration(tmp_path):
     for name, seconds, level in (("valid", 2, 0.9), ("long", 30, 0.5), ("short", 3, 0.1)):
         soundfile.write(tmp_path / f"{name}.wav", np.full(seconds * RATE, level), RATE)
     data = opened(tmp_path)
-    data.train = sorted(data.train + data.valid, key=lambda file: file.name)  # whatever side the hash chose
+    data.lot = Lot(sorted(data.train + data.valid, key=lambda file: file.name))  # whatever side the hash chose
     levels = np.round(np.concatenate([data.batch(step, 10)[:, 500, 0] for step in range(40)]), 1)
     shares = [np.mean(levels == np.float32(level)) for level in (0.5, 0.1, 0.9)]
     np.testing.assert_allclose(shares, np.array([30, 3, 2]) / 35, atol=0.06)
@@ -182,7 +184,7 @@ def test_a_cut_mp3_and_a_flac_stream_count_for_what_they_hold(tmp_path):
     assert seconds["stream.flac"] == 10
     assert 4 < seconds["cut.mp3"] < 6
     for side in (data.train, data.valid):
-        data.train = side
+        data.lot = Lot(side)
         assert np.abs(data.batch(0, 8)).max(axis=(1, 2)).min() > 0
 
 

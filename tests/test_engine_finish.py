@@ -49,7 +49,7 @@ def test_the_derivative_of_an_activation(product, rng):
     args, dy = product
     z = rng.normal(size=dy.shape)
     for activation, expected in [
-        ("elu", elu_backward(dy, elu_forward(z)[0])[0]),
+        ("elu", elu_backward(dy, z)[0]),
         ("leaky_relu", leaky_relu_backward(dy, z, slope=0.3)[0]),
     ]:
         y = FORWARD[activation](z)[0].astype(np.float32)

@@ -11,10 +11,11 @@ import pytest
 import minicodec
 from minicodec.backend import active, use
 from minicodec.codec.files.bitstream import Chunk
-from minicodec.codec.files.entropy import chunk_coder, compiled
+from minicodec.codec.files.entropy import chunk_coder
 from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of
 from minicodec.codec.files.entropy.container import CRC, ENTRY, FRAMES_LIMIT, read_header
 from minicodec.errors import InputError
+from minicodec.kernels.cpu import exact as compiled
 from tests.entropy_models import exact_lm, frames, small_codec
 
 SAMPLES = 300 * 50 - 2  # 50 frames: chunks of 20, 20 and 10
@@ -32,7 +33,7 @@ def lm(codec):
 
 def written(codec, lm, parts, samples=SAMPLES):
     """The bytes of a file, and where its chunks begin and end."""
-    writer = CodedWriter(predictor_for(lm, codec, 3), codec.config.layout)
+    writer = CodedWriter(predictor_for(lm, codec.names, codec.config.layout, 3), codec.config.layout)
     payloads = list(writer.pack(parts))
     header = writer.header(codec.name, samples)
     return header + b"".join(payloads), len(header) + np.cumsum([0, *map(len, payloads)])
@@ -41,7 +42,8 @@ def written(codec, lm, parts, samples=SAMPLES):
 def reader(data, codec, lm):
     file = io.BytesIO(data)
     coded, start = read_header(file, "x")
-    return CodedReader(file, coded, start, codec, predictor_of(coded, lm, codec, "x"), "x")
+    predictor = predictor_of(coded, lm, codec.names, codec.config.layout, "x")
+    return CodedReader(file, coded, start, codec.config.layout, predictor, "x")
 
 
 def read(data, codec, lm, first=0):
@@ -201,9 +203,9 @@ def test_other_models_are_refused_by_name(codec, lm, packet):
     with pytest.raises(InputError, match=f"^packet: needs the language model lm-{lm.digest[:16]}"):
         codec.decompress(packet)
     with pytest.raises(InputError, match="was trained on codes of tiny_24khz-0, not of small-"):
-        predictor_for(exact_lm(codec="tiny_24khz-0"), codec, 3)
+        predictor_for(exact_lm(codec="tiny_24khz-0"), codec.names, codec.config.layout, 3)
     with pytest.raises(InputError, match=r"knows 3 codebooks of 8 entries; small-.* has others"):
-        predictor_for(exact_lm(N=8), codec, 3)
+        predictor_for(exact_lm(N=8), codec.names, codec.config.layout, 3)
     louder = small_codec()
     louder.decoder.parameters()[0].data *= 2
     with pytest.raises(InputError, match=r"^packet: was made by the model small-.*, this one is small-"):

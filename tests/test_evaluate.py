@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import minicodec
 from minicodec import audio, cli
@@ -15,7 +16,8 @@ from minicodec.evaluation.baselines import ANCHORS
 from minicodec.evaluation.scores import measure
 from minicodec.evaluation.settings import Condition, settings_for
 from minicodec.files import data_folder
-from minicodec.training.data import AudioFile, AudioFolder
+from minicodec.training.audio_files import AudioFile
+from minicodec.training.data import AudioFolder
 
 METRICS = ["si_sdr", "mel_distance"]
 SYSTEMS = [("tiny_24khz", 1.5), ("tiny_24khz", 6.0), ("opus", 6.0), ("mp3", 8.0), ("opus", 8.0)]
@@ -185,6 +187,36 @@ def test_bad_input_is_one_line(done, clips, model, capsys, more, reason):
     assert reason in err
     assert err.count("\n") == 1
     assert (done / "evaluation.json").read_bytes() == before
+
+
+def test_damaged_clips_are_left_out_and_named(clips, model, done, tmp_path, capsys):
+    """The others have the rows that they have without them."""
+    data, out = tmp_path / "clips", tmp_path / "out"
+    shutil.copytree(clips, data)
+    wav, _ = audio.read(data / "speech" / "=voice,1.wav")
+    wav[0, wav.shape[1] // 2] = np.nan
+    soundfile.write(data / "speech" / "bad.wav", wav.T, 24_000, subtype="FLOAT")
+    assert cli.main(command(model, data, out)) == 0
+    err = capsys.readouterr().err
+    assert err.count(f"left out: {data / 'speech' / 'bad.wav'}: there are samples that are NaN or infinite\n") == 1
+    assert rows_of(out / "results.csv") == rows_of(done / "results.csv")
+
+
+@pytest.mark.parametrize("damage", [b"", b"[", b"\xff", b"[]", b"{}", b"7", b'[{"system": "opus"}]', b"[" * 9999])
+def test_damaged_rows_are_named(done, clips, model, tmp_path, capsys, damage):
+    """And deleting what is named is enough."""
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    rows = out / "clips" / "music-song" / "rows.json"
+    rows.write_bytes(damage)
+    assert cli.main(command(model, clips, out)) == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith(f"minicodec: {rows}: is damaged (")
+    assert err.endswith(f"delete the folder {rows.parent}, and the clip is done again\n")
+    if damage == b"":
+        shutil.rmtree(rows.parent)
+        assert cli.main(command(model, clips, out)) == 0
+        assert rows_of(out / "results.csv") == rows_of(done / "results.csv")
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(clips, model, tmp_path, capsys):

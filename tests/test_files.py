@@ -148,7 +148,7 @@ def test_a_full_disk_is_named_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
     check_target(tmp_path / "a", False, size=10**6)
-    with pytest.raises(InputError, match=r"a: needs 1\.5 MB; the disk has 1\.0 MB left"):
+    with pytest.raises(InputError, match=r"a: needs 1500000 bytes; the disk has 1000000 left"):
         check_target(tmp_path / "a", False, size=1_500_000)
 
     def full(self, data):

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -298,11 +299,38 @@ def test_a_fault_of_the_grader_costs_one_student(tmp_path, monkeypatch):
 
 def test_a_submission_has_one_time_in_all(tmp_path, monkeypatch):
     """However many of its exercises use up their own."""
-    monkeypatch.setattr(grading, "STARTING", 30.0)
-    monkeypatch.setattr(grading, "IN_ALL", -4)  # 30 - 4 · 7 = 2 s
-    submission = a_submission(tmp_path, answer("snr", "while True: pass") + QUANTIZE)
-    grades = grading.grade(*submission, grading.Limits(0, 1, 1 << 30))
-    assert "in all" in grades[1].message or "did not start" in grades[1].message
+    clock = [0.0]
+    limits = grading.Limits(0, 5, 1 << 30)
+
+    class Stuck:
+        """A process whose next exercise takes until its deadline."""
+
+        def __init__(self, request):
+            done = {name for _, name in request["done"]}
+            name = next(name for name in request["asked"] if name not in done)
+            self.messages = [{"read": 0, "defines": request["asked"], "broken": {}, "notes": []}, {"loading": 0},
+                             {"loaded": 0, "notes": []}, {"begins": name}]  # fmt: skip
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def receive(self, deadline):
+            if self.messages:
+                return self.messages.pop(0)
+            clock[0] = deadline
+            raise TimeoutError
+
+    monkeypatch.setattr(grading, "StudentProcess", Stuck)
+    monkeypatch.setattr(grading, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    exercises = list(all_exercises().values())
+    grades = grading.grade(Submission("a", (tmp_path / "a.py",)), exercises, {}, limits)
+    allowed = grading.STARTING + grading.IN_ALL * limits.patience
+    assert clock[0] == allowed
+    assert [g.status for g in grades] == ["too slow"] * 24 + ["not graded"] * (len(exercises) - 24)
+    assert grades[-1].message == f"the submission took more than {allowed:.0f} s in all"
 
 
 def test_file_names_fit_on_a_disk():

@@ -87,9 +87,14 @@ def test_sizes_that_cannot_be_used(sizes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Q": 10**9}, "it is too small for "),
-        ({"hidden": 10**9}, "it is too small for "),
-        ({"D": "12"}, "holds no usable language model"),
+        ({"Q": 10**9}, "Q = 1000000000"),
+        ({"hidden": 10**4000}, "hidden = 1000000"),
+        ({"Q": 60_000}, "it would be larger than the "),
+        ({"hidden": 60_000}, "it would be larger than the "),
+        ({"layers": 60_000}, "it would be larger than the "),
+        ({"D": "12"}, "D = 12"),
+        ({"heads": True}, "heads = True"),
+        ({"zero_past": 1}, "zero_past = 1"),
         ({"D": 13}, "cannot be used"),
         ({"layers": 1}, "surplus layers.1"),
         ({"depth": 1}, "depth"),
@@ -110,10 +115,21 @@ def test_files_that_hold_no_language_model(lm, model, tmp_path):
     lm.save(tmp_path / "nan.safetensors")
     (tmp_path / "text.safetensors").write_text("nothing of the kind")
     for path, message in [
-        (tmp_path / "nan.safetensors", "finite"),
+        (tmp_path / "nan.safetensors", "weight holds NaN or infinity"),
         (tmp_path / "text.safetensors", "cannot be read as safetensors"),
         (tmp_path / "none.safetensors", "cannot be read as safetensors"),
         (model, "is no language model"),
     ]:
         with pytest.raises(InputError, match=message):
             language_model.load(path)
+
+
+def test_a_changed_bit_is_found(lm, tmp_path):
+    path = tmp_path / "x.safetensors"
+    lm.save(path)
+    assert language_model.load(path).digest == lm.digest
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1  # the last digit of some weight
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.safetensors: .*weights and sizes are not those that were saved"):
+        language_model.load(path)

@@ -1,13 +1,16 @@
 """Training a language model of codes: its figures are true, it learns, and it stops when it must."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import minicodec
 from minicodec.codec.language_model import START
 from minicodec.errors import InputError
+from minicodec.training.audio_files import AudioFile
 from minicodec.training.data import AudioFolder
 from minicodec.training.language_model import codes as codes_module
 from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
@@ -25,6 +28,10 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def codec():
     return minicodec.build("tiny_24khz", seed=0)
+
+
+def refuse(file, error):
+    raise error
 
 
 def trainer_of(codec, *settings):
@@ -168,26 +175,57 @@ def folder(tmp_path):
 
 def test_codes_are_those_of_encode_and_computed_once(codec, folder, tmp_path, monkeypatch):
     files = [*folder.train, *folder.valid]
-    first = list(encoded(codec, files, tmp_path / "codes"))
+    first = list(encoded(codec, files, tmp_path / "codes", refuse))
     for file, codes in zip(files, first, strict=True):
         wav, _ = minicodec.audio.read(file.path)
         np.testing.assert_array_equal(codes, codec.encode(wav, 6)[0].codes)
         assert codes.dtype == np.int16
     monkeypatch.setattr(codes_module.audio, "blocks", None)  # reading audio would fail now
-    for a, b in zip(first, encoded(codec, files, tmp_path / "codes"), strict=True):
+    for a, b in zip(first, encoded(codec, files, tmp_path / "codes", refuse), strict=True):
         np.testing.assert_array_equal(a, b)
     other = minicodec.build("tiny_24khz", seed=1)
     with pytest.raises(TypeError):
-        next(encoded(other, files, tmp_path / "codes"))
+        next(encoded(other, files, tmp_path / "codes", refuse))
 
 
 def test_damaged_codes_are_refused(codec, folder, tmp_path):
-    list(encoded(codec, folder.valid, tmp_path / "codes"))
+    list(encoded(codec, folder.valid, tmp_path / "codes", refuse))
     (path,) = Path(tmp_path / "codes" / codec.name).iterdir()
-    for damage in (lambda: path.write_bytes(path.read_bytes()[:100]), lambda: np.save(path, np.full((8, 9), 1024))):
-        damage()
+    content = path.read_bytes()
+    huge = io.BytesIO()
+    header = {"descr": "<i2", "fortran_order": False, "shape": (8, 10**11)}
+    np.lib.format.write_array_header_1_0(huge, header)
+    damaged = [b"", content[:100], content[:-1], huge.getvalue() + content, b"PK\x03\x04" + content, b"\x80\x04N."]
+    for shape, value, dtype in (
+        *(((8, 9), 1024, np.int16), ((8, 9), -1, np.int16), ((8, 9), 1, np.int64), ((8, 9), 1, object)),
+        *(((8, 0), 1, np.int16), ((7, 9), 1, np.int16), ((8,), 1, np.int16), ((8, 9, 1), 1, np.int16)),
+    ):
+        np.save(path, np.full(shape, value, dtype))
+        damaged.append(path.read_bytes())
+    for bad in damaged:
+        path.write_bytes(bad)
         with pytest.raises(InputError, match=rf"^{path}: .*remove it"):
-            list(encoded(codec, folder.valid, tmp_path / "codes"))
+            list(encoded(codec, folder.valid, tmp_path / "codes", refuse))
+        assert path.read_bytes() == bad
+
+
+def test_files_that_cannot_be_read_have_no_codes(codec, folder, tmp_path):
+    """NaN at their end, gone, or cut to nothing: they are named, and the others have their codes."""
+    wav, rate = soundfile.read(folder.train[0].path)
+    wav[-100] = np.nan
+    for name in ("nan", "gone", "cut"):
+        soundfile.write(folder.folder / f"{name}.wav", wav if name == "nan" else wav[:9000], rate, subtype="FLOAT")
+    files = [AudioFile(f"{name}.wav", folder.folder / f"{name}.wav", rate, 9000) for name in ("nan", "gone", "cut")]
+    files[1].path.unlink()
+    files[2].path.write_bytes(b"RIFF")
+    named = []
+    expected = list(encoded(codec, folder.train, tmp_path / "one", refuse))
+    mixed = [files[0], folder.train[0], *files[1:], *folder.train[1:]]
+    for _ in range(2):
+        found = list(encoded(codec, mixed, tmp_path / "two", lambda file, error: named.append(file.name)))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert named == ["nan.wav", "gone.wav", "cut.wav"] * 2
 
 
 @pytest.mark.parametrize(
@@ -197,7 +235,7 @@ def test_damaged_codes_are_refused(codec, folder, tmp_path):
         ("model.D=15", "D = 15 cannot be used"),
         ("model.Q=4", "there is no option model.Q"),
         ("clip=0", "clip = 0.0 cannot be used"),
-        ("lr=nan", "lr = nan cannot be used"),
+        ("lr=nan", "nan where the default is 0.002"),
         ("batch=0.5", "0.5 where the default is 4"),
     ],
 )

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from minicodec.codec.transform import mdct_basis
 from minicodec.metrics import MEL_WINDOWS
 from minicodec.tensor import Tensor
-from minicodec.training.losses import MelLoss
+from minicodec.training.losses import MelLoss, WaveformLoss
 
 
 def test_gradient_is_the_derivative(rng):
@@ -43,6 +44,33 @@ def test_of_ten_times_the_level(rng):
     assert float(loss(Tensor(x), Tensor(10 * x))) == pytest.approx(9 * mean + 1, rel=1e-5)
 
 
+def test_windows_that_stand_for_all(rng):
+    """Each pair of three, and the mean over pairs is the loss."""
+    x, y = (Tensor(rng.normal(size=(1, 3000, 1))) for _ in range(2))
+    loss = MelLoss(24_000, (64, 256, 1024))
+    pairs = [float(loss(x, y, pair)) for pair in ((64, 256), (64, 1024), (256, 1024))]
+    assert np.mean(pairs) == pytest.approx(float(loss(x, y)), rel=1e-9)
+    assert max(pairs) > 1.01 * min(pairs)
+
+
+def test_a_floor_hides_what_is_softer(rng):
+    x, y = (Tensor(1e-4 * rng.normal(size=(1, 3000, 1))) for _ in range(2))
+    assert float(MelLoss(24_000, (256,), floor=1e-2)(x, y)) < 1e-2 * float(MelLoss(24_000, (256,))(x, y))
+
+
+def test_the_waveform_below_a_frequency(rng):
+    """The mean over all 320 coefficients, with those above 2 kHz taken as 0; it pulls at nothing up there."""
+    x, y = rng.normal(size=(2, 24_000, 1))
+    decoded = Tensor(y[None], requires_grad=True)
+    loss = WaveformLoss(24_000, 2000)(Tensor(x[None]), decoded)
+    frames = np.lib.stride_tricks.sliding_window_view((y - x)[:, 0], 640)[::320]
+    expected = np.abs(frames @ mdct_basis(320)[:, :53].astype(float)).sum(axis=1).mean() / 320
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    loss.backward()
+    pull = np.abs(np.fft.rfft(decoded.grad[0, :, 0]))
+    assert pull[2200:].max() < 0.05 * pull[:2000].max()
+
+
 def test_frames_are_centred_on_their_hops():
     """A click in the middle of hop 20 stands in frame 20, at every window."""
     for window in MEL_WINDOWS:
@@ -52,3 +80,41 @@ def test_frames_are_centred_on_their_hops():
         S = MelLoss(24_000, (window,)).spectrogram(Tensor(x), window).data
         assert S.shape[1] == 60
         assert S[0].sum(axis=1).argmax() == 20
+
+
+# What AudioCraft's MultiScaleMelSpectrogramLoss(range_start=6, range_end=11, n_mels=64, f_min=64, normalized=True,
+# alphas=False) gave in float64, on torchaudio 2.11: the loss of `published_signals`, and its gradient at some samples.
+PUBLISHED_LOSS, PUBLISHED_GRADIENT_NORM = 0.2016595121271889, 0.20332454229914612
+PUBLISHED_GRADIENT = {
+    0: -0.00016789100342813037,
+    291: -0.002325244547534598,
+    582: -0.0007766362665459098,
+    873: -0.0005580262272902661,
+    1164: 0.003705722151314737,
+    1455: 0.003534994643214459,
+    1746: 0.0009078333209895736,
+    2037: -0.002031158467949491,
+    2328: -0.0042615478809045395,
+    2619: -0.0008539513526587141,
+    2910: 0.0038489594245533854,
+}
+
+
+def published_signals():
+    t = np.arange(3001) / 24_000
+    tones = 0.4 * np.sin(2 * np.pi * 220 * t) + 0.2 * np.sin(2 * np.pi * 1870 * t + 0.5)
+    x = tones + 0.05 * np.sin(2 * np.pi * (3000 * t + 40000 * t**2))
+    y = 0.8 * x + 0.02 * np.sin(2 * np.pi * 5100 * t) + 0.01 * np.cos(2 * np.pi * 97 * t)
+    return x[None, :, None], y[None, :, None]
+
+
+def test_the_published_loss():
+    x, y = published_signals()
+    y = Tensor(y, requires_grad=True)
+    loss = MelLoss(24_000, (64, 128, 256, 512, 1024), kind="published")(Tensor(x), y)
+    loss.backward()
+    assert float(loss) == pytest.approx(PUBLISHED_LOSS, rel=1e-6)
+    assert np.linalg.norm(y.grad) == pytest.approx(PUBLISHED_GRADIENT_NORM, rel=1e-6)
+    # torchaudio rounds its window to float32: that is the rest of the difference.
+    got = y.grad[0, list(PUBLISHED_GRADIENT), 0]
+    np.testing.assert_allclose(got, list(PUBLISHED_GRADIENT.values()), rtol=0, atol=2e-6 * np.abs(y.grad).max())

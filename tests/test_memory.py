@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from minicodec.training.memory import keep_freed_memory
+from minicodec.training.process_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def touch():
@@ -34,7 +34,7 @@ def test_page_faults():
 
 PEAK = """
 import numpy as np
-from minicodec.training.memory import peak_memory
+from minicodec.training.process_memory import peak_memory
 before = peak_memory()
 big = np.ones(2**27, np.int8)
 peak = peak_memory()

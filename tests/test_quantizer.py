@@ -184,6 +184,52 @@ def test_levels_above_those_drawn_do_not_learn(levels, rng):
     np.testing.assert_array_equal(q.codebooks[levels:], before[levels:])
 
 
+def test_each_item_can_use_levels_of_its_own(rng):
+    """It gets what it would get alone, and so does its gradient, but for its share in the mean of a level."""
+    q = quantizer()
+    q.eval()
+    z = latents(rng, B=3)
+    together = q(z, (2, 1, 3), rng)
+    for b, levels in enumerate((2, 1, 3)):
+        alone = q(Tensor(z.data[b : b + 1]), levels, rng)
+        np.testing.assert_allclose(together.z.data[b], alone.z.data[0], atol=1e-6)
+        np.testing.assert_array_equal(together.codes[b, :levels], alone.codes[0])
+        assert (together.codes[b, levels:] == -1).all()
+    # Level 1 has three items, level 2 two, level 3 one: each level's mean counts a third.
+    residuals = [z.data[b] - q.decode(together.codes[b, : n + 1]) for b, n in ((0, 0), (1, 0), (2, 0))]
+    expected = sum((r**2).mean() for r in residuals) / 3
+    expected += sum(((z.data[b] - q.decode(together.codes[b, :2])) ** 2).mean() for b in (0, 2)) / 2
+    expected += ((z.data[2] - q.decode(together.codes[2])) ** 2).mean()
+    assert float(together.commitment) == pytest.approx(expected / 3, rel=1e-5)
+    (g,) = grad(together.commitment, [z])
+    np.testing.assert_allclose(g[1], 2 * residuals[1] / residuals[1].size / 9, rtol=1e-4, atol=1e-8)
+
+
+def test_a_level_learns_from_the_items_that_use_it(rng):
+    q, other = quantizer(), quantizer()
+    z = latents(rng, B=3)
+    q(z, (1, 3, 1), np.random.default_rng(0))
+    other(Tensor(z.data[1:2]), 3, np.random.default_rng(0))
+    np.testing.assert_array_equal(q.counts[1:], other.counts[1:])
+    np.testing.assert_array_equal(q.codebooks[1:], other.codebooks[1:])
+    assert (q.counts[0] != other.counts[0]).any()
+
+
+def test_all_levels_can_start_at_once(rng):
+    """From k-means, each on what the level before leaves over; averages as if a batch had brought its share."""
+    q = ResidualVectorQuantizer(3, 16, D, rng=rng)
+    x = rng.normal(size=(2000, D)).astype(np.float32)
+    q.start(x, 0.1, rng)
+    assert q.ready == 3
+    np.testing.assert_allclose(q.counts.sum(axis=1), 200, rtol=1e-5)
+    np.testing.assert_allclose(q.sums, q.codebooks * q.counts[:, :, None], rtol=1e-3, atol=1e-4)
+    codes = q.encode(x, 3)
+    errors = [((x - q.decode(codes[:n])) ** 2).mean() for n in (1, 2, 3)]
+    assert errors[0] < 0.45
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[2] < 0.5 * errors[1]
+
+
 def test_more_levels_lower_the_error_on_data_they_learned(rng):
     """And all entries of all levels find a use."""
     q = ResidualVectorQuantizer(3, 16, D, rng=rng)

@@ -5,6 +5,7 @@ import pytest
 
 from minicodec.codec.seanet import ELU, ResidualUnit, SEANetConfig
 from minicodec.codec.streaming.stages import Chain
+from minicodec.codec.transform import Companding
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.tensor import Tensor, no_grad
 
@@ -20,6 +21,9 @@ LAYERS = {
     "conv, dilated, mirror": Conv1d(3, 5, 3, dilation=4, pad_mode="reflect", **options),
     "conv, strided, mirror": Conv1d(3, 5, 10, stride=5, pad_mode="reflect", **options),
     "conv, fewest taps for a mirror": Conv1d(3, 5, 9, stride=5, pad_mode="reflect", **options),
+    "conv, one that looks ahead": Conv1d(3, 5, 10, stride=5, ahead=5, **options),
+    "conv, one that looks less far ahead": Conv1d(3, 5, 10, stride=5, ahead=3, **options),
+    "companding": Companding(0.75, 0.01),
     "transposed": ConvTranspose1d(3, 5, 10, stride=5, norm="weight_norm", **options),
     "transposed, K no multiple": ConvTranspose1d(3, 5, 7, stride=3, **options),
     "lstm": LSTM(3, 2, **options),

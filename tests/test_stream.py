@@ -15,6 +15,7 @@ from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.streaming import stream as streaming
 from minicodec.codec.streaming.stages import Chain
+from minicodec.codec.transform import TransformConfig
 from minicodec.tensor import Tensor, no_grad
 
 HOP = 6  # of the small models
@@ -28,7 +29,7 @@ def spread_codebooks(codec):
     """Codewords that look like latents and their residuals, so that all are used and a wrong latent changes codes."""
     rng = np.random.default_rng(1)
     with no_grad():
-        z = codec.encoder(Tensor(noise(200 * codec.config.seanet.hop, codec.channels).T[None].copy())).data[0]
+        z = codec.encoder(Tensor(noise(200 * codec.config.network.hop, codec.channels).T[None].copy())).data[0]
     shape = codec.quantizer.codebooks.shape[1:]
     for q, codebook in enumerate(codec.quantizer.codebooks):
         codebook[...] = z.std(axis=0) * rng.normal(size=shape) * 0.6**q + (q == 0) * z.mean(axis=0)
@@ -37,13 +38,19 @@ def spread_codebooks(codec):
 
 def small(**options):
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), lstm_layers=2, residual_units=2, **options)
-    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), seanet, QuantizerConfig(3, 16)), seed=3))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), seanet), seed=3))
+
+
+def small_transform():
+    config = TransformConfig(hop=HOP, latent=4, encoder=(1, 2), decoder=(1, 2, 4))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), None, QuantizerConfig(3, 16), config), seed=3))
 
 
 SMALL = {
     "zeros, identity": small(shortcut="identity"),
     "mirror, 1x1 shortcut": small(pad_mode="reflect"),
     "mirror, no norm": small(pad_mode="reflect", norm="none", residual_kernel=5),
+    "transform": small_transform(),
 }
 
 
@@ -122,7 +129,7 @@ def test_threads_that_follow_each_other_give_the_bits_of_one(name, piece, thread
     codes = in_pieces(codec.stream_encoder(), wav, [HOP])
     decoded = in_pieces(codec.stream_decoder(), codes, [1])
     monkeypatch.setattr(streaming, "PIECE_FRAMES", piece)
-    monkeypatch.setattr(streaming, "WHOLE", min(piece, streaming.WHOLE))
+    monkeypatch.setattr(streaming, "TILE_FRAMES", min(piece, streaming.TILE_FRAMES))
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     np.testing.assert_array_equal(in_pieces(codec.stream_encoder(), wav, [wav.shape[1]]), codes)
@@ -239,7 +246,14 @@ def test_bad_input_is_refused_and_changes_nothing():
     codec, wav = SMALL["zeros, identity"], noise(100)
     encoder, decoder = codec.stream_encoder(), codec.stream_decoder()
     codes = [encoder.push(wav[:, :33])]
-    for bad, reason in [(noise(5, 2), r"\(1,n\) are needed"), (noise(5)[0], "needed"), (wav * np.nan, "not finite")]:
+    for bad, reason in [
+        (noise(5, 2), r"\(1,T\) is needed"),
+        (noise(5)[0], "needed"),
+        (wav * np.nan, "not finite"),
+        (np.full((1, 5), -np.inf), "not finite"),
+        (np.full((1, 5), 12_000, np.int16), "samples are floats in -1 … 1, these are int16: divide"),
+        (np.full((1, 5), -12_000.0), "samples up to 12000, where audio lies within"),
+    ]:
         with pytest.raises(ValueError, match=reason):
             encoder.push(bad)
     codes += [encoder.push(wav[:, 33:]), encoder.flush()]
@@ -249,6 +263,7 @@ def test_bad_input_is_refused_and_changes_nothing():
         (codes + 16, "but the codebooks have 16 entries"),
         (codes - 16, "codes from -16"),
         (codes[0], "are needed"),
+        (codes + 0.7, "codes are integers, these are float64"),
         (np.zeros((4, 2), int), r"codes \(1…3,frames\) are needed, these are \(4, 2\)"),
     ]:
         with pytest.raises(ValueError, match=reason):

@@ -15,7 +15,7 @@ from minicodec.codec import language_model
 from minicodec.training import checkpoint
 from minicodec.training.language_model import run as runs
 from minicodec.training.language_model.trainer import LanguageModelTrainer
-from minicodec.training.report import read_log
+from minicodec.training.loop import Log
 from tests.small_run import make_audio
 
 STEPS = 12
@@ -47,7 +47,7 @@ def same_result(folder, uninterrupted):
     """The final state, the best weights, and a log without gaps or repetitions."""
     for name in (LAST, "lm.safetensors"):
         assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
-    logs = [read_log(run / "lm" / "log.jsonl") for run in (folder, uninterrupted)]
+    logs = [Log(run / "lm" / "log.jsonl", 1, np).read() for run in (folder, uninterrupted)]
     for log in logs:
         for line in log:
             line.pop("steps_per_second", None)
@@ -56,7 +56,7 @@ def same_result(folder, uninterrupted):
 
 
 def test_a_run_fills_its_folder(uninterrupted, model, audio_folder, capsys):
-    log = read_log(uninterrupted / "lm" / "log.jsonl")
+    log = Log(uninterrupted / "lm" / "log.jsonl", 1, np).read()
     assert [line["step"] for line in log] == [*range(1, 9), 8, *range(9, 13), 12]
     figures = [line["valid"] for line in log if "valid" in line]
     assert {kbps: rate["uncompressed"] for kbps, rate in figures[-1].items()} == {
@@ -87,7 +87,7 @@ def test_the_best_weights_are_kept(model, audio_folder, tmp_path, monkeypatch):
         return {"6": {"bits": 80 * verdicts[trainer.step], "uncompressed": 80, "codebooks": [10.0]}}
 
     monkeypatch.setattr(LanguageModelTrainer, "validate", validate)
-    monkeypatch.setattr(runs, "curves", lambda log, path: None)
+    monkeypatch.setattr(runs.curves, "draw", lambda log, path: None)
     folder = tmp_path / "run"
     assert main([*new_run(model, audio_folder, folder), "validate_every=4"]) == 0
     assert language_model.load(folder / "lm.safetensors").digest == weights[8]

@@ -11,7 +11,8 @@ import minicodec
 from minicodec.cli import main
 from minicodec.errors import InputError
 from minicodec.tensor import Tensor
-from minicodec.training import checkpoint, config, report, run as runs
+from minicodec.training import checkpoint, config, run as runs
+from minicodec.training.loop import Log
 from minicodec.training.trainer import DivergedError, Trainer
 from tests.small_run import SETTINGS, make_audio
 
@@ -103,6 +104,49 @@ def test_average_follows_the_weights(trainer):
         np.testing.assert_allclose(mean.data, 0.99 * start + 0.01 * p.data, rtol=1e-4, atol=1e-7)
 
 
+def test_a_corrected_average_forgets_the_start():
+    """After one step it is the weights; after two, their mean with shares 0.99 : 1."""
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", [*SETTINGS, "ema_corrected=true"]))
+    seen = []
+    for _ in range(2):
+        trainer.update(tone())
+        seen.append([p.data.copy() for p in trainer.codec.parameters()])
+    for first, second, mean in zip(*seen, trainer.average.parameters(), strict=True):
+        np.testing.assert_allclose(mean.data, (0.99 * first + second) / 1.99, rtol=1e-4, atol=1e-7)
+
+
+def test_rates_and_windows_are_drawn_for_each_step():
+    """Listed twice, drawn twice as often; and the same again at the same step, whatever came before."""
+    settings = [*SETTINGS, "warmup_steps=0", "rates=[0.3,0.6,0.6]", "rate_per_item=true", "batch=3", "loss.mel_drawn=1"]
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", settings))
+    trainer.codec.quantizer.updates[:] = 1
+    levels, windows = [], []
+    for trainer.step in range(1000):
+        levels.append(trainer.levels())
+        windows.append(trainer.mel_windows())
+    assert np.mean(np.array(levels) == 1) == pytest.approx(1 / 3, abs=0.05)
+    assert {len(one) for one in levels} == {3}
+    assert max(len(set(one)) for one in levels) == 2
+    assert np.mean(np.array(windows) == 128) == pytest.approx(1 / 2, abs=0.08)
+    trainer.step = 7
+    assert (trainer.levels(), trainer.mel_windows()) == (levels[7], windows[7])
+
+
+def test_items_of_a_batch_train_at_rates_of_their_own():
+    """A level that one item of three uses is counted for that one alone."""
+    settings = [*SETTINGS, "warmup_steps=0", "rates=[0.3,0.6]", "rate_per_item=true", "batch=3"]
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", settings))
+    while trainer.codec.quantizer.ready < 2:
+        trainer.update(tone(B=3))
+    while trainer.levels() != (1, 2, 1):
+        trainer.step += 1
+    counts = trainer.codec.quantizer.counts.sum(axis=1)
+    trainer.update(tone(B=3))
+    frames = tone().shape[1] // 320 + 1
+    expected = 0.99 * counts + 0.01 * np.array([3 * frames, frames])
+    np.testing.assert_allclose(trainer.codec.quantizer.counts.sum(axis=1), expected, rtol=1e-4)
+
+
 def test_averaged_codec_has_the_newest_codebooks(trainer):
     for _ in range(12):
         trainer.update(tone())
@@ -166,7 +210,7 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
 
     stored = config.load(folder / "run.json")
     assert stored == config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=14"])
-    log = report.read_log(folder / "log.jsonl")
+    log = Log(folder / "log.jsonl", 1, np).read()
     assert [line["step"] for line in log] == [*range(1, 15), 14]
     assert set(log[-1]["rates"]) == {"unquantized", "0.3", "0.6"}
     assert [p.name for p in checkpoint.in_folder(folder / "checkpoints")] == [
@@ -185,7 +229,7 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
     assert main(arguments) == 2
     assert "is a run already; go on with --resume" in capsys.readouterr().err
     assert main(["train", "--resume", str(folder), "--steps", "16"]) == 0
-    assert [line["step"] for line in report.read_log(folder / "log.jsonl")] == [*range(1, 15), 14, 15, 16, 16]
+    assert [line["step"] for line in Log(folder / "log.jsonl", 1, np).read()] == [*range(1, 15), 14, 15, 16, 16]
 
 
 def test_no_model_before_the_quantizer_has_learned(audio_folder, tmp_path, capsys):
@@ -208,7 +252,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         file.write('{"step": 5, "loss": 1.0}\n{"step": 6, "loss": 1.0}\n{"step": 7, "lo')
     resumed = runs.resume(folder)
     assert resumed.trainer.step == 4
-    assert [line["step"] for line in report.read_log(folder / "log.jsonl")] == [1, 2, 3, 4, 4]
+    assert [line["step"] for line in Log(folder / "log.jsonl", 1, np).read()] == [1, 2, 3, 4, 4]
 
 
 @pytest.mark.parametrize(
@@ -222,9 +266,23 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("seanet.causal=1", "1 where the default is True"),
         ("batch=0", "batch = 0 cannot be used"),
         ("betas=[0.9]", "betas = (0.9,) cannot be used"),
-        ("lr=nan", "lr = nan cannot be used"),
+        ("lr=nan", "lr=nan: nan where the default is 0.001"),
+        ("loss.mel=inf", "inf where the default is 1.0"),
+        ("lr=1e400", "lr=1e400: inf where the default is 0.001"),
+        ("loss.l1=-1", "loss.l1 = -1.0 cannot be used"),
+        ("steps=" + "9" * 5000, "where the default is 3000"),
+        ("steps=" + "9" * 40, "where the default is 3000"),
+        ("betas=" + "[" * 3000, "where the default is (0.5, 0.9)"),
+        ("batch=1_000_000", "batch = 1000000, seconds = 0.5 cannot be used"),
+        ("valid_seconds=1e9", "valid_clips = 4, valid_seconds = 1000000000.0 cannot be used"),
+        ("adversary.windows=[1000000]", "adversary.windows = (1000000,) cannot be used"),
+        ("adversary.filters=100_000_000", "adversary.filters = 100000000 cannot be used"),
         ("cooldown=1.5", "cooldown = 1.5 cannot be used"),
         ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
+        ("loss.mel_drawn=8", "loss.mel_drawn = 8 cannot be used: there are 7"),
+        ("loss.mel_kind=mel", "loss.mel_kind = 'mel': choose fitting or published"),
+        ("loss.mel_floor=0", "loss.mel_floor = 0.0 cannot be used"),
+        ("rates=[1]", "rates = (1.0,) cannot be used: the model has 0.75, 1.5, 3, 6 kbps"),
         ("loss.mel_windows=[16]", "loss.mel_windows = (16,) cannot be used"),
     ],
 )
@@ -233,7 +291,39 @@ def test_settings_that_are_refused(setting, message, tmp_path, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+    assert len(err) < 1000
     assert not (tmp_path / "x").exists()
+
+
+SHARES = [f"adversary.{name}=0" for name in ("l1", "mel", "adversarial", "feature")]
+
+
+def test_weights_that_leave_no_shares_are_refused():
+    with pytest.raises(InputError, match="are all 0, so there are no shares to balance"):
+        config.from_preset("tiny_24khz", "x", SHARES)
+    config.from_preset("tiny_24khz", "x", [*SHARES, "adversary.balanced=false"])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *(("steps", v) for v in ("xxxxxxxx", True, 1e400, 10**30, None, [1], {})),
+        *(("lr", v) for v in ("1", [0.1], float("nan"))),
+        *(("betas", v) for v in (0.5, "ab", [], [0.5, "x"], [0.5, 1e400])),
+        *(("loss", v) for v in (3, [], "mel", {"mel_windows": "xxxx"}, {"mel_windows": [64, 1e9]})),
+        ("adversary", {"windows": [10**9]}),
+        ("augment", {"gain": ["a", "b"]}),
+    ],
+)
+def test_a_run_json_that_cannot_be(place, value, tmp_path):
+    """One line that names the file, and nothing is built."""
+    path = tmp_path / "run.json"
+    config.from_preset("tiny_24khz", "x", []).save(path)
+    values = json.loads(path.read_text())
+    values["training"][place] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"^[^\n]*run\.json: [^\n]{1,200}$"):
+        config.load(path)
 
 
 def test_settings_reach_the_model_and_the_recipe():

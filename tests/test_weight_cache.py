@@ -10,7 +10,8 @@ from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.streaming.convolution import ConvStage
 from minicodec.codec.streaming.stages import Chain
-from minicodec.codec.weight_cache import LANES, fingerprint
+from minicodec.codec.weight_cache import fingerprint
+from minicodec.kernels.cpu.fingerprint import LANES
 from minicodec.nn.optim import Adam
 
 
@@ -28,7 +29,7 @@ def packed(codec):
     """The first convolution's weights as the engine reads them."""
     stage = Chain(codec.encoder.layers, None).stages[0]
     assert isinstance(stage, ConvStage)
-    return stage.convolution.packed.panels
+    return stage.convolution.packed().packed.panels
 
 
 def test_weights_that_stay_are_packed_once(codec):
@@ -50,7 +51,7 @@ def test_no_change_is_missed(change, codec):
     wav, codes = noise(1, 200), np.random.default_rng(1).integers(0, 16, (4, 7))
     outputs = lambda model: (  # noqa: E731
         Chain(model.encoder.layers, None)(wav.reshape(1, -1, 1), Chain(model.encoder.layers, None).start(), True)[0],
-        model.quantizer.encode(noise(60, model.config.seanet.latent), 4),
+        model.quantizer.encode(noise(60, model.config.network.latent), 4),
         model.stream_decoder(pad_mode="zero").push(codes),
     )
     before, changed = outputs(codec), 0
@@ -108,3 +109,8 @@ def test_numbers_exchanged_far_apart():
         b[rows * LANES] = 2
         prints.add(fingerprint([b]))
     assert len(prints) == 5
+
+
+def test_the_fingerprint_sees_how_many_zeros():
+    zeros = [np.zeros(n, np.float32) for n in (0, 1, LANES, 2 * LANES)]
+    assert len({fingerprint([a]) for a in zeros} | {fingerprint([zeros[1], zeros[1]]), fingerprint([])}) == 6

@@ -16,7 +16,7 @@ import numpy as np
 
 from minicodec import audio, functional as F
 from minicodec.codec.config import QuantizerConfig, preset
-from minicodec.codec.files.entropy import chunk_coder, compiled, encodec_coder, encodec_files, exact, range_coder
+from minicodec.codec.files.entropy import chunk_coder, range_coder
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import START, LanguageModel, LanguageModelConfig
@@ -25,7 +25,9 @@ from minicodec.codec.quantizer import kmeans
 from minicodec.course import check, exercise, library, yours
 from minicodec.course.show import source
 from minicodec.files import data_folder
+from minicodec.kernels.cpu import exact as compiled
 from minicodec.nn.optim import Adam
+from minicodec.ops import exact
 from minicodec.tensor import grad
 
 yours();
@@ -459,8 +461,8 @@ assert a + (b - b) == 1
 #
 # To see what it is here, let us build "another machine". Number the hidden units of the language model in another order:
 # columns of one matrix, and rows of the next, permuted alike. It is the same function, with the same weights; only the sums run
-# in another order, as on another machine. Then let one machine write a file in the format of the released EnCodec, which
-# rounds float probabilities to counts, and the other one read it.
+# in another order, as on another machine. Then let one machine write codes as the released EnCodec does, which rounds float
+# probabilities to counts, and the other one read them.
 
 # %%
 other = LanguageModel(lm.config, codec=codec.name, rng=np.random.default_rng(0))
@@ -473,38 +475,43 @@ for layer in other.layers:
 
 part = codes[:, :225]  # three seconds
 p, p_other = (one.probabilities(before(part[None]), one.start(1))[0][0] for one in (lm, other))
-differ = (encodec_coder.cumulative_counts(p) != encodec_coder.cumulative_counts(p_other)).mean()
+
+
+def rounded(p):
+    """Float probabilities (...,N) -> cumulative counts (...,N+1): at least one for each code, 2^24 in all."""
+    counts = 1 + np.floor(p * np.float32(2**24 - p.shape[-1])).astype(np.int64)
+    return np.pad(counts.cumsum(axis=-1), [(0, 0)] * (p.ndim - 1) + [(1, 0)])
+
+
+differ = (rounded(p) != rounded(p_other)).mean()
 print(f"probabilities differ by at most {np.abs(p - p_other).max():.1e}; of the counts, {differ:.0%} differ")
 np.testing.assert_allclose(p, p_other, atol=1e-4)
 assert differ > 0
 
 
-def write_released(codes, lm):
-    """Codes (Q,T) -> bytes, by float probabilities."""
-    encoder, predictor = encodec_coder.RangeEncoder(), encodec_files.Predictor(lm, Q)
+def write_floats(codes, lm):
+    """Codes (Q,T) -> bytes, by float probabilities, a frame at a time."""
+    past, last, found = lm.start(1), np.full((1, Q, 1), START), []
     for frame in codes.T:
-        for code, counts in zip(frame.tolist(), predictor.counts(), strict=True):
-            encoder.push(code, counts)
-        predictor.push(frame)
-    return encoder.finish()
+        p, past = lm.probabilities(last, past)
+        found.append(intervals(frame, rounded(p[0, 0])))
+        last = 1 + frame[None, :, None].astype(np.int64)
+    return range_coder.encode(*np.concatenate(found, axis=1))
 
 
-def read_released(data, T, lm):
-    """The inverse, as far as it gets: codes (Q,T), -1 where no symbol fits the bits."""
-    decoder, predictor = encodec_coder.RangeDecoder(data, 0), encodec_files.Predictor(lm, Q)
-    found = np.full((Q, T), -1)
-    try:
-        for t in range(T):
-            for q, counts in enumerate(predictor.counts()):
-                found[q, t] = decoder.pull(counts)
-            predictor.push(found[:, t])
-    except encodec_coder.CodingError as error:
-        print(f"at frame {t}: the file {error}")
+def read_floats(data, T, lm):
+    """The inverse, as far as it gets: codes (Q,T), -1 where no code fits the bytes."""
+    decoder, past, last = range_coder.Decoder(data), lm.start(1), np.full((1, Q, 1), START)
+    found = np.full((Q, T), range_coder.DAMAGED)
+    for t in range(T):
+        p, past = lm.probabilities(last, past)
+        found[:, t] = decoder.pull(rounded(p[0, 0]))
+        last = 1 + np.maximum(found[None, :, t : t + 1], 0)
     return found
 
 
-released = write_released(part, lm)
-same, elsewhere = read_released(released, 225, lm), read_released(released, 225, other)
+written = write_floats(part, lm)
+same, elsewhere = read_floats(written, 225, lm), read_floats(written, 225, other)
 assert np.array_equal(same, part)
 assert not np.array_equal(elsewhere, part)
 
@@ -532,7 +539,7 @@ print(f"the first wrong frame is number {first}")
 # IEEE 754, the standard of floats, leaves no freedom in a *single* $+, -, \cdot, /$ or root: each has one correctly rounded
 # result. All the freedom is in the order, in fused instructions ($x y + z$ rounded once), and in functions such as exp, which
 # every C library has its own of. So write the order down, and make exp of $+$ and $\cdot$. That is what
-# `minicodec/codec/files/entropy/exact.py` does, and its only kind of sum without a natural order is this one:
+# `minicodec/ops/exact.py` does, and its only kind of sum without a natural order is this one:
 #
 # ### Exercise 5
 #
@@ -632,5 +639,5 @@ print(f"{received.size} codes in {sum(map(len, sent))} bytes instead of {receive
 #
 # ## What to read next
 #
-# `minicodec/codec/files/entropy/`: `range_coder.py` (100 lines), `exact.py`, and `container.py` for the file. Then chapter 14: the same
-# codec, while the sound is still being made.
+# `minicodec/codec/files/entropy/`: `range_coder.py` (100 lines) and `container.py` for the file; `minicodec/ops/exact.py`. Then
+# chapter 14: the same codec, while the sound is still being made.

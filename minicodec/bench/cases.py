@@ -125,7 +125,7 @@ def initial_adversary(preset: str, device: str = "cpu") -> Adversary:
 
 def audio(case: Case, preset: str, seed: int = 0) -> np.ndarray:
     """Noise with an RMS of 0.1, (B,T,1) float32, T a multiple of the hop: one frame at least."""
-    hop = run_config(preset).model.seanet.hop
+    hop = run_config(preset).model.network.hop
     return normal((case.batch, frames(case, preset) * hop, 1), seed) * np.float32(0.1)
 
 

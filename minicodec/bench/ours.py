@@ -29,7 +29,7 @@ from minicodec.codec.model import Codec
 from minicodec.device import host, module, read
 from minicodec.nn.layers import LSTM
 from minicodec.tensor import Tensor, grad
-from minicodec.training.memory import keep_freed_memory
+from minicodec.training.process_memory import keep_freed_memory
 from minicodec.training.trainer import Trainer
 
 

@@ -7,19 +7,24 @@ Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by C
 """
 
 import argparse
+import difflib
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from typing import NoReturn
 
 from minicodec import __version__
+from minicodec.console import one_line
 from minicodec.errors import InputError
 
 COMMANDS = {
     "demo": "compress clips that come with it; or train a tiny codec first",
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
+    "play": "play an audio file or an .ecdc file",
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
     "train-lm": "train a language model of codes: it makes files smaller",
@@ -29,11 +34,12 @@ COMMANDS = {
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
-    "warmup": "compile everything for this machine, so that nobody waits for it later",
+    "warmup": "compile everything now, so that nobody waits for it later",
     "bench": "measure speed on this machine, alone or beside PyTorch",
     "data": "list and download public datasets",
     "chapters": "open the chapters in JupyterLab, in a folder of your own",
     "grade": "points for the exercises in students' notebooks",
+    "completion": "a script for the shell: the Tab key completes commands",
 }
 
 EXAMPLE = """\
@@ -51,6 +57,8 @@ examples:
 class Parser(argparse.ArgumentParser):
     """argparse, but a wrong command line is bad input like any other: one line, exit status 2."""
 
+    prepare: Callable[[Sequence[str]], Sequence[str]]  # what a command changes of its arguments
+
     def error(self, message: str) -> NoReturn:
         """Raise InputError instead of printing the usage and leaving."""
         raise InputError(f"{message}; {self.prog} --help says more")
@@ -62,6 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 2²⁰ cycles it is 0.3 ms; it reads this when NumPy is imported.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     argv = sys.argv[1:] if argv is None else list(argv)
+    with usable_streams():
+        return run(argv)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command: the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be what no encoding has
     try:
         args = parse(argv)
         status: int = args.run(args)
@@ -80,25 +96,58 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+@contextmanager
+def usable_streams() -> Iterator[None]:
+    """In this block there are a stdout and a stderr: those that are None (pythonw) or closed lead nowhere."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, ExitStack() as stack:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None or stream.closed:
+                stack.enter_context(redirect(nowhere))
+        yield
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of the command that argv begins with; `run` among them is what to do with them."""
+    if argv and argv[0] == "help":
+        argv = [*argv[1:2], "--help"]
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise InputError(f"{argv[0]}: no such command{meant(argv[0], COMMANDS)}; minicodec --help lists them")
+    parser, command = build(argv[0] if argv else "")
+    if hasattr(command, "prepare"):
+        argv = [*argv[:1], *command.prepare(argv[1:])]
+    args, rest = parser.parse_known_args(argv)
+    if hasattr(args, "paths"):  # argparse does not expect more of them behind an option
+        args.paths += [word for word in rest if word == "-" or not word.startswith("-")]
+        rest = [word for word in rest if word not in args.paths]
+    if rest:
+        options = [option for action in command._actions for option in action.option_strings]
+        command.error(f"unrecognized arguments: {' '.join(rest)}{meant(rest[0].split('=')[0], options)}")
+    return args
+
+
+def build(name: str) -> tuple[Parser, Parser]:
+    """The parser of the whole command line, with the arguments of one command; and that command's own."""
     parser = Parser(
         prog="minicodec",
         description="A neural audio codec: train it, compress audio to a few kbit/s, and hear what is left.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"minicodec {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"minicodec {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if argv and argv[0] == name:
-            module = import_module(f"minicodec.cli.{name.replace('-', '_')}")
+    chosen = parser
+    for one, summary in COMMANDS.items():
+        command = commands.add_parser(one, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if one == name:
+            module, chosen = import_module(f"minicodec.cli.{name.replace('-', '_')}"), command
             module.configure(command)
+            if hasattr(module, "prepare"):
+                command.prepare = module.prepare
             command.set_defaults(run=module.run)
-    return parser.parse_args(argv)
+    return parser, chosen
 
 
-def one_line(error: Exception) -> str:
-    """An error's message, which can contain the name of any file, without line breaks or control characters."""
-    return "".join(c if c.isprintable() else "�" for c in str(error))
+def meant(word: str, known: Iterable[str]) -> str:
+    """A question to append to a message about an unknown word: what is spelled alike."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"chapters are in {args.folder}")
     if args.no_open:
         return 0
-    return subprocess.run([sys.executable, "-m", "jupyterlab", str(args.folder)], check=False).returncode
+    # Jupyter refuses to run as root, as one is in a container, unless it is told that this is meant.
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return subprocess.run([sys.executable, "-m", "jupyterlab", str(args.folder), *as_root], check=False).returncode
 
 
 def chapters_folder() -> Path:

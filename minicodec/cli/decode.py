@@ -1,95 +1,187 @@
 """`minicodec decode`: .ecdc -> .wav or .flac, as long as what was encoded, at the model's sample rate."""
 
 import argparse
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli.encode import MODELS, beside, enough_memory
-from minicodec.cli.options import add_device
+from minicodec.cli import places
+from minicodec.cli.codecs import beside, enough_memory, fetch_if_asked
+from minicodec.cli.options import MODELS, add_device, add_fetch, add_verbosity, seconds as seconds_option
+from minicodec.cli.places import Job
 from minicodec.cli.progress import watched
+from minicodec.cli.text import count
 from minicodec.codec.files.bitstream import (
     CODED_VERSION,
+    FLOAT_CODED,
     JSON_LIMIT,
     PREFIX,
     Chunk,
     Header,
     check_size,
+    first_sample,
     read_header,
     read_version,
 )
 from minicodec.codec.files.chunks import unpack_chunks
-from minicodec.codec.files.entropy import encodec_files
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, predictor_of
 from minicodec.codec.files.entropy.container import CodedHeader, read_header as read_coded_header
+from minicodec.codec.foreign.released import RELEASED, in_cache
 from minicodec.codec.language_model import LanguageModel
+from minicodec.codec.model import PUBLISHED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
 from minicodec.files import check_target
 
+SOUNDS = tuple(audio.WRITABLE)
+KIND = places.Kind({".ecdc"}, ".ecdc files", writes=SOUNDS, marks=set(SOUNDS), ending="_decompressed")
+EPILOG = """\
+examples:
+  minicodec decode speech.ecdc                    writes speech_decompressed.wav
+  minicodec decode speech.ecdc again.flac
+  minicodec decode packets/ sounds/               a folder, into another
+  minicodec decode - - < speech.ecdc > again.wav
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", metavar="IN.ecdc", type=Path)
-    parser.add_argument("output", metavar="OUT.wav", type=Path, help="16 bit .wav or .flac")
-    parser.add_argument("-m", "--model", default=BUNDLED, help=f"the model that encoded it: {BUNDLED}, or {MODELS}")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.usage = "minicodec decode [options] IN.ecdc [IN.ecdc ...] [OUT.wav]"
+    parser.add_argument("paths", metavar="IN.ecdc", nargs="+", help=".ecdc files, folders of them, or -")
+    parser.add_argument("-o", "--output", metavar="OUT", help="16 bit .wav or .flac, a folder, or -")
+    parser.add_argument(
+        "-m",
+        "--model",
+        help=f"the model that encoded it: by default {BUNDLED}, or the fetched one that the file names; or {MODELS}",
+    )
+    add_fetch(parser)
     parser.add_argument(
         "--lm",
         metavar="FILE",
-        help="the language model of an entropy-coded file, by default the lm.safetensors beside MODEL. Files of "
-        "EnCodec need its .th file, and numbers that come out here to the last bit as there, which cannot be promised",
+        help="the language model of an entropy-coded file, by default the one that belongs to MODEL",
     )
-    parser.add_argument("--start", metavar="SECONDS", type=float, default=0.0, help="leave out what is before that")
+    parser.add_argument(
+        "--start", metavar="SECONDS", type=seconds_option, default=0.0, help="leave out what is before that"
+    )
     parser.add_argument(
         "--skip-damaged", action="store_true", help="play silence for damaged chunks of an entropy-coded file"
     )
     parser.add_argument("-r", "--rescale", action="store_true", help="make it quieter where it would clip")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.wav")
+    add_verbosity(parser)
     add_device(parser)
 
 
+class Models:
+    """The codecs that the files of one command were encoded by, each loaded once."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        self._loaded: dict[str, minicodec.Codec] = {}
+
+    def name(self, header: Header) -> str:
+        """What to load for a file: what -m says, or the fetched model that the file names, or the bundled one."""
+        if self.args.model:
+            return str(self.args.model)
+        return header.model if header.model in RELEASED and (self.args.fetch or in_cache(header.model)) else BUNDLED
+
+    def codec(self, header: Header, file: str) -> "minicodec.Codec":
+        """The model of a file. InputError: it was encoded by another."""
+        name = self.name(header)
+        if name not in self._loaded:
+            self._loaded[name] = minicodec.load(fetch_if_asked(name, self.args)).to(self.args.device)
+        codec = self._loaded[name]
+        if header.model not in codec.names:  # said before a size that only this model finds wrong
+            which = f"{name} is {codec.name}" if self.args.model else "say with -m where to find it"
+            if header.model in RELEASED and not self.args.model:
+                which += f", or get it with: minicodec fetch {header.model}"
+            raise InputError(f"{file}: was encoded by the model {header.model}; {which}")
+        if header.model in PUBLISHED and codec.name != header.model:
+            unknown = f"whether {name} has the published weights is not known"
+            print(f"minicodec: {file}: was encoded by the model {header.model}; {unknown}", file=sys.stderr)
+        return codec
+
+
 def run(args: argparse.Namespace) -> int:
-    """Check the file, decode it, write audio; a line on stderr says how much was clipped."""
-    if args.output.suffix.lower() not in audio.WRITABLE:
-        raise InputError(f"{args.output}: audio is written as {' or '.join(audio.WRITABLE)}")
-    check_target(args.output, args.force)
-    header, coded, start = read_start(args.input)
-    codec = minicodec.load(args.model).to(args.device)
-    if header.model != codec.name:  # said before a size that only this model finds wrong
-        which = "say with -m where to find it" if args.model == BUNDLED else f"{args.model} is {codec.name}"
-        raise InputError(f"{args.input}: was encoded by the model {header.model}; {which}")
-    first, seconds = round(args.start * codec.sample_rate), header.audio_length / codec.sample_rate
-    if not 0 <= first < header.audio_length:
-        raise InputError(f"{args.input}: cannot start at {args.start:g} s; it has {seconds:g} s")
-    lm = language_model(args, header, coded, codec)
-    with open(args.input, "rb") as file:
+    """Check the files, decode them, write audio; a line on stderr says how much was clipped."""
+
+    def work(models: Models, job: Job) -> None:
+        with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
+            header, coded, _ = read_start(path)
+            if header.lm and coded is None:
+                raise InputError(f"{name}: {FLOAT_CODED}")
+            codec = models.codec(header, name)
+            lm = language_model(models.name(header), args, coded, codec)
+            target, began = Path(folder) / "stdout.wav" if job.piped else job.target, time.perf_counter()
+            seconds = write_audio(path, name, target, codec, lm, args)
+            if job.piped:
+                with open(target, "rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+            if args.quiet:
+                return
+            about = f"{seconds:.2f} s, {codec.sample_rate} Hz, {count(codec.channels, 'channel')}"
+            print(f"{job.target}: {about}", file=sys.stderr if job.piped else sys.stdout)
+            if args.verbose:
+                took = time.perf_counter() - began
+                facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
+                print(f"minicodec: {name}: {facts}", file=sys.stderr)
+
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, lambda: Models(args))
+
+
+def write_audio(
+    path: Path,
+    name: str,
+    target: Path,
+    codec: "minicodec.Codec",
+    lm: LanguageModel | None,
+    args: argparse.Namespace,
+) -> float:
+    """Decode the file `path`, which messages call `name`, to `target` -> its seconds.
+
+    args: device, force, start, rescale, skip_damaged, quiet, verbose, as `configure` explains them.
+    """
+    header, coded, start = read_start(path)
+    layout, seconds = codec.config.layout, header.audio_length / codec.sample_rate
+    first = first_sample(args.start, header, codec.sample_rate, name)
+    with open(path, "rb") as file:
         if coded:
-            predictor = predictor_of(coded, lm, codec, str(args.input))
-            reader = CodedReader(file, coded, start, codec, predictor, str(args.input))
-            blocks = reader.blocks(first, report if args.skip_damaged else suggest)
+            predictor = predictor_of(coded, lm, codec.names, layout, name)
+            reader = CodedReader(file, coded, start, layout, predictor, name)
+            damaged = report if args.skip_damaged else suggest
+            blocks = reader.blocks(codec.decode_blocks, codec.channels, first, damaged)
         else:
-            blocks = trimmed(codec.decode_blocks(plain_parts(args.input, file, codec, lm)), first, header.audio_length)
-        codes = np.zeros((header.codebooks, codec.config.layout.frames(codec.sample_rate)), np.int16)
+            check_size(header, path.stat().st_size - start, layout, name)
+            file.seek(start)
+            chunks = unpack_chunks(file, header, layout, name)
+            blocks = trimmed(codec.decode_blocks(chunks), first, header.audio_length)
+        length = header.audio_length - first
+        check_target(target, args.force, 2 * codec.channels * length)
+        codes = np.zeros((header.codebooks, layout.frames(codec.sample_rate)), np.int16)
         scale = 1.0 if codec.config.normalize else None
-        fitting = enough_memory(blocks, args, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)]))
-        blocks = watched(finite(fitting, args.input), codec.sample_rate, seconds - args.start)
-        with audio.writer(args.output, codec.channels, codec.sample_rate, overwrite=args.force) as out:
+        blocks = enough_memory(
+            blocks, args.device, name, codec, lambda n: codec.decode([Chunk(np.tile(codes, n), scale)])
+        )
+        blocks = finite(blocks, name)
+        if not args.quiet:
+            blocks = watched(blocks, codec.sample_rate, seconds - args.start, lines=args.verbose)
+        with audio.writer(target, codec.channels, codec.sample_rate, frames=length, overwrite=args.force) as out:
             for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
                 out.write(block)
-    if out.clipped:
-        print(
-            f"minicodec: {args.output}: {out.clipped} samples were clipped; -r would make it quieter", file=sys.stderr
-        )
-    seconds -= first / codec.sample_rate
-    print(f"{args.output}: {seconds:.2f} s, {codec.sample_rate} Hz, {_channels(codec.channels)}")
-    return 0
+    if out.clipped and not args.quiet:
+        clipped = "1 sample was" if out.clipped == 1 else f"{out.clipped} samples were"
+        print(f"minicodec: {target}: {clipped} clipped; -r would make it quieter", file=sys.stderr)
+    return length / codec.sample_rate
 
 
 def read_start(path: Path) -> tuple[Header, CodedHeader | None, int]:
@@ -114,24 +206,12 @@ def read_start(path: Path) -> tuple[Header, CodedHeader | None, int]:
 
 
 def language_model(
-    args: argparse.Namespace, header: Header, coded: CodedHeader | None, codec: "minicodec.Codec"
+    model: str, args: argparse.Namespace, coded: CodedHeader | None, codec: "minicodec.Codec"
 ) -> LanguageModel | None:
-    """The one that the arguments name; of a file of version 1 that needs one, else the one beside the model."""
-    if not header.lm or (coded and coded.predictor == Adaptive.name):
+    """The one that an entropy-coded file needs: that of the arguments, or else the one of the model."""
+    if coded is None or coded.predictor == Adaptive.name:
         return None
-    if args.lm is None and coded is None:
-        return None
-    return minicodec.load_language_model(args.lm or beside(args.model), codec)
-
-
-def plain_parts(path: Path, file: BinaryIO, codec: "minicodec.Codec", lm: LanguageModel | None) -> Iterable[Chunk]:
-    """The codes of a file of version 0, entropy-coded by EnCodec or not at all."""
-    header, _, start = read_start(path)
-    if header.lm and lm is not None:
-        return encodec_files.unpack(file.read(), codec.config.layout, lm, str(path))[1]
-    check_size(header, path.stat().st_size - start, codec.config.layout, str(path))
-    file.seek(start)
-    return unpack_chunks(file, header, codec.config.layout, str(path))
+    return minicodec.load_language_model(args.lm or beside(model, args), codec)
 
 
 def report(line: str) -> None:
@@ -151,11 +231,11 @@ def trimmed(blocks: Iterable[np.ndarray], first: int, length: int) -> Iterator[n
         first, length = max(0, first - block.shape[1]), max(0, length - block.shape[1])
 
 
-def finite(blocks: Iterable[np.ndarray], path: Path) -> Iterator[np.ndarray]:
+def finite(blocks: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
     """The same blocks. InputError: the weights or scales give what is no sound."""
     for block in blocks:
         if not np.isfinite(block).all():
-            raise InputError(f"{path}: decodes to samples that are NaN or infinite")
+            raise InputError(f"{name}: decodes to samples that are NaN or infinite")
         yield block
 
 
@@ -169,7 +249,3 @@ def rescaled(blocks: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray
         waiting.seek(0)
         while data := waiting.read(1 << 20):
             yield np.frombuffer(data, np.float32).reshape(-1, channels).T / peak
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"

@@ -106,8 +106,8 @@ def _prepare(out: Path) -> None:
 
 def _train(recipe, data):
     """The codec with averaged weights, after all steps."""
-    from minicodec.training.data import Prefetcher
-    from minicodec.training.memory import keep_freed_memory
+    from minicodec.training.prefetch import Prefetcher
+    from minicodec.training.process_memory import keep_freed_memory
     from minicodec.training.progress import Progress
     from minicodec.training.trainer import Trainer
 
@@ -129,7 +129,7 @@ def _compress(codec, name: str, wav: np.ndarray, out: Path) -> None:
     """Write wav (C,T) compressed at every bandwidth, and decoded again; print a table and draw the best."""
     from minicodec.codec.files.bitstream import read_header
     from minicodec.metrics import mel_distance, si_sdr
-    from minicodec.training.report import comparison
+    from minicodec.training.curves import comparison
 
     clip, seconds = Path(name).stem, wav.shape[1] / codec.sample_rate
     audio.write(out / f"{clip}.wav", wav, codec.sample_rate, overwrite=True)

@@ -1,150 +1,203 @@
-"""`minicodec encode`: any audio file -> .ecdc, in constant memory."""
+"""`minicodec encode`: any audio file -> .ecdc, in constant memory; or to a codec and back, to hear what a rate does."""
 
 import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO
 
 import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.backend import xp
-from minicodec.cli.options import add_device
+from minicodec.cli import decode, places
+from minicodec.cli.codecs import beside, check_bitrate, enough_memory, fetch_if_asked
+from minicodec.cli.hearing import Heard, Notices, converted, info, messages_of
+from minicodec.cli.options import MODELS, add_device, add_fetch, add_verbosity
+from minicodec.cli.places import Job
 from minicodec.cli.progress import watched
-from minicodec.codec.files.bitstream import SCALE_LIMIT, Header, pack_header
+from minicodec.codec.files.bitstream import Header, pack_header
 from minicodec.codec.files.chunks import pack_chunks
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
-from minicodec.codec.pretrained import BUNDLED, find
-from minicodec.device import what_fits
+from minicodec.codec.language_model import RUN_LM, LanguageModel
+from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
-from minicodec.files import check_target, write_atomically
+from minicodec.files import write_atomically
 
-BLOCK_SECONDS = 8  # that are read at a time: about as much as a codec shares out among its threads
+KIND = places.Kind(audio.READABLE, "audio files", writes=(".ecdc", *audio.WRITABLE), marks={".ecdc"})
+EPILOG = """\
+examples:
+  minicodec encode speech.wav                     writes speech.ecdc
+  minicodec encode speech.wav small.ecdc -b 1.5
+  minicodec encode *.flac music/ packets/         files and folders, into the folder packets
+  minicodec encode speech.wav heard.wav -b 1.5    to the codec and back, to hear what is left
+  ffmpeg -i talk.m4a -f wav - | minicodec encode - talk.ecdc
 
-
-T = TypeVar("T")
-
+The last of several names is where to write if it is a folder, ends with / or .ecdc, or is one of two and not there
+yet. What is no file name to you may be one to the shell: -o says it without a doubt.
+"""
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", metavar="IN", type=Path, help="audio of any sample rate and number of channels")
-    parser.add_argument("output", metavar="OUT.ecdc", type=Path)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.usage = "minicodec encode [options] IN [IN ...] [OUT]"
+    parser.add_argument(
+        "paths", metavar="IN", nargs="+", help="audio of any sample rate and number of channels, folders of it, or -"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", help=".ecdc, .wav or .flac, a folder, or -")
     parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help="6 kbit/s by default")
     parser.add_argument("-m", "--model", default=BUNDLED, help=f"{BUNDLED} by default; or {MODELS}")
+    add_fetch(parser)
     parser.add_argument(
         "--lm",
         nargs="?",
         const="",
         metavar="FILE",
-        help="entropy-code with a language model, by default the lm.safetensors beside MODEL, or with --lm adaptive by "
+        help="entropy-code with a language model, by default the one that belongs to MODEL, or with --lm adaptive by "
         "counting, without a model; the file gets smaller, can be decoded from any chunk on, and has checksums",
     )
     parser.add_argument(
         "--no-mix", action="store_true", help="refuse more channels than the model has, which are else averaged"
     )
-    parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.ecdc")
+    parser.add_argument("-r", "--rescale", action="store_true", help="to .wav: make it quieter where it would clip")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
+    add_verbosity(parser)
     add_device(parser)
+
+
+def prepare(argv: Sequence[str]) -> list[str]:
+    """The arguments, in which --lm takes the next one only if that is a language model, and never an input's name."""
+    prepared = list(argv)
+    for i, word in enumerate(argv):
+        if word == "--lm":
+            following = argv[i + 1] if i + 1 < len(argv) else ""
+            taken = following == Adaptive.name or following.endswith((".safetensors", ".th"))
+            if not taken and not (Path(following) / RUN_LM).is_file():
+                prepared[i] = "--lm="
+    return prepared
+
+
+@dataclass
+class Coder:
+    """All that is the same for the files of one command."""
+
+    args: argparse.Namespace
+    codec: "minicodec.Codec"
+    lm: LanguageModel | str | None
+    notices: Notices
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, convert to the model's rate and channels, compress, write; print what it cost."""
-    if args.output.suffix != ".ecdc":
-        raise InputError(f"{args.output}: the name of a compressed file ends with .ecdc")
-    check_target(args.output, args.force)
-    info = audio.info(args.input)
-    codec = minicodec.load(args.model).to(args.device)
-    check_bitrate(args.bitrate, codec, args.model)
-    if args.no_mix and info.channels > codec.channels:
-        raise InputError(f"{args.input}: has {info.channels} channels; the model has {codec.channels}")
+    found = places.jobs(args.paths, args.output, KIND)
+    return places.for_each(found, args.force, encode_file, lambda: load(args))
 
-    codebooks, writer = codec.config.levels(args.bitrate), None
+
+def load(args: argparse.Namespace) -> Coder:
+    """The model, and the language model if one is asked for."""
+    codec = minicodec.load(fetch_if_asked(args.model, args)).to(args.device)
+    check_bitrate(args.bitrate, codec, args.model)
+    lm: LanguageModel | str | None = None
     if args.lm is not None:
-        path = args.lm or beside(args.model)
-        lm = path if path == Adaptive.name else minicodec.load_language_model(path, codec)
-        writer = CodedWriter(predictor_for(lm, codec, codebooks), codec.config.layout)
-    samples = 0
+        where = args.lm or beside(args.model, args)
+        lm = Adaptive.name if where == Adaptive.name else minicodec.load_language_model(where, codec)
+    return Coder(args, codec, lm, Notices(args.quiet))
+
+
+def encode_file(coder: Coder, job: Job) -> None:
+    """One file, to .ecdc or back to audio; what it cost, and what is odd about it."""
+    with places.opened(job.source) as (path, name):
+        heard = Heard()
+        with messages_of(path) as messages:
+            about = info(path, name)
+            result = convert(coder, job, path, name, about, heard)
+            flaw = audio.flaw(path, heard.frames)
+        coder.notices.conversion(name, about, coder.codec)
+        coder.notices.oddities(name, about, heard, flaw, messages)
+    if coder.args.quiet:
+        return
+    print(f"{job.target}: {result}", file=sys.stderr if job.piped else sys.stdout)
+
+
+def convert(coder: Coder, job: Job, path: Path, name: str, about: audio.AudioInfo, heard: Heard) -> str:
+    """Encode, and decode if that is asked for -> length, bytes and rate, as text."""
+    args, codec = coder.args, coder.codec
+    if args.no_mix and about.channels > codec.channels:
+        raise InputError(f"{name}: has {about.channels} channels; the model has {codec.channels}")
+    began = time.perf_counter()
+    # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
+    with tempfile.TemporaryFile() as payload:
+        header, samples = compress(coder, path, name, about, heard, payload)
+        size, seconds = payload.tell(), samples / codec.sample_rate
+        payload.seek(0)
+        if job.piped:
+            write_to(sys.stdout.buffer, header, payload)
+        elif job.target.suffix.lower() == ".ecdc":
+            with write_atomically(job.target, args.force) as temporary, open(temporary, "wb") as file:
+                write_to(file, header, payload)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                packet = Path(folder) / "packet.ecdc"
+                with open(packet, "wb") as file:
+                    write_to(file, header, payload)
+                lm = None if isinstance(coder.lm, str) else coder.lm
+                whole = argparse.Namespace(**vars(args), start=0.0, skip_damaged=False)
+                decode.write_audio(packet, name, job.target, codec, lm, whole)
+    kbps = (len(header) + size) * 8 / 1000 / seconds
+    if args.verbose:
+        took = time.perf_counter() - began
+        facts = f"{codec.name}, {args.bitrate:g} kbit/s; {took:.2f} s, {seconds / took:.1f} s of audio/s"
+        print(f"minicodec: {name}: {facts}", file=sys.stderr)
+    return f"{seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s"
+
+
+def compress(
+    coder: Coder, path: Path, name: str, about: audio.AudioInfo, heard: Heard, payload: BinaryIO
+) -> tuple[bytes, int]:
+    """Write all chunks of a file to `payload` -> the header, and the number of samples at the codec's rate."""
+    args, codec = coder.args, coder.codec
+    codebooks, samples = codec.config.levels(args.bitrate), 0
+    writer = None
+    if coder.lm is not None:
+        writer = CodedWriter(predictor_for(coder.lm, codec.names, codec.config.layout, codebooks), codec.config.layout)
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
-        for block in watched(converted(args.input, info, codec), codec.sample_rate, info.seconds):
+        blocks = converted(path, about, codec, heard)
+        for block in blocks if args.quiet else watched(blocks, codec.sample_rate, about.seconds, lines=args.verbose):
             samples += block.shape[1]
             yield block
 
-    # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
-    with tempfile.TemporaryFile() as payload:
-        some = np.zeros((codec.channels, codec.sample_rate), np.float32)
-        parts = codec.encode_blocks(counted(), args.bitrate)
-        parts = enough_memory(parts, args, codec, lambda n: codec.encode(np.tile(some, n), args.bitrate))
-        for data in pack_chunks(parts, codec.config.layout) if writer is None else writer.pack(parts):
-            payload.write(data)
-        if samples == 0:
-            raise InputError(
-                f"{args.input}: {info.frames} samples at {info.sample_rate} Hz are not one at {codec.sample_rate} Hz"
-            )
-        if writer is None:
-            header = pack_header(Header(codec.name, samples, codebooks))
-        else:
-            header = writer.header(codec.name, samples)
-        size = payload.tell()
-        payload.seek(0)
-        with write_atomically(args.output, args.force) as temporary, open(temporary, "wb") as file:
-            file.write(header)
-            shutil.copyfileobj(payload, file)
-    seconds = samples / codec.sample_rate
-    kbps = (len(header) + size) * 8 / 1000 / seconds
-    print(f"{args.output}: {seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s")
-    return 0
+    second = np.zeros((codec.channels, codec.sample_rate), np.float32)
+    chunks = codec.encode_blocks(counted(), args.bitrate)
+    chunks = enough_memory(chunks, args.device, name, codec, lambda n: codec.encode(np.tile(second, n), args.bitrate))
+    for data in pack_chunks(chunks, codec.config.layout) if writer is None else writer.pack(chunks):
+        payload.write(data)
+    if samples == 0:
+        theirs = f"{about.frames} samples at {about.sample_rate} Hz"
+        raise InputError(f"{name}: {theirs} are not one at {codec.sample_rate} Hz")
+    plain = pack_header(Header(codec.name, samples, codebooks))
+    if writer is None:
+        return plain, samples
+    header = writer.header(codec.name, samples)
+    without = len(plain) + codec.config.layout.payload_bytes(samples, codebooks)
+    if coder.lm != Adaptive.name or len(header) + payload.tell() <= without:
+        return header, samples
+    coder.notices.say(f"{name}: counting would have made its file larger, so it is without")
+    codes = list(writer.reread(payload, codec.name, samples))
+    payload.seek(0)
+    payload.truncate()
+    payload.writelines(pack_chunks(codes, codec.config.layout))
+    return plain, samples
 
 
-def enough_memory(
-    parts: Iterable[T], args: argparse.Namespace, codec: "minicodec.Codec", work: Callable[[int], object]
-) -> Iterator[T]:
-    """The parts. InputError: a GPU has not the memory to make them, for there a file is coded in one piece.
-
-    work(n) codes n seconds: for the message, which says how many would fit.
-    """
-    try:
-        yield from parts
-        return
-    except MemoryError:
-        if args.device == "cpu":
-            raise
-    # Only here have the arrays of what failed been freed.
-    fits = what_fits(xp(codec.quantizer.codebooks), work, sys.maxsize)
-    fitting = f"about {fits} s" if fits else "not even 1 s"
-    advice = "the CPU codes files of any length"
-    raise InputError(f"{args.input}: too long for the GPU's memory, into which {fitting} would fit; {advice}")
-
-
-def beside(model: str) -> Path:
-    """The folder in which the language model of a codec is looked for."""
-    path = find(model)
-    return path if path.is_dir() else path.parent
-
-
-def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:
-    """InputError lists the rates that there are."""
-    if kbps not in codec.bandwidths:
-        offered = ", ".join(f"{rate:g}" for rate in codec.bandwidths)
-        raise InputError(f"{model}: has no bitrate of {kbps:g} kbit/s; choose from {offered}")
-
-
-def converted(path: Path, info: audio.AudioInfo, codec: "minicodec.Codec") -> Iterator[np.ndarray]:
-    """The file in blocks (codec.channels,n), of some seconds, at the codec's rate.
-
-    InputError, besides those of `audio.blocks`: samples of a float file so large that sums of them could overflow.
-    """
-
-    def remixed() -> Iterator[np.ndarray]:
-        for block in audio.blocks(path, BLOCK_SECONDS * info.sample_rate):
-            peak = np.abs(block).max()
-            if peak > SCALE_LIMIT:
-                raise InputError(f"{path}: has samples up to {peak:g}, where audio lies within -1 … 1")
-            yield audio.remix(block, codec.channels)
-
-    return audio.resample_blocks(remixed(), info.sample_rate, codec.sample_rate)
+def write_to(file: BinaryIO, header: bytes, payload: BinaryIO) -> None:
+    """The bytes of an .ecdc file."""
+    file.write(header)
+    shutil.copyfileobj(payload, file)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from minicodec.console import one_line
 from minicodec.errors import InputError
 
 T = TypeVar("T")
@@ -75,10 +76,11 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         codecs=codecs,
     )
+    tried, settings = len(settings.clips), evaluate.readable(settings, _say)
     open_folder(args.out, settings)
     if args.files == "valid":
         _say(f"{len(files)} of {len({*data.train, *data.valid})} files: those kept for validation (see --files)")
-    if short := len(files) - len(settings.clips):
+    if short := len(files) - tried:
         _say(f"{short} files of less than {SHORTEST} s are left out")
     if long := sum(file.seconds > args.seconds for file in files):
         _say(f"{long} files are longer than {args.seconds:g} s: the middle of each is taken")
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
 
 
 def _counted(clips: Iterable[T], total: int) -> Iterator[T]:

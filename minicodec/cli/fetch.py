@@ -5,7 +5,7 @@ import sys
 
 from minicodec.cli.options import add_quiet
 from minicodec.cli.progress import download
-from minicodec.codec.foreign.fetch import fetch
+from minicodec.codec.fetch import fetch
 
 EPILOG = """\
 NAME is encodec_24khz, encodec_48khz, encodec_lm_24khz or encodec_lm_48khz: the models that the authors of EnCodec

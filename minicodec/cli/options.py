@@ -2,9 +2,6 @@
 
 import argparse
 import math
-import sys
-
-from minicodec.codec.foreign.released import RELEASED, in_cache
 
 MODELS = (
     "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers, or a model that was "
@@ -34,17 +31,6 @@ def add_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fetch", action="store_true", help="download the model if it is a published one that is not on this machine"
     )
-
-
-def fetch_if_asked(model: str, args: argparse.Namespace) -> str:
-    """The model's name; --fetch brings a published one that is not here."""
-    if args.fetch and model in RELEASED and not in_cache(model):
-        from minicodec.cli.progress import download
-        from minicodec.codec.foreign.fetch import fetch
-
-        with download(args.quiet) as report:
-            fetch(model, report, say=lambda line: print(line, file=sys.stderr))
-    return model
 
 
 def seconds(text: str) -> float:

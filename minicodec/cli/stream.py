@@ -19,7 +19,8 @@ from typing import BinaryIO
 import numpy as np
 
 import minicodec
-from minicodec.cli.encode import MODELS, check_bitrate
+from minicodec.cli.codecs import check_bitrate
+from minicodec.cli.options import MODELS
 from minicodec.codec.files.bitstream import pack_bits, unpack_bits
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.errors import InputError
@@ -113,7 +114,7 @@ def read_first_line(source: BinaryIO, codec: "minicodec.Codec") -> int:
         model, codebooks = fields["m"], fields["nc"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise InputError("stdin: does not begin as minicodec stream encode does") from None
-    if model != codec.name:
+    if model not in codec.names:
         raise InputError(f"stdin: was encoded by the model {model}; this one is {codec.name}")
     if type(codebooks) is not int or not 1 <= codebooks <= codec.config.quantizer.levels:
         raise InputError(f"stdin: claims {codebooks} codebooks; the model has {codec.config.quantizer.levels}")

@@ -21,9 +21,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table as wide as the terminal. Where it is too narrow, each row is a paragraph of its own."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) <= columns():
-        lines = [[f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)] for row in (headings, *rows)]
-        return ["  ".join(line).rstrip() for line in lines]
-    lines = []
+        padded = [[f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)] for row in (headings, *rows)]
+        return ["  ".join(line).rstrip() for line in padded]
+    lines: list[str] = []
     for name, *cells in rows:
         facts = "; ".join(cell for cell in cells if cell)
         lines += [name, *textwrap.wrap(facts, columns(), initial_indent="    ", subsequent_indent="    ")]

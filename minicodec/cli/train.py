@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minicodec.cli.options import add_device
 from minicodec.codec.config import PRESETS
+from minicodec.console import one_line
 from minicodec.errors import InputError
 
 EXAMPLES = """\
@@ -42,7 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Start or resume; 130 after Ctrl-C."""
     from minicodec.training import config, run as runs
-    from minicodec.training.memory import peak_memory
+    from minicodec.training.loop import interruptible
+    from minicodec.training.process_memory import keep_freed_memory, peak_memory
 
     if args.resume:
         if args.preset or args.data or args.out or args.origin or args.set:
@@ -56,8 +58,10 @@ def run(args: argparse.Namespace) -> int:
         recipe = config.from_preset(args.preset, str(args.data.resolve()), settings)
         training = runs.start(args.out, recipe, args.origin, args.device)
     for notice in training.data.notices:
-        print(notice, file=sys.stderr)
-    finished = training.train()
+        print(one_line(notice), file=sys.stderr)
+    keep_freed_memory()
+    with interruptible() as stop:
+        finished = training.train(stop)
     if memory := peak_memory():
         print(f"memory at its peak: {memory / 2**20:.0f} MiB", file=sys.stderr)
     folder, step = training.folder, training.trainer.step

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from minicodec.cli.options import add_device
+from minicodec.console import one_line
 from minicodec.errors import InputError
 
 EXAMPLES = """\
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from minicodec.cli.progress import watched
     from minicodec.codec.language_model import RUN_LM
     from minicodec.training.language_model import run as runs
+    from minicodec.training.loop import interruptible
+    from minicodec.training.process_memory import keep_freed_memory
 
     if args.resume:
         if args.model or args.data or args.out or args.set:
@@ -54,9 +57,14 @@ def run(args: argparse.Namespace) -> int:
         settings = args.set if args.steps is None else [*args.set, f"steps={args.steps}"]
         training = runs.start(args.model, args.data, args.out, settings, args.device)
     for notice in training.data.notices:
-        print(notice, file=sys.stderr)
+        print(one_line(notice), file=sys.stderr)
+    told = len(training.data.notices)
     training.prepare(watched)
-    finished = training.train()
+    for notice in training.data.notices[told:]:
+        print(one_line(notice), file=sys.stderr)
+    keep_freed_memory()
+    with interruptible() as stop:
+        finished = training.train(stop)
     folder, step = training.folder, training.trainer.step
     if not finished:
         print(f"stopped at step {step}, saved; go on with: minicodec train-lm --resume {folder}", file=sys.stderr)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 import minicodec
+from minicodec import functional as F
 from minicodec.backend import active
 from minicodec.errors import InputError
 from minicodec.evaluation.visqol import gammatone
-from minicodec.kernels.cpu.engine.compile import folder_to_write
+from minicodec.tensor import Tensor, grad
 from minicodec.training.config import from_preset
 from minicodec.training.language_model.config import for_codec
 from minicodec.training.language_model.trainer import LanguageModelTrainer
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Do each kind of work; print how long that took, and where the result is kept."""
     if active() != "numba":
         raise InputError("Numba is not installed, or NUMBA_DISABLE_JIT forbids it: there is nothing to compile")
+    from minicodec.kernels.cpu.engine.compile import folder_to_write
+
     folder = folder_to_write()
     if folder is None:
         raise InputError("no folder to keep compiled code in can be written: NUMBA_CACHE_DIR names one")
@@ -77,6 +80,13 @@ def language_model() -> None:
         codec.decompress(codec.compress(noise(1, 9600), 6, lm), lm=trainer.lm)
 
 
+def other_layers() -> None:
+    """What no preset has: a convolution whose input is no multiple of its stride."""
+    x, w, b = (Tensor(noise(*shape), requires_grad=True) for shape in [(1, 9, 2), (3, 2, 2), (2,)])
+    y = F.conv1d_layer(x, w, b, elu=True, left=0, right=0, stride=2)
+    grad(y, [x, w, b], y.data)
+
+
 def evaluation() -> None:
     """The ear that ViSQOL models."""
     gammatone.spectrogram(noise(4800), 16_000, 32)
@@ -87,6 +97,7 @@ WORK: dict[str, Callable[[], None]] = {
     "training": training,
     "training in stereo": stereo,
     "language models": language_model,
+    "other layers": other_layers,
     "evaluation": evaluation,
 }
 

@@ -35,7 +35,8 @@ from minicodec.tensor import Tensor, no_grad
 START = 0  # what stands for the codes before the first frame; code c is number c + 1
 SECONDS = 3.5  # of the past that attention sees
 SLOWEST = 10_000  # period, over 2π frames, of the slowest cosine of the positions
-METADATA_KEY = "minicodec_lm"  # of the configuration in a safetensors file
+METADATA_KEY = "minicodec_lm"  # in a safetensors file
+SIZE_LIMIT = 1 << 16  # of any number in a configuration
 RUN_LM = "lm.safetensors"  # in a training run's folder, beside the codec it belongs to
 
 
@@ -119,11 +120,11 @@ class LanguageModel(Module):
         P = past.layers[0][0].shape[2]
         delay = (P + np.arange(T))[:, None] - np.arange(P + T)
         mask = np.where((delay >= 0) & (delay <= context), 0, -np.inf).astype(np.float32)
-        kept = []
+        newest = []
         for layer, (keys, values) in zip(self.layers, past.layers, strict=True):
             x, keys, values = layer(x, keys, values, array.asarray(mask))
-            kept.append((keys[:, :, -context:], values[:, :, -context:]))
-        return x, Past(kept, past.frames + T)
+            newest.append((keys[:, :, -context:], values[:, :, -context:]))
+        return x, Past(newest, past.frames + T)
 
     def probabilities(self, codes: np.ndarray, past: Past) -> tuple[np.ndarray, Past]:
         """The same, as probabilities (B,T,Q,N), for coding."""
@@ -146,7 +147,8 @@ class LanguageModel(Module):
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights, sizes and the codec's name to one .safetensors file."""
-        metadata = {METADATA_KEY: json.dumps({"codec": self.codec, "config": asdict(self.config)})}
+        about = {"codec": self.codec, "config": asdict(self.config), "digest": self.digest}
+        metadata = {METADATA_KEY: json.dumps(about)}
         weights.write(path, self.state_dict(), metadata, overwrite)
 
 
@@ -158,18 +160,25 @@ def load(path: str | PathLike[str]) -> LanguageModel:
         raise InputError(f"{path}: is no language model: its sizes are missing from its metadata")
     try:
         about = json.loads(metadata[METADATA_KEY])
-        config = LanguageModelConfig(**about["config"])
-        least = config.D * (config.Q * config.N + config.layers * config.hidden)
-        if least > sum(array.size for array in arrays.values()):  # asked before they are allocated
-            raise ValueError(f"it is too small for {least} weights")
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("not all of its weights are finite numbers")
-        lm = LanguageModel(config, codec=str(about["codec"]), rng=np.random.default_rng(0))
+        lm = LanguageModel(_config(about["config"]), codec=str(about["codec"]), rng=weights.blank(arrays))
+        weights.check_finite(arrays)
         lm.load_state_dict(arrays)
+        if about.get("digest", lm.digest) != lm.digest:  # older files have none
+            raise ValueError("weights and sizes are not those that were saved")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}: holds no usable language model: {error}") from None
     lm.eval()
     return lm
+
+
+def _config(values: Any) -> LanguageModelConfig:
+    """Sizes from a file. ValueError, TypeError: they are none, or beyond what any codec needs."""
+    if not isinstance(values, dict):
+        raise ValueError("its sizes are no table")
+    for name, size in values.items():
+        if type(size) is not (bool if name == "zero_past" else int) or size > SIZE_LIMIT:
+            raise ValueError(f"{name[:40]} = {str(size)[:40]}")
+    return LanguageModelConfig(**values)
 
 
 class TransformerLayer(Module):

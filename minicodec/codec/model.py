@@ -10,9 +10,10 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from os import PathLike
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,39 +21,52 @@ from minicodec.backend import xp
 from minicodec.codec import config as configuration, weights
 from minicodec.codec.config import CodecConfig
 from minicodec.codec.files import bitstream
-from minicodec.codec.files.bitstream import Chunk, Header
-from minicodec.codec.files.entropy import encodec_files
+from minicodec.codec.files.bitstream import Chunk, Header, first_sample
+from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
 from minicodec.codec.files.entropy.container import read_header as read_coded_header
 from minicodec.codec.language_model import LanguageModel
 from minicodec.codec.overlap import cut, overlap_add
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
-from minicodec.codec.streaming.stream import StreamDecoder, StreamEncoder
+from minicodec.codec.streaming.stream import StreamDecoder, StreamEncoder, check_audio
+from minicodec.codec.transform import TransformDecoder, TransformEncoder
+from minicodec.codec.weight_cache import cached
 from minicodec.device import host
 from minicodec.errors import InputError
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor, no_grad
 
-PUBLISHED = ("encodec_24khz", "encodec_48khz")  # names that other programs' files carry, and mean one set of weights
+# The names that files of the released package carry, and how the SHA-256 of the one file of weights that each means
+# begins: encodec_24khz-d7cc33bc.th, encodec_48khz-7e698e3e.th.
+PUBLISHED = {"encodec_24khz": "d7cc33bc", "encodec_48khz": "7e698e3e"}
 TRAINING_ONLY = {"quantizer.sums", "quantizer.waiting"}
-METADATA_KEY = "minicodec"  # of the configuration in a safetensors file
+METADATA_KEY = "minicodec"  # in a safetensors file; its only one, since several would come in any order
+PUBLISHED_MARK = "published "  # before the digest of the published weights there
 
 
 class Codec(Module):
-    """Encoder, quantizer and decoder of one configuration.
+    """Encoder, quantizer and decoder of one configuration; weights are drawn by `rng`, by default that of the seed.
 
-    Attributes: sample_rate (Hz), channels, frame_rate (frames per second), bandwidths (kbps).
+    Attributes: sample_rate (Hz), channels, frame_rate (frames per second), bandwidths (kbps); published, the digest of
+    the published weights, once it is known that this codec was given them.
     """
 
-    def __init__(self, config: CodecConfig, *, seed: int = 0):
-        rng = np.random.default_rng(seed)
-        self.config = config
-        self.encoder = Encoder(config.channels, config.seanet, rng=rng)
-        self.quantizer = ResidualVectorQuantizer(
-            config.quantizer.levels, config.quantizer.entries, config.seanet.latent, rng=rng
-        )
-        self.decoder = Decoder(config.channels, config.seanet, rng=rng)
+    def __init__(self, config: CodecConfig, *, seed: int = 0, rng: np.random.Generator | None = None):
+        rng = rng or np.random.default_rng(seed)
+        self.config, self.published = config, ""
+        self.encoder: Encoder | TransformEncoder
+        self.decoder: Decoder | TransformDecoder
+        Q, N, D = config.quantizer.levels, config.quantizer.entries, config.network.latent
+        if config.transform:
+            self.encoder = TransformEncoder(config.transform, rng=rng)
+            self.quantizer = ResidualVectorQuantizer(Q, N, D, rng=rng)
+            self.decoder = TransformDecoder(config.transform, rng=rng)
+        else:
+            assert config.seanet
+            self.encoder = Encoder(config.channels, config.seanet, rng=rng)
+            self.quantizer = ResidualVectorQuantizer(Q, N, D, rng=rng)
+            self.decoder = Decoder(config.channels, config.seanet, rng=rng)
 
     def __repr__(self) -> str:
         sound = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
@@ -85,38 +99,72 @@ class Codec(Module):
         return self.config.bandwidths
 
     @property
-    def name(self) -> str:
-        """What files name as their model: a published name, or the preset's with the first digits of a hash.
+    def digest(self) -> str:
+        """The SHA-256 of weights and configuration: codecs with the same one make the same of the same codes."""
+        return self._digests()[0]
 
-        The hash is of the weights: two trainings of one preset are two models, and files of one are noise to the other.
+    @property
+    def name(self) -> str:
+        """What files name as their model: that of the configuration with the first digits of the digest.
+
+        Two trainings of one preset are two models, and files of one are noise to the other. Only the published weights
+        have the published name alone.
         """
-        if self.config.name in PUBLISHED:
-            return self.config.name
-        digest = hashlib.sha256()
-        for key, array in sorted(self._saved_arrays().items()):
-            digest.update(key.encode())
-            digest.update(array.data)
-        return f"{self.config.name}-{digest.hexdigest()[:8]}"
+        return self.names[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`name`, and all other names by which files mean this codec: older versions gave them.
+
+        Their digits were of the weights alone; and every codec of a published architecture had the published name.
+        """
+        digest, of_weights = self._digests()
+        own, former = (f"{self.config.name}-{digits[:8]}" for digits in (digest, of_weights))
+        if self.config.name not in PUBLISHED:
+            return own, former
+        return (self.config.name, own) if self.published == digest else (own, self.config.name)
+
+    def _digests(self) -> tuple[str, str]:
+        """Of weights and configuration, and of weights alone; these are read once while they stay as they are."""
+        arrays = self._saved_arrays()
+
+        def of_arrays(_: Codec) -> Any:
+            digest = hashlib.sha256()
+            for key, array in arrays.items():
+                digest.update(key.encode())
+                digest.update(array.data)
+            return digest
+
+        of_weights = cached(self, of_arrays, list(arrays.values()))
+        whole = of_weights.copy()
+        whole.update(self.config.identity.encode())
+        return whole.hexdigest(), of_weights.hexdigest()
 
     # Waveforms and codes
 
     def encode(self, wav: np.ndarray, kbps: float | None = None) -> list[Chunk]:
         """Waveform (C,T) -> chunks of codes (Q,frames), at one of `bandwidths` (the highest by default).
 
-        Raises ValueError for another rate, another number of channels, no samples, or samples that are not finite.
+        Raises ValueError for another rate, another number of channels, no samples, integers, or samples that are no
+        audio: not finite, or above LOUDEST (stream.py).
         """
         self._check_wav(wav)
-        parts = list(self.encode_blocks([wav], kbps))
-        return [_joined(parts)] if self.config.chunk_stride is None else parts
+        chunks = list(self.encode_blocks([wav], kbps))
+        return [_joined(chunks)] if self.config.chunk_stride is None else chunks
 
-    def decode(self, chunks: list[Chunk], length: int | None = None) -> np.ndarray:
-        """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover)."""
+    def decode(self, chunks: Sequence[Chunk], length: int | None = None) -> np.ndarray:
+        """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover).
+
+        ValueError: no chunks, arrays in their place, or codes that the model does not have.
+        """
+        if len(chunks) == 0 or not all(isinstance(chunk, Chunk) for chunk in chunks):
+            raise ValueError("a list of chunks is needed, such as [Chunk(codes)], with at least one in it")
         return np.concatenate(list(self.decode_blocks(chunks)), axis=1)[:, :length]
 
-    # The same for signals of any length, in constant memory where the model streams (codec/files/chunks.py)
+    # The same for signals of any length, in constant memory where the model streams
 
     def encode_blocks(self, blocks: Iterable[np.ndarray], kbps: float | None = None) -> Iterator[Chunk]:
-        """Blocks (C,n) of a waveform -> its codes, in parts. ValueError as `encode`, when the iteration reaches it."""
+        """Blocks (C,n) of a waveform -> its codes, in pieces. ValueError as `encode`, when the iteration reaches it."""
         config = self.config
         if self.streams:
             encoder = self.stream_encoder(kbps)
@@ -128,17 +176,17 @@ class Codec(Module):
             for wav in cut(blocks, config.chunk_samples or whole, config.chunk_stride or whole):
                 yield self._encode_chunk(wav, levels)
 
-    def decode_blocks(self, parts: Iterable[Chunk]) -> Iterator[np.ndarray]:
-        """Parts of codes -> blocks (C,n) of the waveform, as many samples as the frames cover."""
+    def decode_blocks(self, chunks: Iterable[Chunk]) -> Iterator[np.ndarray]:
+        """Codes, in chunks or pieces of one -> blocks (C,n) of the waveform, as many samples as the frames cover."""
         if self.streams:
             decoder = self.stream_decoder()
-            for part in parts:
-                yield decoder.push(part.codes)
+            for chunk in chunks:
+                yield decoder.push(chunk.codes)
             yield decoder.flush()
         elif self.config.chunk_stride is None:
-            yield self._decode_chunk(_joined(list(parts)))
+            yield self._decode_chunk(_joined(list(chunks)))
         else:
-            yield from overlap_add(map(self._decode_chunk, parts), self.config.chunk_stride)
+            yield from overlap_add(map(self._decode_chunk, chunks), self.config.chunk_stride)
 
     # The same for live audio (codec/streaming/stream.py)
 
@@ -148,7 +196,7 @@ class Codec(Module):
 
         Nor on a GPU: it is fast with much at a time, and a frame of a stream is little.
         """
-        causal = self.config.seanet.causal and self.config.chunk_stride is None and not self.config.normalize
+        causal = self.config.network.causal and self.config.chunk_stride is None and not self.config.normalize
         return causal and xp(self.quantizer.codebooks) is np
 
     def stream_encoder(self, kbps: float | None = None, pad_mode: str | None = None) -> StreamEncoder:
@@ -173,12 +221,9 @@ class Codec(Module):
         return self.config.levels(kbps)
 
     def _check_wav(self, wav: np.ndarray) -> None:
-        if wav.ndim != 2 or wav.shape[0] != self.channels:
-            raise ValueError(f"a waveform ({self.channels},T) is needed, this one is {wav.shape}")
+        check_audio(wav, self.channels)
         if wav.shape[1] == 0:
             raise ValueError("the waveform has no samples")
-        if not np.isfinite(wav).all():
-            raise ValueError("the waveform has samples that are not finite numbers")
 
     def _check_streams(self) -> None:
         if not self.streams:
@@ -196,6 +241,7 @@ class Codec(Module):
         return Chunk(host(self.quantizer.encode(z[0], levels)).astype(np.int16), scale)
 
     def _decode_chunk(self, chunk: Chunk) -> np.ndarray:
+        self.quantizer.check(chunk.codes)
         with no_grad():
             z = self.quantizer.decode(xp(self.quantizer.codebooks).asarray(chunk.codes.astype(np.int64)))
             wav = host(self.decoder(Tensor(z[None])).data)[0].T
@@ -207,14 +253,18 @@ class Codec(Module):
         """Waveform (C,T) -> the bytes of an .ecdc file. ValueError as `encode`.
 
         lm: a language model of this codec's codes, or "adaptive", makes it smaller, and takes time (files/entropy).
+        Where "adaptive" would make it larger, as it can where there is little to count, the file is one without it.
         """
         chunks = self.encode(wav, kbps)
-        if lm is not None:
-            writer = CodedWriter(predictor_for(lm, self, len(chunks[0].codes)), self.config.layout)
-            payload = b"".join(writer.pack(chunks))
-            return writer.header(self.name, wav.shape[1]) + payload
         header = Header(model=self.name, audio_length=wav.shape[1], codebooks=len(chunks[0].codes))
-        return bitstream.pack(header, chunks, self.config.layout)
+        plain = bitstream.pack(header, chunks, self.config.layout)
+        if lm is None:
+            return plain
+        predictor = predictor_for(lm, self.names, self.config.layout, header.codebooks)
+        writer = CodedWriter(predictor, self.config.layout)
+        payload = b"".join(writer.pack(chunks))
+        coded = writer.header(header.model, header.audio_length) + payload
+        return plain if lm == Adaptive.name and len(plain) < len(coded) else coded
 
     def decompress(
         self,
@@ -226,28 +276,26 @@ class Codec(Module):
     ) -> np.ndarray:
         """The bytes of an .ecdc file -> waveform (C,T). InputError, beginning with `source`, if they cannot be one.
 
-        lm        the language model, for files that were made with one. (If it was the released EnCodec that made it,
-                  it may not be readable here all the same: see entropy/encodec_files.py.)
+        lm        the language model, for files that were made with one
         start     seconds to leave out at the beginning: entropy-coded files are decoded from there on
         damaged   called with one line for each damaged chunk of an entropy-coded file, which then is silence
         """
-        first = round(start * self.sample_rate)
+        layout = self.config.layout
         if bitstream.read_version(packet, source) == bitstream.CODED_VERSION:
             file = io.BytesIO(packet)
             coded, size = read_coded_header(file, source)
             self._check_made_here(coded.header, source)
-            reader = CodedReader(file, coded, size, self, predictor_of(coded, lm, self, source), source)
-            return np.concatenate(list(reader.blocks(first, damaged)), axis=1)
+            reader = CodedReader(file, coded, size, layout, predictor_of(coded, lm, self.names, layout, source), source)
+            first = first_sample(start, coded.header, self.sample_rate, source)
+            return np.concatenate(list(reader.blocks(self.decode_blocks, self.channels, first, damaged)), axis=1)
         header, _ = bitstream.read_header(packet, source)
         self._check_made_here(header, source)
-        if header.lm and lm is not None:
-            _, chunks = encodec_files.unpack(packet, self.config.layout, lm, source)
-        else:
-            _, chunks = bitstream.unpack(packet, self.config.layout, source)
+        _, chunks = bitstream.unpack(packet, layout, source)
+        first = first_sample(start, header, self.sample_rate, source)
         return self.decode(chunks, header.audio_length)[:, first:]
 
     def _check_made_here(self, header: Header, source: str) -> None:
-        if header.model != self.name:
+        if header.model not in self.names:
             raise InputError(f"{source}: was made by the model {header.model}, this one is {self.name}")
 
     # Files
@@ -255,7 +303,7 @@ class Codec(Module):
     def _saved_arrays(self) -> dict[str, np.ndarray]:
         """The state without what only a running training needs (the codewords' sums follow from their counts)."""
         state = self.state_dict()
-        return {key: np.ascontiguousarray(host(state[key])) for key in state.keys() - TRAINING_ONLY}
+        return {key: np.ascontiguousarray(host(state[key])) for key in sorted(state.keys() - TRAINING_ONLY)}
 
     def save(self, path: str | PathLike[str], *, half: bool = False, overwrite: bool = False) -> None:
         """Write weights, codebooks and configuration to one .safetensors file.
@@ -263,41 +311,25 @@ class Codec(Module):
         half: in float16, at half the size. What is loaded then is another model, by a little, and has another name.
         ValueError: a weight is larger than float16 can be (65504).
         """
-        arrays = self._saved_arrays()
+        saved, arrays = self, self._saved_arrays()
         if half:
             floats = {key: a for key, a in arrays.items() if a.dtype == np.float32}
             largest = max(np.abs(a).max() for a in floats.values())
             if not largest <= np.finfo(np.float16).max:
                 raise ValueError(f"weights up to {largest:g} do not fit into half precision")
             arrays |= {key: a.astype(np.float16) for key, a in floats.items()}
-        weights.write(path, arrays, {METADATA_KEY: json.dumps(self.config.to_dict())}, overwrite)
+            saved = deepcopy(self)
+            saved.load_state_dict(self.state_dict() | arrays)
+        digest = saved.digest
+        mark = PUBLISHED_MARK if self.published == digest else ""
+        about = {"config": self.config.to_dict(), "digest": mark + digest}
+        weights.write(path, arrays, {METADATA_KEY: json.dumps(about)}, overwrite)
 
 
-def _joined(parts: list[Chunk]) -> Chunk:
-    return Chunk(np.concatenate([part.codes for part in parts], axis=1), parts[0].scale)
+def _joined(pieces: list[Chunk]) -> Chunk:
+    return Chunk(np.concatenate([piece.codes for piece in pieces], axis=1), pieces[0].scale)
 
 
 def build(preset: str, seed: int = 0) -> Codec:
-    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz."""
+    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz."""
     return Codec(configuration.preset(preset), seed=seed)
-
-
-def load_safetensors(path: str | PathLike[str]) -> Codec:
-    """The codec that `save` wrote. InputError, naming the file, if it is no such file."""
-    path = Path(path)
-    arrays, metadata = weights.read(path)
-    if METADATA_KEY not in metadata:
-        raise InputError(f"{path}: is no minicodec model: the configuration is missing from its metadata")
-    try:
-        values = json.loads(metadata[METADATA_KEY])
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: its configuration is damaged: {error}") from None
-    codec = Codec(configuration.from_dict(values, str(path)))
-    own = codec.state_dict()
-    try:
-        codec.load_state_dict(arrays | {key: own[key] for key in TRAINING_ONLY})
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
-    codec.eval()
-    return codec

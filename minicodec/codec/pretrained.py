@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from minicodec.codec import language_model
-from minicodec.codec.config import PRESETS, preset
+from minicodec.codec import language_model, weights
+from minicodec.codec.config import PRESETS, from_dict
 from minicodec.codec.files import bitstream
 from minicodec.codec.files.entropy.coded_file import check_fits, refuse
-from minicodec.codec.foreign.convert import ENCODEC, LANGUAGE_MODEL, take_over
+from minicodec.codec.foreign import encodec
 from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
-from minicodec.codec.foreign.torch_file import read_torch_file
 from minicodec.codec.foreign.transformers_folder import CONFIG, load_transformers
-from minicodec.codec.language_model import RUN_LM, SECONDS, LanguageModel, LanguageModelConfig
-from minicodec.codec.model import Codec, load_safetensors
+from minicodec.codec.language_model import RUN_LM, LanguageModel
+from minicodec.codec.model import METADATA_KEY, PUBLISHED_MARK, TRAINING_ONLY, Codec
 from minicodec.errors import InputError
 
 BUNDLED = "minicodec-24k"
@@ -52,7 +51,7 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
     "minicodec-24k", the model that comes with minicodec: 24 kHz mono, 0.75 to 6 kbps
     a .safetensors file that `Codec.save` or `minicodec convert` wrote
     a training run's folder
-    a .th file of the released EnCodec, read without PyTorch (see torch_file.py)
+    a .th file of the released EnCodec, read without PyTorch (foreign/encodec.py)
     a folder of `transformers`, with config.json and model.safetensors
     a published model by its name, "encodec_24khz", "encodec_48khz" or "facebook/encodec_24khz", once it was fetched
 
@@ -67,7 +66,7 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
         return load_safetensors(path / RUN_MODEL)
     if path.is_file():
         if zipfile.is_zipfile(path):
-            return load_torch_file(path)
+            return encodec.load(path)
         if path.suffix != ".safetensors":
             raise InputError(f"{path}: models are .safetensors files, EnCodec's .th files, or folders of training runs")
         return load_safetensors(path)
@@ -76,6 +75,37 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
     near = difflib.get_close_matches(str(path), [BUNDLED, *RELEASED], n=1)
     meant = f"did you mean {near[0]}?" if near else f"train one with minicodec train, or take {BUNDLED}"
     raise InputError(f"{path}: no such model; {meant}")
+
+
+def load_safetensors(path: str | PathLike[str]) -> Codec:
+    """The codec that `save` wrote. InputError, naming the file, if it is no such file."""
+    path = Path(path)
+    arrays, metadata = weights.read(path)
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: is no minicodec model: the configuration is missing from its metadata")
+    try:
+        about = json.loads(metadata[METADATA_KEY])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: its configuration is damaged: {error}") from None
+    digest = about.get("digest") if isinstance(about, dict) else None  # older files have the configuration alone
+    if digest is None:
+        config = from_dict(about, str(path))
+    else:
+        digest, config = str(digest), from_dict(about.get("config"), str(path))
+    try:
+        weights.check_finite(arrays)
+        codec = Codec(config, rng=weights.blank(arrays))
+        own = codec.state_dict()
+        codec.load_state_dict(arrays | {key: own[key] for key in TRAINING_ONLY})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
+    if digest is not None and digest.removeprefix(PUBLISHED_MARK) != codec.digest:
+        raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")
+    if digest is not None and digest.startswith(PUBLISHED_MARK):
+        codec.published = codec.digest
+    codec.eval()
+    return codec
 
 
 def why_untrained(run: Path) -> str:
@@ -89,21 +119,6 @@ def why_untrained(run: Path) -> str:
         return ": the training has saved no checkpoint yet"
     go_on = f"go on with: minicodec train --resume {run} --steps N"
     return f": its codebooks begin at step {begin}, one after the other; it has {max(steps)}; {go_on}"
-
-
-def load_torch_file(path: Path) -> Codec:
-    """The codec in a .th file of the released EnCodec, 24 or 48 kHz. InputError, naming the file and what is wrong."""
-    state = read_torch_file(path)
-    if "transformer.norm_in.weight" in state:
-        raise InputError(f"{path}: is a language model: it does not make audio, but goes with a model that does")
-    # The two differ in their norms, so one key tells which of them a file should hold.
-    codec = Codec(preset("encodec_48khz" if "encoder.model.0.conv.norm.weight" in state else "encodec_24khz"))
-    try:
-        take_over(codec, state, ENCODEC)
-    except ValueError as error:
-        raise InputError(f"{path}: holds no weights of {codec.config.name}: {error}") from None
-    codec.eval()
-    return codec
 
 
 def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageModel:
@@ -121,18 +136,9 @@ def load_language_model(path: str | PathLike[str], codec: Codec) -> LanguageMode
             raise InputError(f"{path.parent}: has no {RUN_LM}; minicodec train-lm makes one")
     if path.suffix == ".safetensors":
         lm = language_model.load(path)
-        check_fits(lm, codec, str(path))
+        check_fits(lm, codec.names, codec.config.layout, str(path))
         return lm
-    quantizer, context = codec.config.quantizer, int(SECONDS * codec.frame_rate)
-    sizes = LanguageModelConfig(quantizer.levels, quantizer.entries, context)
-    lm = LanguageModel(sizes, codec=codec.name, rng=np.random.default_rng(0))
-    state = read_torch_file(path)
-    try:
-        take_over(lm, state, LANGUAGE_MODEL)
-    except ValueError as error:
-        raise InputError(f"{path}: holds no language model for {codec.config.name}: {error}") from None
-    lm.eval()
-    return lm
+    return encodec.load_language_model(path, codec)
 
 
 def decompress(
@@ -151,6 +157,6 @@ def decompress(
     if codec is None:
         fields, _ = bitstream.read_fields(packet, bitstream.read_version(packet, source), {"m": str}, source)
         codec = load()
-        if fields["m"] != codec.name:
+        if fields["m"] not in codec.names:
             raise InputError(f"{source}: needs the model {fields['m']}: load it, and pass it as codec")
     return codec.decompress(packet, source, lm, start, damaged), codec.sample_rate

@@ -15,6 +15,7 @@ appendix A]. The published code gets several details wrong; here they are right,
     the gradient passes straight through once, around all levels together, and the commitment loss reaches them all
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,6 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active, xp
 from minicodec.codec.weight_cache import cached
-from minicodec.kernels.cpu.nearest_codeword import PackedCodebook, pack_codebook, search
-from minicodec.kernels.gpu.embedding import sums_by_index
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor
 
@@ -40,7 +39,7 @@ class Quantized(NamedTuple):
 
     z: Tensor  # (B,T,D), with the gradient of the input
     commitment: Tensor  # scalar: mean over levels of mean (residual - codeword)²
-    codes: Any  # (B,Q,T) integers, Q the levels used
+    codes: Any  # (B,Q,T) integers, Q the levels used; -1 where an item uses fewer
 
 
 class ResidualVectorQuantizer(Module):
@@ -68,23 +67,38 @@ class ResidualVectorQuantizer(Module):
         """How many levels have been initialised."""
         return int((self.updates > 0).sum())
 
-    def packed(self, levels: int) -> list[PackedCodebook]:
-        """The first codebooks ready to search."""
+    def packed(self, levels: int) -> list[Any]:
+        """The first codebooks as kernels/cpu/nearest_codeword.py searches them."""
+        from minicodec.kernels.cpu.nearest_codeword import pack_codebook
+
         codebooks = self.codebooks[:levels]
         return cached(self, lambda _: [pack_codebook(codebook) for codebook in codebooks], [codebooks])
 
-    def encode(self, z: Any, levels: int, packed: list[PackedCodebook] | None = None) -> Any:
+    def encode(self, z: Any, levels: int, packed: list[Any] | None = None) -> Any:
         """Latents z (...,D) -> codes (levels,...) integers; `packed` saves a little time, while codebooks stay."""
-        if packed is None and active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32:
-            packed = self.packed(levels)
+        fast = active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32
+        if fast:
+            from minicodec.kernels.cpu.nearest_codeword import search
+
+            packed = self.packed(levels) if packed is None else packed
         codes, residual = [], z
         for q, codebook in enumerate(self.codebooks[:levels]):
-            if packed is not None and active() == "numba":
+            if fast and packed is not None:
                 codes.append(search(residual, packed[q]))
             else:
                 codes.append(F.nearest_codeword(residual, codebook))
             residual = residual - codebook[codes[-1]]
         return xp(z).stack(codes)
+
+    def check(self, codes: np.ndarray) -> None:
+        """ValueError unless these are codes (Q,frames) of the first Q codebooks."""
+        levels, entries, _ = self.codebooks.shape
+        if codes.ndim != 2 or not 1 <= len(codes) <= levels:
+            raise ValueError(f"codes (1…{levels},frames) are needed, these are {codes.shape}")
+        if codes.dtype.kind not in "iu":
+            raise ValueError(f"codes are integers, these are {codes.dtype}")
+        if codes.size and not 0 <= codes.min() <= codes.max() < entries:
+            raise ValueError(f"codes from {codes.min()} to {codes.max()}, but the codebooks have {entries} entries")
 
     def decode(self, codes: Any) -> Any:
         """Codes (Q,...) -> latents (...,D), the sum of Q codewords."""
@@ -93,23 +107,30 @@ class ResidualVectorQuantizer(Module):
             z = z + codebook[level_codes]
         return z
 
-    def __call__(self, z: Tensor, levels: int, rng: np.random.Generator) -> Quantized:
-        """Quantize latents z (B,T,D) with the first `levels` codebooks; in training mode, let these learn.
+    def __call__(self, z: Tensor, levels: int | Sequence[int], rng: np.random.Generator) -> Quantized:
+        """Quantize latents z (B,T,D) with the first `levels` codebooks, for each item its own number or one for all.
+
+        In training mode, let these learn, each from the items that use it.
 
         Levels that are not initialised yet are left out; in training the first of them gathers vectors. While there
         is no level at all, z passes unquantized. rng starts k-means and revives dead entries.
         """
         residual, codes, commitment = z, [], Tensor(xp(z.data).zeros((), z.dtype))
-        active = min(levels, self.ready)
+        each = np.broadcast_to(levels, z.shape[0])
+        active = min(each.max(), self.ready)
         for q in range(active):
-            level_codes = F.nearest_codeword(residual.data, self.codebooks[q])
+            items = np.flatnonzero(each > q)
+            given = residual if len(items) == len(each) else residual[items]
+            level_codes = F.nearest_codeword(given.data, self.codebooks[q])
             codeword = self.codebooks[q][level_codes]
             if self.training:
-                self._learn(q, residual.data, level_codes, rng)
-            commitment = commitment + F.mse_loss(residual, codeword)
+                self._learn(q, given.data, level_codes, rng)
+            commitment = commitment + F.mse_loss(given, codeword)
+            if len(items) < len(each):
+                level_codes, codeword = _among_all(level_codes, -1, items, each), _among_all(codeword, 0, items, each)
             residual = residual - codeword
             codes.append(level_codes)
-        if self.training and active < levels:
+        if self.training and active < each.max():
             self._gather(active, residual.data, rng)
         if not codes:
             return Quantized(z, commitment, xp(z.data).zeros((z.shape[0], 0, z.shape[1]), np.int64))
@@ -156,17 +177,38 @@ class ResidualVectorQuantizer(Module):
         entries = len(self.codebooks[q])
         if len(self.waiting) < INIT_VECTORS_PER_ENTRY * entries:
             return
-        means, n = kmeans(self.waiting, entries, KMEANS_ITERATIONS, rng)
-        self.counts[q] = xp(x).maximum(n, 1) * (len(x) / len(self.waiting))  # as if each batch had counted its share
+        self._start(q, self.waiting, len(x) / len(self.waiting), rng)
+        self.waiting = self.waiting[:0]
+
+    def start(self, x: Any, share: float, rng: np.random.Generator) -> None:
+        """Start all levels at once, from k-means over vectors x (n,D), then over what the level before leaves of them.
+
+        share: how much a training step will bring, as a share of x.
+        """
+        for q in range(self.levels):
+            self._start(q, x, share, rng)
+            x = x - self.codebooks[q][F.nearest_codeword(x, self.codebooks[q])]
+
+    def _start(self, q: int, x: Any, share: float, rng: np.random.Generator) -> None:
+        means, n = kmeans(x, len(self.codebooks[q]), KMEANS_ITERATIONS, rng)
+        self.counts[q] = xp(x).maximum(n, 1) * share  # as if each batch had counted its share
         self.sums[q] = means * self.counts[q][:, None]
         self._set_codewords(q)
         self.updates[q] = 1
-        self.waiting = self.waiting[:0]
+
+
+def _among_all(values: Any, others: float, items: np.ndarray, each: np.ndarray) -> Any:
+    """Values (n,...) of some items of a batch, among those of all."""
+    everybody = xp(values).full((len(each), *values.shape[1:]), others, values.dtype)
+    everybody[items] = values
+    return everybody
 
 
 def _count_and_sum(x: Any, codes: Any, N: int) -> tuple[Any, Any]:
     """Vectors x (n,D) and their codes (n) -> how many chose each entry (N), and their sum (N,D)."""
     if xp(x) is not np:
+        from minicodec.kernels.gpu.embedding import sums_by_index
+
         s, n = sums_by_index(x, codes, N)
         return n, s
     n, s = np.bincount(codes, minlength=N).astype(x.dtype), np.zeros((N, x.shape[1]), x.dtype)

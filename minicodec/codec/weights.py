@@ -3,10 +3,11 @@
 A file may hold its numbers in half precision, at half the size. They are float32 as soon as they are read.
 """
 
+import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -34,3 +35,37 @@ def write(path: str | PathLike[str], arrays: Mapping[str, Any], metadata: dict[s
     contiguous = {name: np.asarray(host(array), order="C") for name, array in arrays.items()}
     with write_atomically(path, overwrite=overwrite) as temporary:
         save_file(contiguous, temporary, metadata)
+
+
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError: a weight is NaN or infinite; what a model makes of it is noise."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name[:200]} holds NaN or infinity")
+
+
+def blank(arrays: Mapping[str, np.ndarray]) -> np.random.Generator:
+    """For the `rng` of a model that is to be filled with these arrays: gives zeros, and no more than they hold.
+
+    So a configuration that promises more than the file has ends with a ValueError before that memory is taken.
+    """
+    return cast(np.random.Generator, _Zeros(sum(array.size for array in arrays.values())))
+
+
+class _Zeros:
+    """What layers draw their first weights from, as far as they use a Generator."""
+
+    def __init__(self, count: int):
+        self.count = self.left = count
+
+    def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        self.left -= math.prod(shape)
+        if self.left < 0:
+            raise ValueError(f"it would be larger than the {self.count} numbers in the file")
+        return np.zeros(shape, np.float32)
+
+    def uniform(self, low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
+        return self._draw(shape)
+
+    def normal(self, *, size: tuple[int, ...]) -> np.ndarray:
+        return self._draw(size)

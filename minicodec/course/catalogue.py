@@ -57,7 +57,7 @@ class Exercise:
                 grading); answers: say what is expected, or leave it empty
     task        signature and docstring of the stub (default: the solution's)
     mistakes    looked for when a result is wrong
-    hint        given with every wrong answer
+    hint        nearly the solution: the last that a wrong answer hears of
     points      for grading
     rtol        of results against the largest number expected, in float64
     op          (name, "forward" or "backward") if a right answer joins the backend "student"
@@ -90,13 +90,16 @@ class Exercise:
         return f"@exercise\ndef {self.name}{signature}:\n{doc}\n    raise NotImplementedError\n"
 
 
-def of_op(op_name: str, direction: str, chapter: int, **options: Any) -> Exercise:
-    """An exercise of one half of an op, named and explained as the op's definition is."""
+def of_op(op_name: str, direction: str, chapter: int, more: tuple[Case, ...] = (), **options: Any) -> Exercise:
+    """An exercise of one half of an op, named and explained as the op's definition is.
+
+    more: cases after those that the library itself is tested on.
+    """
     op = OPS[op_name]
     solution = op.pairs["numpy"][direction == "backward"]
 
     def trials(rng: np.random.Generator, fresh: bool, answers: bool) -> Iterator[Trial]:
-        for case in all_cases()[op_name]:
+        for case in [*all_cases()[op_name], *more]:
             yield _op_trial(op_name, direction, _fresh(case, solution, rng, op_name) if fresh else case, rng, answers)
 
     return Exercise(solution.__name__, chapter, solution, trials, options.pop("task", solution),
@@ -165,12 +168,20 @@ def described(arguments: dict[str, Any]) -> str:
 
 @cache
 def all_exercises() -> dict[str, Exercise]:
-    """All exercises by name, from the files of minicodec/course/exercises/."""
-    package = import_module("minicodec.course.exercises")
+    """All exercises by name, from the files of minicodec/course/exercises/, with the mistakes of course/slips/."""
     found: dict[str, Exercise] = {}
-    for module in sorted(m.name for m in iter_modules(package.__path__)):
-        for one in import_module(f"{package.__name__}.{module}").EXERCISES:
+    for module in _modules("minicodec.course.exercises"):
+        for one in module.EXERCISES:
             if one.name in found:
                 raise ValueError(f"two exercises are called {one.name}")
             found[one.name] = one
+    for module in _modules("minicodec.course.slips"):
+        for name, more in module.MISTAKES.items():
+            found[name] = replace(found[name], mistakes=found[name].mistakes + more)
     return found
+
+
+def _modules(package: str) -> Iterator[Any]:
+    """The modules of a package, in the order of their names."""
+    names = sorted(module.name for module in iter_modules(import_module(package).__path__))
+    return (import_module(f"{package}.{name}") for name in names)

@@ -11,6 +11,7 @@ import numpy as np
 
 from minicodec.course.messages import Other
 
+LISTED = "collect what it holds in an array: np.array, np.stack or np.concatenate"
 ERRORS = {
     "IndexError": "an index runs out of its array: are the lengths counted as the task says, at either end?",
     "ZeroDivisionError": "a division by 0: what does the task say of silence, or of nothing?",
@@ -45,10 +46,9 @@ def difference(got: Any, right: Any, rtol: float) -> str:
         return "" if type(got) is type(right) and got == right else f"is {_short(got)}; expected {_short(right)}"
     if got is None:
         return "is None"
-    try:
-        mine, expected = np.asarray(got), np.asarray(right)
-    except ValueError:
-        return "is no array: its rows have different lengths"
+    if isinstance(got, (list, tuple)):
+        return f"is a {type(got).__name__} of {len(got)}; expected an array or a number"
+    mine, expected = np.asarray(got), np.asarray(right)
     if mine.shape != expected.shape:
         return f"has shape {mine.shape}; expected {expected.shape}"
     if KINDS.get(mine.dtype.kind) != KINDS.get(expected.dtype.kind):
@@ -56,7 +56,8 @@ def difference(got: Any, right: Any, rtol: float) -> str:
         return f"holds {mine.dtype}; expected {expected.dtype}{whole}"
     if isinstance(got, int) and isinstance(right, int):  # Python's, which may be longer than any of NumPy's
         return "" if got == right else f"is {got}; expected {right}"
-    error = np.where(mine == expected, 0, np.abs(mine.astype(np.float64) - expected.astype(np.float64)))
+    same = (mine == expected) | ((mine != mine) & (expected != expected))  # NaN where NaN is expected
+    error = np.where(same, 0, np.abs(mine.astype(np.float64) - expected.astype(np.float64)))
     wrong = ~(error <= rtol * max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0)), 1e-12))
     if not wrong.any():
         return ""
@@ -86,10 +87,12 @@ def cause_of_error(words: str) -> str:
 
 def guess(got: Any, right: Any, rtol: float) -> str:
     """A cause that explains every entry of an array, in words."""
-    if right is None or isinstance(got, Other) or not isinstance(right, (np.ndarray, np.generic, float, int)):
-        return ""
     if got is None:
         return "is there a `return`, and does it name all results?"
+    if isinstance(got, (list, tuple)):
+        return LISTED
+    if right is None or isinstance(got, Other) or not isinstance(right, (np.ndarray, np.generic, float, int)):
+        return ""
     mine, expected = np.asarray(got), np.asarray(right)
     if mine.shape != expected.shape:
         return _of_shapes(mine.shape, expected.shape)

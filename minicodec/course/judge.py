@@ -9,12 +9,13 @@ expected. Then a guess at the cause, if there is one that explains all the numbe
 import traceback
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from minicodec.course.catalogue import Exercise, Function, Mistake, Trial, as_results
-from minicodec.course.diagnosis import cause_of_error, difference, guess, is_same
+from minicodec.course.diagnosis import LISTED, cause_of_error, difference, guess, is_same
 from minicodec.course.messages import clean, plain
 
 MODIFIED = "It modified its inputs. Others still need them: work on a copy."
@@ -78,6 +79,7 @@ def judge(exercise: Exercise, function: Function, *, seed: int = 0, fresh: bool 
     return assess(exercise, trials, attempts)
 
 
+@lru_cache(maxsize=256)
 def trials_of(exercise: Exercise, seed: int, fresh: bool, answers: bool = True) -> list[Trial]:
     """The calls of an exercise, the same for all students."""
     # Not [seed] alone: cases draw their inputs from 0 on, and a dy equal to an input would hide mistakes.
@@ -135,7 +137,7 @@ def _failure(exercise: Exercise, trial: Trial, one: Attempt) -> Failure | None:
         return Failure(trial, MODIFIED)
     if isinstance(one.returned, list) and len(trial.expected) == 1:
         return Failure(trial, f"It returned a list of {len(one.returned)}; one array (or number) should come back.",
-                       "collect what the list holds in an array: np.array, np.stack or np.concatenate")  # fmt: skip
+                       LISTED)  # fmt: skip
     got = _results(exercise, one.returned)
     names = exercise.result_names or [f"result {n + 1}" for n in range(len(trial.expected))]
     if len(got) != len(trial.expected):
@@ -159,10 +161,21 @@ def _kind(exercise: Exercise, failures: list[Failure]) -> str:
     """What kind of mistake explains the first failure, and as many of the others as can be; empty if none is known."""
     first = failures[0]
     if first.got is None:
-        return first.kind or cause_of_error(first.words)
+        return first.kind or _raises_alike(exercise, first) or cause_of_error(first.words)
     mine, right = first.got[first.wrong], first.trial.expected[first.wrong]
     fits = {m: times for m in exercise.mistakes if (times := _times(exercise, m, failures)) > (0, 0)}
     return max(fits, key=lambda m: fits[m]).words if fits else guess(mine, right, exercise.rtol)  # of equals the first
+
+
+def _raises_alike(exercise: Exercise, failure: Failure) -> str:
+    """The words of the mistake that raises the same error for the same call."""
+    for mistake in exercise.mistakes:
+        try:
+            mistake.function(*deepcopy(failure.trial.args), **deepcopy(failure.trial.kwargs))
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            if failure.words.startswith(f"It raised {type(error).__name__}: {error}"):
+                return mistake.words
+    return ""
 
 
 def _times(exercise: Exercise, mistake: Mistake, failures: list[Failure]) -> tuple[int, int]:
@@ -175,7 +188,7 @@ def _times(exercise: Exercise, mistake: Mistake, failures: list[Failure]) -> tup
         trial, n, got = failure.trial, failure.wrong, failure.got
         try:
             theirs = _results(exercise, plain(mistake.function(*deepcopy(trial.args), **deepcopy(trial.kwargs))))
-        except (ValueError, IndexError, ZeroDivisionError):
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
             theirs = ()  # the mistaken function does not take this input: then the student's is another
         if got is None or len(theirs) != len(got):
             same = [False]

@@ -10,8 +10,9 @@ A run may be killed at any moment. The next one finds which clips are done, and 
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,33 @@ Row = dict[str, Any]  # clip, category, system, kbps … and the metrics: a line
 def read_rows(folder: Path, settings: Settings) -> list[Row]:
     """The rows of all clips that are done, in the order of the settings."""
     paths = [folder / "clips" / clip.name / ROWS for clip in settings.clips]
-    return [row for path in paths if path.is_file() for row in json.loads(path.read_text(encoding="utf-8"))]
+    return [row for path in paths if path.is_file() for row in _rows(path, settings)]
+
+
+def _rows(path: Path, settings: Settings) -> list[Row]:
+    try:
+        rows = json.loads(path.read_bytes())
+        if [(row["system"], row["kbps"]) for row in rows] == [(c.system, c.kbps) for c in settings.possible]:
+            return list(rows)
+        problem = "its rows are others"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        problem = str(error)
+    raise InputError(f"{path}: is damaged ({problem}); delete the folder {path.parent}, and the clip is done again")
+
+
+def readable(settings: Settings, notice: Callable[[str], None]) -> Settings:
+    """Without the clips that cannot be read, each of which `notice` is told. InputError: none is left."""
+    clips = []
+    for clip in settings.clips:
+        try:
+            read_excerpt(clip, settings)
+        except InputError as error:
+            notice(f"left out: {error}")
+        else:
+            clips.append(clip)
+    if not clips:
+        raise InputError(f"none of the {len(settings.clips)} files to evaluate can be read")
+    return replace(settings, clips=tuple(clips))
 
 
 def remaining(folder: Path, settings: Settings) -> list[Clip]:

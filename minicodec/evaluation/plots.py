@@ -15,7 +15,7 @@ from matplotlib.image import imsave
 from minicodec.evaluation.scores import METRICS
 from minicodec.evaluation.statistics import Line
 from minicodec.files import write_atomically
-from minicodec.training.report import RANGE_DB, decibels
+from minicodec.training.curves import RANGE_DB, decibels
 
 # Told apart by all eyes [Okabe02], and by their shapes; none of them is lost on white or on black.
 STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))

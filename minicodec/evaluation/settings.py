@@ -15,7 +15,7 @@ from minicodec.codec.pretrained import find
 from minicodec.errors import InputError
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, TRANSITION, limits
 from minicodec.files import write_atomically
-from minicodec.training.data import AudioFile
+from minicodec.training.audio_files import AudioFile
 
 SETTINGS = "evaluation.json"
 SHORTEST = 0.5  # seconds; in less there is nothing to hear

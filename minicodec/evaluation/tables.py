@@ -19,6 +19,7 @@ from minicodec.evaluation.settings import Settings
 from minicodec.evaluation.statistics import Interval, Line
 from minicodec.files import write_atomically
 
+SYSTEM = 2  # columns that say which system, at which rate
 DECIMALS = {"stoi": 3}  # of figures; two where nothing else is said
 
 
@@ -63,13 +64,26 @@ def write_markdown(lines: Sequence[Line], settings: Settings, path: Path) -> Non
 def show(lines: Sequence[Line], settings: Settings, console: Console) -> None:
     """Print a table for each category."""
     for category in dict.fromkeys(line.category for line in lines):
-        table = Table(title=category, title_justify="left", box=None)
-        for head in ("system", "kbit/s", "payload", "file", "clips", *(heading(name) for name in settings.metrics)):
-            table.add_column(head, justify="left" if head == "system" else "right")
-        for line in lines:
-            if line.category == category:
-                table.add_row(*cells(line))
-        console.print(table)
+        heads = ["system", "kbit/s", "payload", "file", "clips", *(heading(name) for name in settings.metrics)]
+        rows = [cells(line) for line in lines if line.category == category]
+        for columns in fitting(heads, rows, console.width):
+            table = Table(title=category, title_justify="left", box=None)
+            for i in columns:
+                table.add_column(heads[i], justify="right" if i else "left", no_wrap=True)
+            for row in rows:
+                table.add_row(*(row[i] for i in columns))
+            console.print(table)
+
+
+def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
+    """Which columns stand in each of several tables, none of them wider than `width`; all begin with SYSTEM columns."""
+    widths = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]  # two spaces, one on either side
+    tables = [list(range(SYSTEM))]
+    for i in range(SYSTEM, len(heads)):
+        if sum(widths[j] for j in tables[-1]) + widths[i] > width and len(tables[-1]) > SYSTEM:
+            tables.append(list(range(SYSTEM)))
+        tables[-1].append(i)
+    return tables
 
 
 def legend(settings: Settings) -> list[str]:

@@ -113,6 +113,8 @@ class Conv1d(_Convolution):
     no later input; else half on each side, the odd one on the left. Then further frames on the right, if needed, so
     that the last window is full and no sample is lost.
 
+    ahead: of a causal layer, so many of the frames are padded on the right: it sees so far into the future.
+
         K = 4, stride 2, causal, T = 5:      0 0 x x x x x 0
                                              └──┬──┘
                                                  └──┬──┘
@@ -129,6 +131,7 @@ class Conv1d(_Convolution):
         dilation: int = 1,
         norm: str = "none",
         causal: bool = True,
+        ahead: int = 0,
         pad_mode: str = "zero",
         rng: np.random.Generator,
     ):
@@ -137,13 +140,13 @@ class Conv1d(_Convolution):
             raise ValueError(f"Conv1d: K={K}, dilation={dilation}, stride={stride}: windows must reach each other")
         if pad_mode not in PAD_MODES:
             raise ValueError(f"pad_mode {pad_mode!r}: choose one of {', '.join(PAD_MODES)}")
-        self.K, self.stride, self.dilation, self.pad_mode = K, stride, dilation, pad_mode
+        self.K, self.stride, self.dilation, self.ahead, self.pad_mode = K, stride, dilation, ahead, pad_mode
 
     def padding(self, T: int) -> tuple[int, int]:
         """Frames to add on the (left, right) of T."""
         total = (self.K - 1) * self.dilation + 1 - self.stride
         fill_last_window = -T % self.stride
-        right = 0 if self.causal else total // 2
+        right = self.ahead if self.causal else total // 2
         return total - right, right + fill_last_window
 
     def __call__(self, x: Tensor, elu: bool = False) -> Tensor:

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import xp
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.config import AdversaryConfig
 from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
 from minicodec.training.initial import initialise_discriminator
 
+TINY = np.float32(1e-12)
 INITIAL_WEIGHTS = 4  # stream of random numbers, beside those of `trainer`
 
 
@@ -44,7 +46,8 @@ def feature_matching_loss(real: list[list[Tensor]], fake: list[list[Tensor]], no
     for real_maps, fake_maps in zip(real, fake, strict=True):
         for r, f in zip(real_maps, fake_maps, strict=True):
             distance = F.l1_loss(f, r)
-            losses.append(distance / abs(r.data).mean() if normalized else distance)
+            size = xp(r.data).maximum(abs(r.data).mean(), TINY)  # of silence, an untrained network sees nothing
+            losses.append(distance / size if normalized else distance)
     return _mean(losses)
 
 
@@ -61,8 +64,8 @@ class Adversary:
     def __init__(self, config: AdversaryConfig, *, seed: int, device: str = "cpu"):
         self.config = config
         rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
-        self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, rng=rng)
-        initialise_discriminator(self.discriminator)
+        self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, config.slope, rng=rng)
+        initialise_discriminator(self.discriminator, config.slope)
         self.discriminator.to(device)
         named = dict(self.discriminator.named_parameters())
         self.optimizer = Adam(named, lr=config.lr, betas=config.betas)

@@ -8,11 +8,12 @@ As in `data`, batch(step, size) is a pure function of folder, seed and step.
 """
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from minicodec import audio
+from minicodec.errors import InputError
+from minicodec.training.audio_files import AudioFile, Lot
 from minicodec.training.config import AugmentationConfig
-from minicodec.training.data import SILENCE, AudioFile, AudioFolder
+from minicodec.training.data import SILENCE, AudioFolder
 
 AUGMENTATION = 3  # stream of random numbers, beside the trainer's
 LEVEL = 10 ** (-24 / 20)  # RMS that a file is brought to. The paper gives none; speech then peaks near -6 dBFS
@@ -27,11 +28,12 @@ class AugmentedFolder:
 
     def __init__(self, folder: AudioFolder, config: AugmentationConfig):
         self.folder, self.config = folder, config
-        self._others = [file for file in folder.train if not is_music(file)] or folder.train
+        others = [file for file in folder.train if not is_music(file)]
+        self._others = Lot(others) if others else folder.lot
         self._levels: dict[str, float] = {}
 
     def batch(self, step: int, size: int) -> np.ndarray:
-        """(size,T,C) float32 in [-1,1]. InputError names a file that has become unreadable."""
+        """(size,T,C) float32 in [-1,1]. InputError as in `AudioFolder.batch`."""
         rng = np.random.default_rng([self.folder.seed, step, AUGMENTATION])
         return np.stack([self._example(rng) for _ in range(size)])
 
@@ -39,16 +41,16 @@ class AugmentedFolder:
         two, three = self.config.two, self.config.three
         for _ in range(1 + REDRAWS):
             count = rng.choice([1, 2, 3], p=[1 - two - three, two, three])
-            files = self._others if count == 3 else self.folder.train
-            mix = np.sum([self._source(rng, files, alone=count == 1) for _ in range(count)], axis=0)
+            lot = self._others if count == 3 else self.folder.lot
+            mix = np.sum([self._source(rng, lot, alone=count == 1) for _ in range(count)], axis=0)
             peak = np.abs(mix).max()
             if peak <= 1:
                 return mix
         return mix / peak
 
-    def _source(self, rng: np.random.Generator, files: list[AudioFile], *, alone: bool) -> np.ndarray:
+    def _source(self, rng: np.random.Generator, lot: Lot, *, alone: bool) -> np.ndarray:
         """One source (T,C) at its level, perhaps in a room, at a random gain."""
-        file, crop = self.folder.draw(rng, files)
+        file, crop = self.folder.draw(rng, lot)
         crop = crop * np.float32(LEVEL / self._level(file))
         if not (alone and is_music(file)) and rng.random() < self.config.reverb:
             shortest, longest = self.config.rt60
@@ -57,13 +59,19 @@ class AugmentedFolder:
         return crop * np.float32(10 ** (rng.uniform(lowest, highest) / 20))
 
     def _level(self, file: AudioFile) -> float:
-        """RMS of the whole file, measured when it is first drawn. It is a property of the file: no state to save."""
+        """RMS of the file, as far as it can be read, measured when it is first drawn.
+
+        It is a property of the file: no state to save.
+        """
         if file.name not in self._levels:
-            energy = samples = 0.0
-            for block in audio.blocks(file.path, 1 << 16):
-                energy += float(np.square(block, dtype=np.float64).sum())
-                samples += block.size
-            self._levels[file.name] = max(float(np.sqrt(energy / samples)), SILENCE)
+            energy, samples = 0.0, 0
+            try:
+                for block in audio.blocks(file.path, 1 << 16):
+                    energy += float(np.square(block, dtype=np.float64).sum())
+                    samples += block.size
+            except InputError as error:
+                self.folder.notice_damage(file, error)
+            self._levels[file.name] = max(float(np.sqrt(energy / max(samples, 1))), SILENCE)
         return self._levels[file.name]
 
 
@@ -89,4 +97,6 @@ def room(rt60: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
 
 def reverberate(x: np.ndarray, response: np.ndarray) -> np.ndarray:
     """x (T,C) as heard in a room with this impulse response (n,): (T,C), the end of the reverb cut off."""
+    from scipy.signal import oaconvolve
+
     return oaconvolve(x, response[:, None].astype(x.dtype), axes=0)[: len(x)]

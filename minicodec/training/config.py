@@ -10,7 +10,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,12 @@ from minicodec.codec.config import CodecConfig
 from minicodec.codec.model import PUBLISHED
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
+from minicodec.metrics import MEL_FLOOR
 
+LARGEST = 1e18  # of all numbers, so none is infinite; and none is NaN
+LONGEST_WINDOW = 1 << 16  # samples
+MOST_FILTERS = 1 << 12
+MOST_SECONDS = 100_000  # of sound at a time, in a step or a validation
 RETIRED = {"graphs"}  # options in the run.json of older runs that changed no result: such runs go on without them
 
 
@@ -61,6 +66,10 @@ class LossConfig:
     mel           of the multi-scale mel loss, at `mel_windows` samples; `warmup_mel` during the warm-up, in which the
                   waveform comes first
     commitment    of the encoder to the codewords, always
+    mel_drawn     so many of the windows, drawn at random for each step, stand for all; 0: all of them
+    mel_kind      fitting or published [losses.MelLoss]
+    mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
+    l1_below      Hz: l1 compares frequencies below alone [losses.WaveformLoss]; 0: the waveforms as they are
     """
 
     l1: float = 10.0
@@ -68,6 +77,24 @@ class LossConfig:
     warmup_mel: float = 0.1
     commitment: float = 1.0
     mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+    mel_drawn: int = 0
+    l1_below: float = 0.0
+    mel_floor: float = MEL_FLOOR
+    mel_kind: str = "fitting"
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment") if getattr(self, name) < 0]
+        if wrong:
+            raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
+        if any(window not in range(32, LONGEST_WINDOW + 1, 4) for window in self.mel_windows):
+            limits = f"multiples of 4, from 32 to {LONGEST_WINDOW}"
+            raise ValueError(f"loss.mel_windows = {self.mel_windows} cannot be used: {limits}")
+        if self.mel_kind not in ("fitting", "published"):
+            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting or published")
+        if not 0 <= self.mel_drawn <= len(self.mel_windows):
+            raise ValueError(f"loss.mel_drawn = {self.mel_drawn} cannot be used: there are {len(self.mel_windows)}")
+        if self.l1_below < 0 or not self.mel_floor > 0:
+            raise ValueError(f"loss.l1_below = {self.l1_below}, loss.mel_floor = {self.mel_floor} cannot be used")
 
 
 @dataclass(frozen=True)
@@ -79,6 +106,7 @@ class AdversaryConfig:
     learns_before        steps before `start` in which it learns already: what it says at first is noise
     probability          of its update in a step: it learns more easily than the decoder
     windows, filters     of its STFTs in samples, one for each scale; channels of its convs
+    slope                of its LeakyReLU: 0.2 in the paper, 0.3 in AudioCraft
     lr, betas            of its Adam
     kind                 hinge, or linear as in AudioCraft
     normalized           feature matching relative to the features' size, or plain
@@ -92,6 +120,7 @@ class AdversaryConfig:
     probability: float = 2 / 3
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
     filters: int = 32
+    slope: float = 0.2
     lr: float = 3e-4
     betas: tuple[float, float] = (0.5, 0.9)
     kind: str = "hinge"
@@ -107,8 +136,9 @@ class AdversaryConfig:
         wrong = [name for name in ("filters", "lr") if not getattr(self, name) > 0]
         not_negative = ("l1", "mel", "adversarial", "feature", "start", "learns_before")
         wrong += [name for name in not_negative if getattr(self, name) < 0]
-        wrong += [name for name in ("probability", "decay") if not 0 <= getattr(self, name) <= 1]
-        wrong += ["windows"] * (min(self.windows) < 16)
+        wrong += [name for name in ("probability", "decay", "slope") if not 0 <= getattr(self, name) <= 1]
+        wrong += ["windows"] * (not 16 <= min(self.windows) <= max(self.windows) <= LONGEST_WINDOW)
+        wrong += ["filters"] * (self.filters > MOST_FILTERS)
         wrong += ["kind"] * (self.kind not in ("hinge", "linear"))
         wrong += ["betas"] * (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas))
         if self.balanced and not any((self.l1, self.mel, self.adversarial, self.feature)):
@@ -129,9 +159,12 @@ class TrainingConfig:
 
     steps, batch     updates, and crops in each
     seconds          length of a crop
+    rates            kbps, to draw from, with one listed twice drawn twice as often; empty: the model's bandwidths
+    rate_per_item    each item of a batch draws its own
     lr, betas        of Adam
     cooldown         share of the steps, at the end, over which all learning rates fall to 0 [learning_rate]
     ema              decay of the averaged weights, which are what is validated and used
+    ema_corrected    by the factor 1 / (1 - ema^steps), as in AudioCraft: the weights at the start have no part in them
     checkpoint_every, keep         steps; how many of the checkpoints stay
     validate_every, valid_clips, valid_seconds     steps; how many excerpts, of which length
     log_every        steps
@@ -146,8 +179,11 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.5, 0.9)
     cooldown: float = 0.0
     ema: float = 0.99
+    ema_corrected: bool = False
     warmup_steps: int = 1000
     unquantized: float = 0.0
+    rates: tuple[float, ...] = ()
+    rate_per_item: bool = False
     checkpoint_every: int = 500
     keep: int = 3
     validate_every: int = 500
@@ -166,10 +202,10 @@ class TrainingConfig:
         wrong += ["cooldown"] * (not 0 <= self.cooldown <= 1)
         wrong += [name for name in ("ema", "unquantized") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name in ("warmup_steps", "seed") if getattr(self, name) < 0]
-        if any(window < 32 or window % 4 for window in self.loss.mel_windows):
-            raise ValueError(f"loss.mel_windows = {self.loss.mel_windows} cannot be used: multiples of 4, from 32 on")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             wrong.append("betas")
+        for count, seconds in (("batch", "seconds"), ("valid_clips", "valid_seconds")):
+            wrong += [count, seconds] * (getattr(self, count) * getattr(self, seconds) > MOST_SECONDS)
         if wrong:
             raise ValueError(f"{', '.join(f'{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
 
@@ -181,6 +217,11 @@ class RunConfig:
     model: CodecConfig
     training: TrainingConfig
     data: str
+
+    def __post_init__(self) -> None:
+        if not set(self.training.rates) <= set(self.model.bandwidths):
+            on_offer = ", ".join(f"{rate:g}" for rate in self.model.bandwidths)
+            raise ValueError(f"rates = {self.training.rates} cannot be used: the model has {on_offer} kbps")
 
     def save(self, path: Path) -> None:
         """Write it as JSON, for `load` and for readers."""
@@ -214,12 +255,18 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     for setting in settings:
         apply_setting(setting, model, training)
     what = f"--set {' '.join(settings)}"
-    return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
+    try:
+        return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
+    except ValueError as error:
+        raise InputError(f"{what}: {error}") from None
 
 
 def with_steps(run: RunConfig, steps: int) -> RunConfig:
-    """The same run, longer or shorter."""
-    return replace(run, training=replace(run.training, steps=steps))
+    """The same run, longer or shorter. InputError: steps below 1."""
+    try:
+        return replace(run, training=replace(run.training, steps=steps))
+    except ValueError as error:
+        raise InputError(f"--steps {steps}: {error}") from None
 
 
 def _training(values: dict[str, Any], name: str) -> TrainingConfig:
@@ -231,11 +278,15 @@ def _training(values: dict[str, Any], name: str) -> TrainingConfig:
 
 
 def fill(cls: Any, values: Mapping[str, Any]) -> Any:
-    """A dataclass from a table; lists become tuples."""
+    """A dataclass from a table; lists become tuples. ValueError: an unknown option, or a value of another type."""
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
         raise ValueError(f"there is no option {', '.join(unknown)} in training")
-    return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    for field_ in fields(cls):
+        if field_.default is not MISSING and not _fits(given.get(field_.name, field_.default), field_.default):
+            raise ValueError(f"{field_.name} = {given[field_.name]!r:.50} where the default is {field_.default!r}")
+    return cls(**given)
 
 
 def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
@@ -245,16 +296,15 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         raise InputError(f"--set {setting}: write it as key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # ValueError: no TOML, or a number of thousands of digits
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = difflib.get_close_matches(key, places, n=3, cutoff=0.4)
-        hint = f"; did you mean {', '.join(near)}?" if near else f"; there are {', '.join(sorted(places))}"
-        raise InputError(f"--set {setting}: there is no option {key}{hint}")
+        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
+        raise InputError(f"--set {setting}: there is no option {key}; did you mean {near}? (run.json of a run has all)")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
-        raise InputError(f"--set {setting}: {value!r} where the default is {table[name]!r}")
+        raise InputError(f"--set {setting:.80}: {value!r:.50} where the default is {table[name]!r}")
     table[name] = float(value) if isinstance(table[name], float) else value
 
 
@@ -269,7 +319,9 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[str,
 def _fits(value: Any, default: Any) -> bool:
     """Can this value stand where the default stands? An int is a fine float, but a bool is no int."""
     if isinstance(default, tuple):
-        return isinstance(value, list) and len(value) > 0 and all(_fits(v, default[0]) for v in value)
+        entry = default[0] if default else 0.0
+        filled = isinstance(value, list | tuple) and (len(value) > 0 or not default)  # empty only where that is usual
+        return filled and all(_fits(v, entry) for v in value)
     if isinstance(default, float) or default is None:  # None: chunk lengths, which are numbers when they are set
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+    return type(value) is type(default) and not (type(value) is int and abs(value) > LARGEST)

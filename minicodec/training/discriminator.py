@@ -26,7 +26,7 @@ from minicodec.tensor import Tensor
 
 N_FFTS = (2048, 1024, 512, 256, 128)  # at 24 kHz; the 48 kHz model's are twice as long
 DILATIONS = (1, 2, 4)
-SLOPE = 0.2  # of LeakyReLU for negative inputs
+SLOPE = 0.2  # of LeakyReLU for negative inputs; 0.3 in AudioCraft
 
 
 class Judgement(NamedTuple):
@@ -39,13 +39,13 @@ class Judgement(NamedTuple):
 class STFTDiscriminator(Module):
     """One scale: windows of n_fft samples, hop n_fft/4."""
 
-    def __init__(self, n_fft: int, filters: int, *, rng: np.random.Generator):
+    def __init__(self, n_fft: int, filters: int, slope: float = SLOPE, *, rng: np.random.Generator):
         self.n_fft = n_fft
         C, norm = filters, "weight_norm"
-        self.convs: list[Module] = [Conv2d(2, C, (3, 9), slope=SLOPE, rng=rng)]
+        self.convs: list[Module] = [Conv2d(2, C, (3, 9), slope=slope, rng=rng)]
         for d in DILATIONS:
-            self.convs.append(Conv2d(C, C, (3, 9), stride=(1, 2), dilation=(d, 1), norm=norm, slope=SLOPE, rng=rng))
-        self.convs.append(Conv2d(C, C, (3, 3), norm=norm, slope=SLOPE, rng=rng))
+            self.convs.append(Conv2d(C, C, (3, 9), stride=(1, 2), dilation=(d, 1), norm=norm, slope=slope, rng=rng))
+        self.convs.append(Conv2d(C, C, (3, 3), norm=norm, slope=slope, rng=rng))
         self.conv_post = Conv2d(C, 1, (3, 3), norm=norm, rng=rng)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -61,8 +61,10 @@ class STFTDiscriminator(Module):
 class MultiScaleSTFTDiscriminator(Module):
     """All scales. Channels of audio are judged one by one, as if they were items of the batch."""
 
-    def __init__(self, n_ffts: Sequence[int] = N_FFTS, filters: int = 32, *, rng: np.random.Generator):
-        self.scales = [STFTDiscriminator(n_fft, filters, rng=rng) for n_fft in n_ffts]
+    def __init__(
+        self, n_ffts: Sequence[int] = N_FFTS, filters: int = 32, slope: float = SLOPE, *, rng: np.random.Generator
+    ):
+        self.scales = [STFTDiscriminator(n_fft, filters, slope, rng=rng) for n_fft in n_ffts]
 
     def __call__(self, x: Tensor) -> Judgement:
         """Audio x (B,T,C), T at least the longest window."""

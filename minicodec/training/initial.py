@@ -10,22 +10,35 @@ import math
 import numpy as np
 
 from minicodec.codec.model import Codec
+from minicodec.codec.seanet import ResidualUnit
 from minicodec.nn.layers import Conv1d, Conv2d, ConvTranspose1d
 from minicodec.nn.module import Module
-from minicodec.training.discriminator import SLOPE, MultiScaleSTFTDiscriminator
+from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
 
 
 def initialise_codec(codec: Codec) -> None:
-    """An untrained codec's weights. The last layer begins ten times weaker: audio has an RMS of about 0.1."""
+    """An untrained codec's weights. The last layer begins ten times weaker: audio has an RMS of about 0.1.
+
+    Where the network is a transform codec, units begin as almost nothing; what follows from data: `start_transform`.
+    """
+    if codec.config.transform:
+        for unit in codec.modules():
+            if isinstance(unit, ResidualUnit):
+                _, first, _, second = unit.block
+                assert isinstance(first, Conv1d)
+                assert isinstance(second, Conv1d)
+                first.bias.data[...], second.bias.data[...] = 0, 0
+                second.weight.data *= np.float32(0.1)
+        return
     preserve_variance(codec)
     last = codec.decoder.layers[-1]
     assert isinstance(last, Conv1d)
     (last.weight_g if hasattr(last, "weight_g") else last.weight).data *= np.float32(0.1)
 
 
-def initialise_discriminator(discriminator: MultiScaleSTFTDiscriminator) -> None:
+def initialise_discriminator(discriminator: MultiScaleSTFTDiscriminator, slope: float) -> None:
     """An untrained discriminator's weights, with a gain for what LeakyReLU takes away."""
-    preserve_variance(discriminator, gain=math.sqrt(2 / (1 + SLOPE**2)))
+    preserve_variance(discriminator, gain=math.sqrt(2 / (1 + slope**2)))
 
 
 def preserve_variance(network: Module, gain: float = 1.0) -> None:

@@ -14,44 +14,97 @@ import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import xp
+from minicodec.codec.transform import mdct_basis
 from minicodec.device import module as array_module
-from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank
+from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank, triangles
 from minicodec.tensor import Tensor, no_grad
 
+MDCT_SIZE = 320
+PUBLISHED_BINS, PUBLISHED_LOWEST = 64, 64.0  # mel filters, Hz
 LN10 = float(np.log(10))
 
 
 class MelLoss:
     """The multi-scale mel loss of signals at one sample rate, for some window lengths in samples.
 
-    S is |STFT| with a Hann window divided by sqrt(Σ window²), hop w/4, times mel filters [metrics.mel_filterbank]. The
-    published loss has 64 filters at every window, most of them empty at the small ones; here their number fits.
-    (w - hop)/2 zeros stand on both sides of the signal, so that each frame is centred on its own hop.
+    Each frame is centred on its own hop of w/4 samples: for that, (w - hop)/2 stand on both sides of the signal.
+    Windows are Hann's, divided by sqrt(Σ window²).
+
+                    "fitting"                              "published" [AudioCraft, MultiScaleMelSpectrogramLoss]
+    S               |STFT| times mel filters               |STFT|² times mel filters
+    filters         from 0 Hz, as many as w can fill       64 from 64 Hz at every w; at the small ones, most are empty
+    at the ends     zeros                                  reflection; zeros until the last frame is full
+    the sum         as above                               over 2 · the number of windows
+
+    A floor of 1e-5 lies at -100 dB of magnitudes, but at -50 dB of power: the published loss hears no soft sounds.
     """
 
-    def __init__(self, sample_rate: int, windows: Sequence[int], device: str = "cpu"):
-        array = array_module(device)
-        self.filters = {w: array.asarray(mel_filterbank(sample_rate, w, mel_bins(w, sample_rate))) for w in windows}
+    def __init__(
+        self,
+        sample_rate: int,
+        windows: Sequence[int],
+        device: str = "cpu",
+        *,
+        kind: str = "fitting",
+        floor: float = MEL_FLOOR,
+    ):
+        self.kind, self.floor, array = kind, floor, array_module(device)
+        filters = (
+            triangles(sample_rate, w, PUBLISHED_BINS, PUBLISHED_LOWEST)
+            if kind == "published"
+            else mel_filterbank(sample_rate, w, mel_bins(w, sample_rate))
+            for w in windows
+        )
+        self.filters = {w: array.asarray(f) for w, f in zip(windows, filters, strict=True)}
 
-    def __call__(self, x: Tensor, decoded: Tensor) -> Tensor:
-        """Original x (B,T,C), a constant, and decoded (B,T,C) -> the loss, a scalar."""
+    def __call__(self, x: Tensor, decoded: Tensor, windows: Sequence[int] = ()) -> Tensor:
+        """Original x (B,T,C), a constant, and decoded (B,T,C) -> the loss, a scalar.
+
+        windows: those that stand for all, where not all are to be computed; the sum is scaled to match.
+        """
         loss = Tensor(xp(decoded.data).zeros((), decoded.dtype))
-        for window in self.filters:
+        for window in windows or self.filters:
             with no_grad():
                 target = self.spectrogram(x, window)
-                log_target = log10(target + MEL_FLOOR)
+                log_target = log10(target + self.floor)
             mel = self.spectrogram(decoded, window)
-            loss = loss + F.l1_loss(mel, target) + F.mse_loss(log10(mel + MEL_FLOOR), log_target)
-        return loss
+            loss = loss + F.l1_loss(mel, target) + F.mse_loss(log10(mel + self.floor), log_target)
+        scale = 1 / (2 * len(self.filters)) if self.kind == "published" else 1.0
+        return loss * (scale * len(self.filters) / len(windows or self.filters))
 
     def spectrogram(self, x: Tensor, window: int) -> Tensor:
         """x (B,T,C) -> mel spectrogram (B·C,To,M), To = about T/hop."""
         hop = window // 4
-        x = F.pad1d(x, (window - hop) // 2, (window - hop) // 2)
+        if self.kind == "published":
+            fill = -x.shape[1] % hop
+            x = F.pad1d(F.pad1d(x, (window - hop) // 2, (window - hop) // 2, "reflect"), 0, fill)
+        else:
+            x = F.pad1d(x, (window - hop) // 2, (window - hop) // 2)
         B, T, C = x.shape
         x = x.transpose(0, 2, 1).reshape(B * C, T)
-        magnitude = F.stft_magnitude(x, n_fft=window, hop=hop, normalized=True)
-        return F.linear(magnitude, self.filters[window].astype(x.dtype))
+        S = F.stft_magnitude(x, n_fft=window, hop=hop, normalized=True)
+        return F.linear(S * S if self.kind == "published" else S, self.filters[window].astype(x.dtype))
+
+
+class WaveformLoss:
+    """mean |x - x̂|; or, of frequencies below some limit alone, the mean |X - X̂| of MDCT coefficients.
+
+    Where few bits leave no waveform, the best guess by an l1 is silence. Up there it had better say nothing.
+    """
+
+    def __init__(self, sample_rate: int, below: float, device: str = "cpu"):
+        count = round(MDCT_SIZE * below / (sample_rate / 2))
+        self.share = count / MDCT_SIZE
+        self.basis = array_module(device).asarray(mdct_basis(MDCT_SIZE)[:, None, :count].copy()) if below else None
+
+    def __call__(self, x: Tensor, decoded: Tensor) -> Tensor:
+        """Original x (B,T,C), a constant, and decoded (B,T,C) -> the loss, a scalar. Silent frequencies count as 0."""
+        if self.basis is None:
+            return F.l1_loss(decoded, x)
+        B, T, C = decoded.shape
+        difference = (decoded - x).transpose(0, 2, 1).reshape(B * C, T, 1)
+        coefficients = F.conv1d(difference, self.basis.astype(x.dtype), stride=MDCT_SIZE)
+        return F.absolute(coefficients).mean() * self.share
 
 
 def log10(x: Tensor) -> Tensor:

@@ -1,12 +1,10 @@
 """How far is the training? A bar on a terminal, a plain line now and then elsewhere; both on stderr."""
 
-import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, TextColumn
+from minicodec.console import on_terminal, say
 
 EVERY = 10.0  # seconds between plain lines
 RECENT = 0.05  # weight of the newest step in the running mean of a step's duration
@@ -26,7 +24,10 @@ class Progress:
         self._timed = 0
         self._last = self._printed = time.perf_counter()
         self._bar = None
-        if sys.stderr.isatty():
+        if on_terminal():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, TextColumn
+
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
             self._bar = RichProgress(*columns, console=Console(stderr=True))
             self._task = self._bar.add_task("compiling", total=steps, completed=first)
@@ -58,14 +59,14 @@ class Progress:
             self._bar.update(self._task, completed=self.step, description=text)
         elif now - self._printed >= EVERY or self.step == self.steps:
             self._printed = now
-            print(f"step {self.step}/{self.steps}  {text}", file=sys.stderr, flush=True)
+            say(f"step {self.step}/{self.steps}  {text}")
 
     def print(self, line: str) -> None:
         """A line above the bar."""
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def _describe(self, losses: Mapping[str, float]) -> str:
         speed = 1 / self.seconds_per_step

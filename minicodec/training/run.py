@@ -10,6 +10,7 @@ model.safetensors     averaged weights, which `minicodec.load` takes from the fo
 """
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,21 @@ import numpy as np
 from minicodec import audio
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import RUN_MODEL
+from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
-from minicodec.training import checkpoint, config as configuration, report, validation
+from minicodec.training import checkpoint, config as configuration, curves, validation
 from minicodec.training.adversarial import Adversary
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
-from minicodec.training.data import AudioFolder, Prefetcher
-from minicodec.training.loop import Log, interruptible, last_good, restore
-from minicodec.training.memory import keep_freed_memory
+from minicodec.training.data import AudioFolder
+from minicodec.training.lock import NAME as LOCK, Lock
+from minicodec.training.loop import Log, what_is_left
+from minicodec.training.prefetch import Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps
-from minicodec.training.trainer import DivergedError, Trainer
+from minicodec.training.trainer import Trainer
+from minicodec.training.transform_start import CROPS
 from minicodec.training.watch import Watch
 
 SHOWN = ("l1", "mel", "commitment")  # while it goes on
@@ -38,51 +42,59 @@ SAMPLES = 2  # validation clips written as wav
 class Run:
     """The training in a folder. Made by `start` or `resume`; `train` goes on to the last step."""
 
-    def __init__(self, folder: Path, config: RunConfig, data: AudioFolder, device: str = "cpu"):
-        self.folder, self.config, self.data = folder, config, data
+    def __init__(self, folder: Path, config: RunConfig, device: str = "cpu"):
+        self.folder, self.config = folder, config
+        self.data = data = AudioFolder(
+            config.data,
+            sample_rate=config.model.sample_rate,
+            channels=config.model.channels,
+            seconds=config.training.seconds,
+            seed=config.training.seed,
+        )
         augment = config.training.augment
         self.batches = AugmentedFolder(data, augment) if augment.enabled else data
         self.trainer, self.watch = Trainer(config, device), Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
+        data.look()
+        self._told = len(data.notices)
         self.checkpoints = folder / "checkpoints"
+        self.lock = Lock(folder)
         self.log = Log(folder / "log.jsonl", config.training.log_every, self.trainer.array)
 
     def __repr__(self) -> str:
         return f"Run({self.folder}: {self.config.model.name}, step {self.trainer.step} of {self.config.training.steps})"
 
-    def train(self) -> bool:
-        """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
+    def train(self, stop: Event | None = None) -> bool:
+        """Train until the last step (True), or until the end of a step in which `stop` is set (False); save the state.
 
-        InputError: the training diverged, and which checkpoint is the last good one.
+        InputError: the training diverged, or something cannot be written; and which checkpoint is the last good one.
         """
         settings, trainer, steps = self.config.training, self.trainer, Steps(self.trainer)
-        if trainer.step >= settings.steps:
-            return True
-        keep_freed_memory()
         audio_seconds = settings.batch * settings.seconds
+        if trainer.step >= settings.steps:
+            self.lock.release()
+            return True
         with (
+            self.lock.held(),
             Progress(settings.steps, trainer.step, audio_seconds) as progress,
             Prefetcher(lambda step: self.batches.batch(step, settings.batch), trainer.step) as batches,
-            interruptible() as interrupted,
+            what_is_left(self.folder, self.checkpoints, "train"),
         ):
             for x in batches:
-                try:
-                    steps.make(x)
-                    last, stop = trainer.step == settings.steps, interrupted.is_set()
-                    validate = last or trainer.step % settings.validate_every == 0
-                    save = last or stop or trainer.step % settings.checkpoint_every == 0
-                    look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
-                    figures = steps.read() if look else []
-                except DivergedError as error:
-                    raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
+                steps.make(x)
+                last, stopped = trainer.step == settings.steps, stop is not None and stop.is_set()
+                validate = last or trainer.step % settings.validate_every == 0
+                save = last or stopped or trainer.step % settings.checkpoint_every == 0
+                look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
+                figures = steps.read() if look else []
                 progress.update({name: steps.newest[name] for name in SHOWN if name in steps.newest})
                 self._log(figures, progress)
                 if validate:
                     progress.print(f"step {trainer.step}: {self._validate(progress)}")
                 if save:
                     self.save()
-                if last or stop:
+                if last or stopped:
                     return last
         raise AssertionError("batches do not end")
 
@@ -90,6 +102,9 @@ class Run:
         for step, some in figures:
             self.log.after_step(step, some, progress.seconds_per_step)
             self._give(self.watch.after_step(step, some), progress)
+        told, self._told = self._told, len(self.data.notices)
+        for notice in self.data.notices[told : self._told]:
+            progress.print(f"notice: {one_line(notice)}")
 
     def _give(self, notices: list[str], progress: Progress) -> None:
         for notice in notices:
@@ -105,7 +120,7 @@ class Run:
         self.log.write(self.trainer.step, figures)
         entries = codec.config.quantizer.entries
         self._give(self.watch.after_validation(self.trainer.step, figures, entries), progress)
-        report.curves(report.read_log(self.log.path), self.folder / "curves.png")
+        curves.draw(self.log.read(), self.folder / "curves.png")
         rate = list(figures["rates"])[-1]
         label = rate if rate == "unquantized" else f"{rate}kbps"
         samples = self.folder / "samples" / f"step-{self.trainer.step:08d}"
@@ -115,7 +130,7 @@ class Run:
             audio.write(samples / f"clip{i}_{label}.wav", result.T, codec.sample_rate, overwrite=True)
             title = f"validation clip {i}, step {self.trainer.step}, {label}"
             picture = samples / f"clip{i}_{label}.png"
-            report.comparison(clip.mean(axis=1), result.mean(axis=1), codec.sample_rate, picture, title)
+            curves.comparison(clip.mean(axis=1), result.mean(axis=1), codec.sample_rate, picture, title)
         return validation.summary(figures)
 
     def _measure(self, codec: Codec, adversary: Adversary | None) -> tuple[dict[str, Any], np.ndarray]:
@@ -148,50 +163,45 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
 
     InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
+    _check_new(folder)
+    run = Run(folder, config, device)
+    if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
+        raise InputError(f"{origin}: has no checkpoint to start from")
+    if origin is None and config.model.transform:
+        run.trainer.start_from(run.data.batch(0, CROPS))
+    folder.mkdir(parents=True, exist_ok=True)
+    with run.lock.kept():
+        _check_new(folder)  # somebody may have been faster
+        run.checkpoints.mkdir()
+        config.save(folder / "run.json")
+        if origin is not None or run.trainer.codec.quantizer.ready:
+            run.save()
+    return run
+
+
+def _check_new(folder: Path) -> None:
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
-    run = Run(folder, config, _data(config), device)
-    if origin is not None:
-        saved = checkpoint.in_folder(origin / "checkpoints") if (origin / "checkpoints").is_dir() else []
-        if not saved:
-            raise InputError(f"{origin}: has no checkpoint to start from")
-        restore(saved[-1], run.trainer.branch)
-    run.checkpoints.mkdir(parents=True)
-    config.save(folder / "run.json")
-    if origin is not None:
-        run.save()
-    return run
 
 
 def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
     """The run in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
     What was logged after that checkpoint is removed, since it will be logged again. On another device than before it
-    goes on too, with other rounding. InputError: no run, or damaged, or there is no GPU.
+    goes on too, with other rounding. InputError: no run, or damaged, or another process trains it, or there is no GPU.
     """
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder}: is no training run (it has no run.json)")
     config = configuration.load(folder / "run.json")
     if steps is not None:
         config = configuration.with_steps(config, steps)
+    run = Run(folder, config, device)
+    with run.lock.kept():
+        run.checkpoints.mkdir(exist_ok=True)
+        checkpoint.restore_newest(run.checkpoints, run.trainer.restore)
+        run.log.forget_after(run.trainer.step)
+        checkpoint.remove_unfinished(run.checkpoints)
         config.save(folder / "run.json")
-    run = Run(folder, config, _data(config), device)
-    run.checkpoints.mkdir(exist_ok=True)
-    checkpoint.remove_unfinished(run.checkpoints)
-    saved = checkpoint.in_folder(run.checkpoints)
-    if saved:
-        restore(saved[-1], run.trainer.restore)
-    run.log.forget_after(run.trainer.step)
     return run
-
-
-def _data(config: RunConfig) -> AudioFolder:
-    return AudioFolder(
-        config.data,
-        sample_rate=config.model.sample_rate,
-        channels=config.model.channels,
-        seconds=config.training.seconds,
-        seed=config.training.seed,
-    )

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from minicodec import functional as F
 from minicodec.backend import xp
 from minicodec.codec.model import Codec
 from minicodec.device import module as array_module, read
@@ -31,13 +30,15 @@ from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
+from minicodec.training.checkpoint import check_fit
 from minicodec.training.config import RunConfig
 from minicodec.training.initial import initialise_codec
 from minicodec.training.learning_rate import cooldown
-from minicodec.training.losses import MelLoss
+from minicodec.training.losses import MelLoss, WaveformLoss
+from minicodec.training.transform_start import start_transform
 
 # Streams of random numbers. Not 0: NumPy's seed sequences [s, n] and [s, n, 0] are the same, and [s, n] is the data's.
-BANDWIDTH, QUANTIZER, ADVERSARY = 1, 2, 5
+BANDWIDTH, QUANTIZER, ADVERSARY, MEL, START = 1, 2, 5, 6, 7
 EXPLODED = 100  # times the median loss of the last steps
 REMEMBERED = 100  # losses
 
@@ -68,9 +69,18 @@ class Trainer:
         self.adversary = Adversary(rival, seed=self.config.seed, device=device) if rival.enabled else None
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
         self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
-        self.mel_loss = MelLoss(run.model.sample_rate, self.config.loss.mel_windows, device)
+        self.mel_loss = MelLoss(
+            run.model.sample_rate, loss.mel_windows, device, kind=loss.mel_kind, floor=loss.mel_floor
+        )
+        self.waveform_loss = WaveformLoss(run.model.sample_rate, loss.l1_below, device)
         self.step = 0
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
+
+    def start_from(self, crops: np.ndarray) -> None:
+        """Start a transform codec from crops (B,T,C) of the training data."""
+        rng = np.random.default_rng([self.config.seed, 0, START])
+        start_transform(self.codec, self.array.asarray(crops), self.config.batch, rng)
+        self.average.load_state_dict(self.codec.state_dict())
 
     @np.errstate(over="ignore", invalid="ignore")  # no warnings: `check` says it, once
     def update(self, batch: np.ndarray) -> dict[str, Any]:
@@ -95,7 +105,7 @@ class Trainer:
             adversary.optimizer.lr = cooldown(config.adversary.lr, self.step, config.steps, config.cooldown)
             figures |= adversary.learn(x, decoded)
 
-        losses = {"l1": F.l1_loss(decoded, x), "mel": self.mel_loss(x, decoded)}
+        losses = {"l1": self.waveform_loss(x, decoded), "mel": self.mel_loss(x, decoded, self.mel_windows())}
         balancer = self.warmup if self.step < config.warmup_steps else self.plain
         if adversary is not None and self.step >= config.adversary.start:
             losses |= adversary.losses(x, decoded)
@@ -120,14 +130,24 @@ class Trainer:
             self.check(self.step + 1, figures)
 
         self.optimizer.step()
-        decay = np.float32(config.ema)
+        share = np.float32(self.ema_share())
         for mean, p in zip(self.average.parameters(), parameters, strict=True):
-            mean.data += (1 - decay) * (p.data - mean.data)
+            mean.data += share * (p.data - mean.data)
         self.step += 1
         return figures
 
-    def levels(self) -> int:
-        """How many codebooks the next step uses; 0 for none at all."""
+    def ema_share(self) -> float:
+        """The share of the newest weights in their average."""
+        past = self.config.ema ** (self.step + 1) if self.config.ema_corrected else 0.0
+        return (1 - self.config.ema) / (1 - past)
+
+    def mel_windows(self) -> list[int]:
+        """The windows that the next step draws for its mel loss; empty if it computes all."""
+        loss = self.config.loss
+        return [int(w) for w in self._rng(MEL).choice(loss.mel_windows, loss.mel_drawn, replace=False)]
+
+    def levels(self) -> int | tuple[int, ...]:
+        """How many codebooks the next step uses, all items or each; 0 for none at all."""
         if self.step < self.config.warmup_steps:
             return 0
         quantizer, config = self.codec.quantizer, self.codec.config
@@ -136,7 +156,10 @@ class Trainer:
         rng = self._rng(BANDWIDTH)
         if rng.random() < self.config.unquantized:
             return 0
-        return config.levels(rng.choice(config.bandwidths))
+        rates = self.config.rates or config.bandwidths
+        if self.config.rate_per_item:
+            return tuple(config.levels(rate) for rate in rng.choice(rates, self.config.batch))
+        return config.levels(rng.choice(rates))
 
     def _discriminator_learns(self) -> bool:
         """Does it in the next step? It learns more easily than the decoder, so not in every one."""
@@ -176,6 +199,7 @@ class Trainer:
         """Take over what `state` gave at a step. ValueError: it belongs to another model or recipe."""
         if state.keys() != self.state().keys():
             raise ValueError(f"it has the parts {', '.join(sorted(state))}")
+        check_fit(self.state(), state)
         self.branch(step, state)
         if self.adversary is not None:
             self.adversary.load_state_dict(state["adversary"])
@@ -183,7 +207,7 @@ class Trainer:
 
     def branch(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over the codec of another recipe's run; an adversary starts anew. ValueError: it is another model."""
-        # As many vectors as happened to wait; every other array has the shape that the configuration gives it.
+        check_fit({group: self.state()[group] for group in ("model", "average", "optimizer")}, state)
         self.codec.quantizer.waiting = self.array.zeros(state["model"]["quantizer.waiting"].shape, np.float32)
         self.codec.load_state_dict(state["model"])
         self.average.load_state_dict(self.average.state_dict() | dict(state["average"]))

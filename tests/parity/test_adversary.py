@@ -1,4 +1,4 @@
-"""The discriminator against the `encodec` package's class, its losses against torch and by hand, the balancer."""
+"""The discriminator against the `encodec` package's class; its losses and the balancer against torch."""
 
 import numpy as np
 import pytest
@@ -41,9 +41,7 @@ def assert_close(got, expected, tolerance=1e-4):
 
 
 def test_published_size():
-    """94,466 parameters a scale at 32 filters."""
-    ours = MultiScaleSTFTDiscriminator(rng=np.random.default_rng(0))
-    assert [sum(p.data.size for p in scale.parameters()) for scale in ours.scales] == [94_466] * 5
+    """94,466 parameters a scale at 32 filters, as ours has [test_adversarial.py]."""
     theirs = Theirs(32, n_ffts=N_FFTS, hop_lengths=[n // 4 for n in N_FFTS], win_lengths=N_FFTS)
     assert sum(p.numel() for p in theirs.parameters()) == 5 * 94_466
 
@@ -103,16 +101,6 @@ def test_hinge_losses(rng):
         generator_loss(fake, "soft")
 
 
-def test_losses_by_hand():
-    real, fake = [Tensor([3.0, 0.5]), Tensor([-1.0])], [Tensor([-3.0, 0.0]), Tensor([1.0])]
-    assert float(discriminator_loss(real, fake)) == ((0 + 0.5) / 2 + (0 + 1) / 2 + 2 + 2) / 2
-    assert float(generator_loss(fake)) == ((4 + 1) / 2 + 0) / 2
-    assert float(generator_loss(fake, "linear")) == (1.5 - 1) / 2
-    maps = [[Tensor([1.0, -3.0]), Tensor([10.0])]], [[Tensor([2.0, -3.0]), Tensor([6.0])]]
-    np.testing.assert_allclose(feature_matching_loss(*maps).data, (0.5 / 2 + 4 / 10) / 2, rtol=1e-6)
-    assert float(feature_matching_loss(*maps, normalized=False)) == (0.5 + 4) / 2
-
-
 def test_feature_matching_gradient(rng):
     real = [[Tensor(rng.normal(size=(2, 3))) for _ in range(2)] for _ in range(2)]
     fake, fake_peer = as_tensors([rng.normal(size=(2, 3)) for _ in range(4)])
@@ -122,47 +110,6 @@ def test_feature_matching_gradient(rng):
     np.testing.assert_allclose(loss.data, expected.item(), rtol=1e-12)
     for g, e in zip(grad(loss, fake), torch.autograd.grad(expected, fake_peer), strict=True):
         np.testing.assert_allclose(g, e.numpy(), rtol=1e-12)
-
-
-def test_a_frozen_discriminator_passes_gradients_on_but_keeps_none():
-    ours, _ = pair()
-    x = Tensor(np.random.default_rng(0).normal(size=(1, 500, 1)).astype(np.float32), requires_grad=True)
-    (dx,) = grad(generator_loss(ours(x).logits), [x])
-    assert np.abs(dx).max() > 0
-    assert all(p.grad is None for p in ours.parameters())
-
-
-# The balancer
-
-
-def losses_of(decoded, scale, rng):
-    """Two losses with gradients of very different sizes."""
-    target = rng.normal(size=decoded.shape)
-    return {"near": ((decoded - target) ** 2).mean() * scale, "far": (decoded * target).sum()}
-
-
-def test_a_loss_times_1000_changes_no_gradient():
-    gradients = []
-    for scale in (1.0, 1000.0):
-        rng, balancer = np.random.default_rng(0), Balancer({"near": 1, "far": 3})
-        for _ in range(5):
-            decoded = Tensor(rng.normal(size=(2, 6, 1)), requires_grad=True)
-            combined, _ = balancer(losses_of(decoded, scale, rng), decoded)
-        gradients.append(combined)
-    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-6)
-
-
-def test_shares_of_the_gradient_equal_the_weights(rng):
-    """At the first step averages are exact: each loss contributes R·λ/Σλ, in the norm that is averaged."""
-    for name, share in [("near", 0.25), ("far", 0.75)]:
-        balancer = Balancer({"near": 1, "far": 3}, norm=2.0)
-        decoded = Tensor(rng.normal(size=(2, 6, 1)), requires_grad=True)
-        losses = losses_of(decoded, 7.0, rng)
-        combined, _ = balancer(losses, decoded)
-        other = next(iter(losses.keys() - {name}))
-        (g,) = grad(losses[other], [decoded])
-        rest = combined - 2.0 * (1 - share) * g / np.linalg.norm(g, axis=(1, 2)).mean()
-        np.testing.assert_allclose(np.linalg.norm(rest, axis=(1, 2)).mean(), 2.0 * share, rtol=1e-5)
 
 
 def test_balancer_over_50_steps(rng):
@@ -191,25 +138,3 @@ def test_balancer_over_50_steps(rng):
         for n in names:
             np.testing.assert_allclose(shares[n], sizes[n] / sum(sizes.values()), rtol=1e-9)
         np.testing.assert_allclose(combined, expected.numpy(), rtol=1e-12)
-
-
-def test_without_balance_it_is_the_weighted_sum(rng):
-    decoded = Tensor(rng.normal(size=(2, 6, 1)), requires_grad=True)
-    losses = losses_of(decoded, 1.0, rng)
-    combined, shares = Balancer({"near": 5, "far": 3}, balanced=False)(losses, decoded)
-    (expected,) = grad(losses["near"] * 5.0 + losses["far"] * 3.0, [decoded])
-    np.testing.assert_allclose(combined, expected, rtol=1e-12)
-    np.testing.assert_allclose(sum(shares.values()), 1)
-
-
-def test_balancer_goes_on_from_its_state(rng):
-    one = Balancer({"near": 1, "far": 3})
-    decoded = Tensor(rng.normal(size=(2, 6, 1)), requires_grad=True)
-    for _ in range(3):
-        one(losses_of(decoded, 1.0, rng), decoded)
-    two = Balancer({"near": 1, "far": 3})
-    two.load_state_dict(one.state_dict())
-    losses = losses_of(decoded, 1.0, rng)
-    np.testing.assert_array_equal(one(losses, decoded)[0], two(losses, decoded)[0])
-    with pytest.raises(ValueError, match="other losses"):
-        Balancer({"near": 1}).load_state_dict(one.state_dict())

@@ -18,7 +18,7 @@ what does not fit raises InputError with one line that begins with `name`, the f
 import json
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,9 @@ from minicodec.errors import InputError
 MAGIC = b"ECDC"
 VERSION = 0
 CODED_VERSION = 1  # entropy-coded by us: entropy/container.py
+# The package's own entropy coding rounds float probabilities of a Transformer to counts. Another machine, library or
+# number of threads adds in another order; one count that differs, and all that follows is noise [chapter 13].
+FLOAT_CODED = "is entropy-coded by the released encodec package: it alone can decode it, on the machine that did"
 PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
 SCALE = struct.Struct("!f")
 JSON_LIMIT = 1 << 16  # bytes; real headers have about 60
@@ -43,7 +46,7 @@ class Header:
     model           its name, under which the decoder looks for it
     audio_length    samples, at the model's rate
     codebooks       how many codes there are for each frame
-    lm              entropy-coded with a language model?
+    lm              entropy-coded?
     """
 
     model: str
@@ -107,11 +110,18 @@ class Layout:
         return self.scales * SCALE.size + -(-self.frames(samples) * codebooks * self.bits // 8)
 
     def payload_bytes(self, audio_length: int, codebooks: int) -> int:
-        """The bytes of all chunks together, found without visiting them: a header can claim 10^15 samples."""
+        """The bytes of all chunks together."""
+        return self._sum(audio_length, lambda samples: self.chunk_bytes(samples, codebooks))
+
+    def all_frames(self, audio_length: int) -> int:
+        """The frames of all chunks together."""
+        return self._sum(audio_length, self.frames)
+
+    def _sum(self, audio_length: int, of_chunk: Callable[[int], int]) -> int:
+        """Over all chunks, without visiting those of full length: a header can claim 10^15 samples."""
         chunk, stride = self.chunk_samples or audio_length, self.chunk_stride or audio_length
         whole = max(0, (audio_length - chunk) // stride + 1)
-        rest = self.chunk_lengths(audio_length, skip=whole)
-        return whole * self.chunk_bytes(chunk, codebooks) + sum(self.chunk_bytes(n, codebooks) for n in rest)
+        return whole * of_chunk(chunk) + sum(map(of_chunk, self.chunk_lengths(audio_length, skip=whole)))
 
 
 def pack(header: Header, chunks: Sequence[Chunk], layout: Layout) -> bytes:
@@ -160,6 +170,14 @@ def read_scale(data: bytes, start: int, name: str) -> float:
     (scale,) = SCALE.unpack_from(data, start)
     _check_scale(scale, name)
     return scale
+
+
+def first_sample(start: float, header: Header, sample_rate: int, name: str) -> int:
+    """The sample at `start` seconds. InputError: the file has none there."""
+    seconds = header.audio_length / sample_rate
+    if not 0 <= start < seconds or (first := round(start * sample_rate)) >= header.audio_length:  # NaN neither
+        raise InputError(f"{name}: cannot start at {start:g} s; it has {seconds:g} s")
+    return first
 
 
 def pack_header(header: Header) -> bytes:
@@ -222,7 +240,7 @@ def read_fields(data: bytes, version: int, kinds: dict[str, type], name: str) ->
 def check_size(header: Header, payload: int, layout: Layout, name: str) -> None:
     """InputError unless a file with this header and so many bytes behind it is whole, by this layout."""
     if header.lm:
-        raise InputError(f"{name}: is entropy-coded: it needs the language model that it was made with")
+        raise InputError(f"{name}: {FLOAT_CODED}")
     if header.codebooks > layout.codebooks:
         raise InputError(f"{name}: has {header.codebooks} codebooks; the model has {layout.codebooks}")
     needed = layout.payload_bytes(header.audio_length, header.codebooks)

@@ -1,6 +1,6 @@
 """Models that others have published: their names, addresses and licences, and where this machine keeps them.
 
-Nothing here uses the network: `fetch.py` does, and only when somebody asks for it. In the cache
+Nothing here uses the network: `codec/fetch.py` does, and only when somebody asks for it. In the cache
 
     encodec_24khz/model.safetensors       a codec that was fetched, in our format
     encodec_24khz-d7cc33bc.th             the published file: a language model that was fetched, or any file that

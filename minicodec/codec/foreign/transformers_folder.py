@@ -5,21 +5,20 @@ Its EncodecModel is the same network with the same options under other names; `f
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minicodec.codec import weights
-from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
+from minicodec.codec.config import CodecConfig, from_dict, preset
 from minicodec.codec.foreign.convert import TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, take_over
 from minicodec.codec.model import PUBLISHED, Codec
-from minicodec.codec.seanet import SEANetConfig
 from minicodec.errors import InputError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CONFIG_LIMIT = 1 << 20  # bytes; real ones have about 1000
-SMALL_LIMIT = 64  # for numbers of taps, layers and channels
 FIXED = {"model_type": "encodec", "compress": 2, "dilation_growth_rate": 2, "trim_right_ratio": 1.0}
 PAD_MODES = {"reflect": "reflect", "constant": "zero"}
 
@@ -30,12 +29,12 @@ def load_transformers(folder: Path) -> Codec:
     path = folder / WEIGHTS
     state, _ = weights.read(path)
     try:
-        _check_size(config, sum(array.size for array in state.values()))
-        codec = Codec(config)
-    except (ValueError, TypeError) as error:
+        codec = Codec(config, rng=weights.blank(state))
+    except ValueError as error:
         raise InputError(f"{folder / CONFIG}: describes no EnCodec model that we know: {error}") from None
     parametrized = any(".parametrizations." in key for key in state)
     try:
+        weights.check_finite(state)
         take_over(codec, state, TRANSFORMERS_PARAMETRIZED if parametrized else TRANSFORMERS)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
@@ -47,30 +46,21 @@ def _read_config(path: Path) -> CodecConfig:
     try:
         with open(path, "rb") as file:
             values = json.loads(file.read(CONFIG_LIMIT))
-        return to_config(values)
+        return to_config(values, str(path))
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except KeyError as error:
         raise InputError(f"{path}: does not say {error}") from None
-    except (ValueError, TypeError, IndexError, ArithmeticError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: describes no EnCodec model that we know: {error}") from None
 
 
-def _check_size(config: CodecConfig, numbers: int) -> None:
-    """ValueError for a model much larger than its weights, which would take memory that the file does not justify."""
-    seanet, quantizer = config.seanet, config.quantizer
-    small = (seanet.kernel, seanet.residual_kernel, seanet.residual_units, seanet.lstm_layers, len(seanet.strides))
-    if not 0 <= min(small) <= max(*small, *seanet.strides, config.channels) <= SMALL_LIMIT:
-        raise ValueError("an option is negative or too large")
-    widest = seanet.filters * 2 ** len(seanet.strides)
-    if max(widest * widest, quantizer.levels * quantizer.entries * seanet.latent) > numbers:
-        raise ValueError(f"it would be larger than the {numbers} numbers in {WEIGHTS}")
+def to_config(values: Mapping[str, Any], path: str) -> CodecConfig:
+    """What config.json, at the path, says, in our words. InputError, ValueError, KeyError, TypeError: it cannot be.
 
-
-def to_config(values: Mapping[str, Any]) -> CodecConfig:
-    """What config.json says, in our words. ValueError, KeyError, TypeError: an option is unknown, missing or absurd.
-
-    The two published models get their published names; any other is called "transformers".
+    The two published architectures get their published names; any other is called "transformers".
     """
     for name, value in FIXED.items():
         if values[name] != value:
@@ -78,33 +68,34 @@ def to_config(values: Mapping[str, Any]) -> CodecConfig:
     for name, same in (("last_kernel_size", "kernel_size"), ("codebook_dim", "hidden_size")):
         if values[name] != values[same]:
             raise ValueError(f"{name} is {values[name]!r}, only that of {same} is supported, {values[same]!r}")
-    seanet = SEANetConfig(
-        filters=values["num_filters"],
-        latent=values["hidden_size"],
-        strides=tuple(reversed(values["upsampling_ratios"])),
-        kernel=values["kernel_size"],
-        residual_kernel=values["residual_kernel_size"],
-        residual_units=values["num_residual_layers"],
-        lstm_layers=values["num_lstm_layers"],
-        norm=values["norm_type"],
-        causal=values["use_causal_conv"],
-        pad_mode=PAD_MODES[values["pad_mode"]],
-        shortcut="conv" if values.get("use_conv_shortcut", True) else "identity",  # older files do not say
-    )
-    rate, entries, bandwidths = values["sampling_rate"], values["codebook_size"], tuple(values["target_bandwidths"])
+    ratios, rate, entries = values["upsampling_ratios"], values["sampling_rate"], values["codebook_size"]
     chunk = None if values["chunk_length_s"] is None else int(values["chunk_length_s"] * rate)
-    frame_rate, bits = -(-rate // seanet.hop), (entries - 1).bit_length()
-    config = CodecConfig(
-        name="transformers",
-        sample_rate=rate,
-        channels=values["audio_channels"],
-        bandwidths=bandwidths,
-        seanet=seanet,
-        quantizer=QuantizerConfig(int(1000 * bandwidths[-1] // (frame_rate * bits)), entries),
-        chunk_samples=chunk,
-        chunk_stride=None if chunk is None else int((1 - values["overlap"]) * chunk),
-        normalize=values["normalize"],
-    )
+    bandwidths, bits = values["target_bandwidths"], (entries - 1).bit_length()
+    frame_rate = -(-rate // math.prod(ratios))
+    ours = {
+        "name": "transformers",
+        "sample_rate": rate,
+        "channels": values["audio_channels"],
+        "bandwidths": bandwidths,
+        "seanet": {
+            "filters": values["num_filters"],
+            "latent": values["hidden_size"],
+            "strides": ratios[::-1],
+            "kernel": values["kernel_size"],
+            "residual_kernel": values["residual_kernel_size"],
+            "residual_units": values["num_residual_layers"],
+            "lstm_layers": values["num_lstm_layers"],
+            "norm": values["norm_type"],
+            "causal": values["use_causal_conv"],
+            "pad_mode": PAD_MODES[values["pad_mode"]],
+            "shortcut": "conv" if values.get("use_conv_shortcut", True) else "identity",  # older files do not say
+        },
+        "quantizer": {"levels": int(1000 * bandwidths[-1] // (frame_rate * bits)), "entries": entries},
+        "chunk_samples": chunk,
+        "chunk_stride": None if chunk is None else int((1 - values["overlap"]) * chunk),
+        "normalize": values["normalize"],
+    }
+    config = from_dict(ours, path)
     for name in PUBLISHED:
         published = preset(name)
         if replace(config, name=name) == published:

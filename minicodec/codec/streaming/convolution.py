@@ -17,9 +17,8 @@ import numpy as np
 from minicodec import functional as F
 from minicodec.backend import active
 from minicodec.codec.seanet import ResidualUnit
-from minicodec.codec.streaming.packed_convolution import pack_conv_transpose, pack_convolution, pack_shortcut
+from minicodec.codec.streaming.folded_convolution import fold, fold_shortcut, fold_transposed, kernels
 from minicodec.codec.weight_cache import cached
-from minicodec.kernels.cpu.activations import elu_share
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
 from minicodec.ops.conv1d import output_length
 from minicodec.tensor import Tensor
@@ -42,7 +41,7 @@ class FrameBuffer:
         frames = self.memory[:, : m + n]
         frames[:, :m] = before
         if self.elu and active() == "numba":
-            elu_share(0, n * C, np.ascontiguousarray(x).reshape(-1), frames[:, m:].reshape(-1))
+            kernels().elu_into(x, frames[:, m:])
         else:
             frames[:, m:] = F.elu(x).data if self.elu else x
         return frames
@@ -56,15 +55,15 @@ class ConvStage:
 
     def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None, elu_first: bool = False):
         self.layer, self.pad_mode, self.activation = layer, pad_mode or layer.pad_mode, activation
-        self.convolution = cached(layer, pack_convolution)
+        self.convolution = cached(layer, fold)
         self.margin, _ = layer.padding(layer.stride)
-        self.buffer = FrameBuffer(self.convolution.packed.shape[1], elu_first)
+        self.buffer = FrameBuffer(self.convolution.shape[1], elu_first)
         if self.pad_mode == "reflect" and self.margin < layer.stride - 1:
             raise ValueError(f"conv K={layer.K} stride {layer.stride}: forgets frames that the mirror at the end shows")
 
     def start(self) -> State:
         mirror = self.pad_mode == "reflect" and self.margin > 0
-        return np.zeros((1, 0 if mirror else self.margin, self.convolution.packed.shape[1]), np.float32), mirror
+        return np.zeros((1, 0 if mirror else self.margin, self.convolution.shape[1]), np.float32), mirror
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         before, mirror = state
@@ -72,23 +71,24 @@ class ConvStage:
         if mirror and frames.shape[1] <= self.margin and not last:
             return self.convolution(frames, 0), (frames.copy(), True)
         left = self.margin if mirror else 0
-        right = (self.margin - left - frames.shape[1]) % stride if last else 0  # so that the last window is full
+        # Then what the last windows would see of the future, and as much more as fills the last one.
+        right = self.layer.ahead + (self.margin - left - frames.shape[1]) % stride if last else 0
         frames = F.pad1d(Tensor(frames), left, right, self.pad_mode).data if left or right else frames
         count = max(0, output_length(frames.shape[1], self.layer.K, stride, self.layer.dilation))
         return self.convolution(frames, count, self.activation), (frames[:, count * stride :].copy(), False)
 
 
 class ConvTransposeStage:
-    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in packed_convolution.py."""
+    """ConvTranspose1d. State: the last frames (1,J-1,Ci), J as in folded_convolution.py."""
 
     def __init__(self, layer: ConvTranspose1d):
-        self.convolution = cached(layer, pack_conv_transpose)
-        _, Ci, N = self.convolution.packed.shape
+        self.convolution = cached(layer, fold_transposed)
+        _, Ci, N = self.convolution.shape
         self.Co, self.buffer = N // layer.stride, FrameBuffer(Ci, elu=False)
         self.activation: str | None = None
 
     def start(self) -> State:
-        J, Ci, _ = self.convolution.packed.shape
+        J, Ci, _ = self.convolution.shape
         return np.zeros((1, J - 1, Ci), np.float32)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
@@ -108,12 +108,12 @@ class ResidualStage:
         assert isinstance(first, Conv1d)
         assert isinstance(second, Conv1d)
         self.first = ConvStage(first, pad_mode, "elu", elu_first=True)
-        self.second = cached(second, pack_convolution)
-        self.shortcut = None if unit.shortcut is None else cached(unit, pack_shortcut)
+        self.second = cached(second, fold)
+        self.shortcut = None if unit.shortcut is None else cached(unit, fold_shortcut)
         self.activation: str | None = None
 
     def start(self) -> State:
-        return self.first.start(), np.zeros((1, 0, self.second.packed.shape[2]), np.float32)
+        return self.first.start(), np.zeros((1, 0, self.second.shape[2]), np.float32)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         in_first, waiting = state
@@ -123,5 +123,5 @@ class ResidualStage:
         if self.shortcut is None:
             y = self.second(h, n, self.activation, add_to=x[:, :n].copy())
         else:
-            y = self.shortcut(x, n, self.activation, also=(h, self.second.packed))
+            y = self.shortcut(x, n, self.activation, also=(h, self.second))
         return y, (in_first, x[:, n:].copy())

@@ -9,12 +9,12 @@ first state is `stage.start()`; `last` says that no more input comes.
     ConvTransposeStage
     ResidualStage
     LSTMStage            its state: h and c of every layer
-    ELUStage             none
+    EntrywiseStage       none
     QuantizerStage       none
     Chain                those of its stages
 
-Weights are packed, as the engine reads them, once for all streams (codec/weight_cache.py). States are tuples of arrays
-(and of such tuples) that nobody modifies.
+Weight norm is folded, and weights are packed for the engine, once for all streams (codec/weight_cache.py). States are
+tuples of arrays (and of such tuples) that nobody modifies.
 
 Every output is summed in the same order whatever the number of frames in a call [kernels/cpu/engine], so any cut
 gives the same bits.
@@ -30,54 +30,59 @@ from minicodec.backend import active
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
+from minicodec.codec.streaming.folded_convolution import kernels
+from minicodec.codec.transform import Companding
 from minicodec.codec.weight_cache import cached
-from minicodec.kernels.cpu.engine.products import Packed, pack
-from minicodec.kernels.cpu.lstm import LONG, as_panels, run as run_lstm
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
+from minicodec.tensor import Tensor
 from minicodec.threads import pipeline
 
 
-def packed_lstm(lstm: LSTM) -> list[tuple[Packed, Any, np.ndarray]]:
-    """The weights of its layers as `ops.lstm.run` reads them."""
+def packed_lstm(lstm: LSTM) -> list[Any]:
+    """Its layers, packed for the Numba backend."""
     weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
-    return [(pack(w_ih[None]), as_panels(w_hh, 4, LONG), b.copy()) for w_ih, w_hh, b in weights]
+    return [kernels().PackedLSTM(*of_layer) for of_layer in weights]
 
 
 class LSTMStage:
     """LSTM with its skip. State: (h (1,H), c (1,H)) of every layer."""
 
     def __init__(self, lstm: LSTM):
-        self.H = lstm.H
-        self.weights = [(layer.weight_ih.data, layer.weight_hh.data, layer.bias.data) for layer in lstm.layers]
-        self.packed = cached(lstm, packed_lstm)
+        self.lstm, self.H = lstm, lstm.H
+        self.packed = cached(lstm, packed_lstm) if active() == "numba" else None
 
     def start(self) -> State:
         zeros = np.zeros((1, self.H), np.float32)
-        return tuple((zeros, zeros) for _ in self.weights)
+        return tuple((zeros, zeros) for _ in self.lstm.layers)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         if x.shape[1] == 0:
             return x, state
         h, after = x, []
-        for weights, packed, (h0, c0) in zip(self.weights, self.packed, state, strict=True):
-            if active() == "numba":
-                _, y = run_lstm(h, *packed, h0, c0)
-                h, c = np.ascontiguousarray(y[..., : self.H]), y[..., self.H :]
+        if self.packed is None and active() == "numba":
+            self.packed = packed_lstm(self.lstm)
+        for i, (layer, (h0, c0)) in enumerate(zip(self.lstm.layers, state, strict=True)):
+            if self.packed is not None and active() == "numba":
+                h, c = self.packed[i](h, h0, c0)
             else:
-                h, c = (part.data for part in F.lstm(h, *weights, h0, c0))
+                weights = layer.weight_ih.data, layer.weight_hh.data, layer.bias.data
+                h, c = (array.data for array in F.lstm(h, *weights, h0, c0))
             after.append((h[:, -1].copy(), c[:, -1].copy()))
         return h + x, tuple(after)
 
 
-class ELUStage:
-    """ELU, which has no past."""
+class EntrywiseStage:
+    """ELU or companding, which have no past."""
+
+    def __init__(self, layer: ELU | Companding):
+        self.layer = layer
 
     def start(self) -> State:
         return ()
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
-        return F.elu(x).data, ()
+        return self.layer(Tensor(x)).data, ()
 
 
 class QuantizerStage:
@@ -85,7 +90,7 @@ class QuantizerStage:
 
     def __init__(self, quantizer: ResidualVectorQuantizer, levels: int):
         self.quantizer, self.levels = quantizer, levels
-        self.packed = quantizer.packed(levels)
+        self.packed = quantizer.packed(levels) if active() == "numba" else None
 
     def start(self) -> State:
         return ()
@@ -95,7 +100,7 @@ class QuantizerStage:
         return np.ascontiguousarray(codes.T[None]), ()
 
 
-Stage = ConvStage | ConvTransposeStage | LSTMStage | ELUStage | ResidualStage | QuantizerStage
+Stage = ConvStage | ConvTransposeStage | LSTMStage | EntrywiseStage | ResidualStage | QuantizerStage
 
 
 class Chain:
@@ -134,8 +139,8 @@ class Chain:
 
 def _stage(layer: Module, pad_mode: str | None) -> Stage:
     match layer:
-        case ELU():
-            return ELUStage()
+        case ELU() | Companding():
+            return EntrywiseStage(layer)
         case LSTM():
             return LSTMStage(layer)
         case ResidualUnit():

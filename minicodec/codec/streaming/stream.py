@@ -15,10 +15,25 @@ import numpy as np
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import Decoder, Encoder
 from minicodec.codec.streaming.stages import Chain, QuantizerStage
+from minicodec.codec.transform import TransformDecoder, TransformEncoder
 from minicodec.threads import available
 
 PIECE_FRAMES = 96  # at most, that go through a layer at once: to use its weights well, and little memory
-WHOLE = 24  # frames: their rows are whole tiles, whichever the machine has (kernels/cpu/engine/tile.py)
+TILE_FRAMES = 24  # their rows are whole tiles, whichever the machine has (kernels/cpu/engine/tile.py)
+LOUDEST = 100.0  # sample: audio lies within ±1, float files a little beyond; integers taken for floats are far above
+
+
+def check_audio(wav: np.ndarray, channels: int) -> None:
+    """ValueError: not (channels,n), not floats, or samples that are no audio."""
+    if wav.ndim != 2 or len(wav) != channels:
+        raise ValueError(f"a waveform ({channels},T) is needed, this one is {wav.shape}")
+    if wav.dtype.kind != "f":
+        raise ValueError(f"samples are floats in -1 … 1, these are {wav.dtype}: divide 16-bit integers by 32768")
+    highest, lowest = wav.max(initial=0), wav.min(initial=0)
+    if not -np.inf < lowest <= highest < np.inf:  # NaN passes from any sample to both
+        raise ValueError("the waveform has samples that are not finite numbers")
+    if max(highest, -lowest) > LOUDEST:
+        raise ValueError(f"the waveform has samples up to {max(highest, -lowest):g}, where audio lies within -1 … 1")
 
 
 class _Stream:
@@ -42,7 +57,7 @@ class _Stream:
         """x (1,T,C) cut along T, as many pieces for every thread as for the others, of whole tiles."""
         frames, threads = max(1, -(-x.shape[1] // self._hop)), available()
         count = 1 if frames <= PIECE_FRAMES else -(-frames // (PIECE_FRAMES * threads)) * threads
-        size = -(-frames // (count * WHOLE)) * WHOLE * self._hop
+        size = -(-frames // (count * TILE_FRAMES)) * TILE_FRAMES * self._hop
         return [x[:, t : t + size] for t in range(0, max(1, x.shape[1]), size)]
 
 
@@ -54,7 +69,12 @@ class StreamEncoder(_Stream):
     """
 
     def __init__(
-        self, encoder: Encoder, quantizer: ResidualVectorQuantizer, channels: int, levels: int, pad_mode: str | None
+        self,
+        encoder: Encoder | TransformEncoder,
+        quantizer: ResidualVectorQuantizer,
+        channels: int,
+        levels: int,
+        pad_mode: str | None,
     ):
         chain = Chain(encoder.layers, pad_mode)
         chain.stages.append(QuantizerStage(quantizer, levels))
@@ -64,13 +84,9 @@ class StreamEncoder(_Stream):
     def push(self, wav: np.ndarray) -> np.ndarray:
         """Samples (C,n), any n -> the codes (Q,frames) int16 that they complete, often none.
 
-        ValueError: another number of channels, samples that are not finite (both leave the state as it was), or a
-        stream that has ended.
+        ValueError: what `check_audio` refuses (it leaves the state as it was), or a stream that has ended.
         """
-        if wav.ndim != 2 or len(wav) != self.channels:
-            raise ValueError(f"samples ({self.channels},n) are needed, these are {wav.shape}")
-        if not np.isfinite(wav).all():
-            raise ValueError("there are samples that are not finite numbers")
+        check_audio(wav, self.channels)
         return self._run(wav.T).T.astype(np.int16)
 
     def flush(self) -> np.ndarray:
@@ -81,7 +97,7 @@ class StreamEncoder(_Stream):
 class StreamDecoder(_Stream):
     """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
 
-    def __init__(self, decoder: Decoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
+    def __init__(self, decoder: Decoder | TransformDecoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
         super().__init__(Chain(decoder.layers, pad_mode), 1)
         self._quantizer = quantizer
 
@@ -90,11 +106,7 @@ class StreamDecoder(_Stream):
 
         ValueError: more codebooks than the model has, codes that it has not, or a stream that has ended.
         """
-        levels, entries, _ = self._quantizer.codebooks.shape
-        if codes.ndim != 2 or not 1 <= len(codes) <= levels:
-            raise ValueError(f"codes (1…{levels},frames) are needed, these are {codes.shape}")
-        if codes.size and not 0 <= codes.min() <= codes.max() < entries:
-            raise ValueError(f"codes from {codes.min()} to {codes.max()}, but the codebooks have {entries} entries")
+        self._quantizer.check(codes)
         return self._run(self._quantizer.decode(codes.astype(np.int64))).T
 
     def flush(self) -> np.ndarray:

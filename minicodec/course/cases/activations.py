@@ -20,5 +20,10 @@ CASES = {
     "log": [Case([(2, 3, 4)], draws=positive)],
     "sqrt": [Case([(2, 3, 4)], draws=positive)],
     "abs": [Case([(2, 3, 4)], draws=away_from_zero)],
+    "companding": [
+        Case([(2, 3, 5)], {"power": 0.75, "smoothing": 0.01}),
+        Case([(3, 6)], {"power": 4 / 3, "smoothing": 0.1}, seed=1),
+        Case([(9,)], {"power": 0.75, "smoothing": 0.5}, lambda rng, shape: rng.normal(size=shape) * 0.1),
+    ],
     "clamp_min": [Case([(2, 3, 4)], {"floor": 0.0}, away_from_zero), Case([(9,)], {"floor": 1e-5}, away_from_zero)],
 }

@@ -31,6 +31,9 @@ def _waves(rng, fresh):
     yield rng.uniform(-1, 1, size=(2, n)), 8
     yield 0.3 * rng.normal(size=n).clip(-3, 3), 16
     yield np.array([1.0, -1.0, 0.999, 0.5, 0.0, 0.01 * rng.uniform()]), 4
+    yield np.zeros((2, 3)), 8
+    yield np.array([-1.0, -0.2, 0.9, 1.0]), 1
+    yield rng.uniform(-1, 1, size=n).astype(np.float32), 12
 
 
 def snr(signal, estimate):

@@ -39,6 +39,7 @@ def _functions(rng, fresh):
     yield np.sin, rng.normal(size=n), rng.normal(size=n), 1e-3
     yield (lambda x: x**3 @ w), rng.normal(size=(2, n)), rng.normal(size=(2, 2)), 1e-3
     yield np.exp, rng.normal(size=()), rng.normal(size=()), 1e-2
+    yield np.cumprod, rng.uniform(1, 2, size=n), rng.normal(size=n), 1e-2  # every entry moves all that follow
 
 
 def reverse_sweep(edges, root):

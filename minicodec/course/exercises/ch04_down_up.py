@@ -68,6 +68,8 @@ def _layers(rng, fresh):
     yield 16, 8, 1, 320 + more
     yield 3, 1, 4, 10 + more
     yield 10 + 2 * more, 5, 1, 13
+    yield 3, 2, 2, 8  # a whole number of strides
+    yield 2 + more, 2 + more, 1, 7  # windows side by side
 
 
 def receptive_field(layers):
@@ -102,6 +104,8 @@ def _kernels_whole(layers):
 def _stacks(rng, fresh):
     more = int(fresh)
     yield ([(7 + more, 1, 1)],)
+    yield ([],)
+    yield ([(1, 3, 1), (3, 1, 1)],)
     yield ([(3, 1, 1), (3, 1, 2), (3, 1, 4 + more)],)
     yield ([(4, 2, 1), (4, 2, 1), (3 + more, 1, 1)],)
     yield ([(7, 1, 1), (3, 1, 1), (1, 1, 1), (4, 2, 1), (3, 1, 1), (8, 4, 1), (7, 1, 1 + more)],)

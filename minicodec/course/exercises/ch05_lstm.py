@@ -44,6 +44,9 @@ def _steps(rng, fresh):
             rng.normal(size=(B, Ci)), rng.normal(size=(B, H)), rng.normal(size=(B, H)),
             rng.normal(size=(Ci, 4 * H)), rng.normal(size=(H, 4 * H)), rng.normal(size=4 * H),
         )  # fmt: skip
+    loud = 1e4 * rng.normal(size=(2, 3))  # exp overflows
+    yield loud, np.zeros((2, 1)), np.ones((2, 1)), rng.normal(size=(3, 4)), rng.normal(size=(1, 4)), np.zeros(4)
+    yield np.zeros((1, 2)), np.zeros((1, 1)), np.zeros((1, 1)), np.ones((2, 4)), np.ones((1, 4)), np.zeros(4)  # silence
 
 
 def gru_step(x, h, w_ih, w_hh, b):

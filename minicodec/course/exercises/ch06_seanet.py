@@ -44,6 +44,8 @@ def _units(rng, fresh):
     more = int(rng.integers(1, 4)) if fresh else 0
     for B, T, C, H in [(2, 7, 4, 2), (3, 5 + more, 6, 3), (1, 1, 1, 1)]:
         yield rng.normal(size=(B, T, C)), rng.normal(size=(3, C, H)), rng.normal(size=(1, H, C))
+    yield 3e3 * rng.normal(size=(1, 4, 2)), rng.normal(size=(3, 2, 1)), rng.normal(size=(1, 1, 2))  # exp overflows
+    yield np.zeros((2, 3, 2)), rng.normal(size=(3, 2, 1)), rng.normal(size=(1, 1, 2))
 
 
 def _of_all(v, g, *, axis):

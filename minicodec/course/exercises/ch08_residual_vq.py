@@ -134,6 +134,7 @@ def _code_streams(rng, fresh):
     for Q, n, N in [(1, 10, 4), (3, 50 + int(fresh), 8)]:
         yield rng.integers(0, N, size=(Q, n)) ** 2 % N, N
     yield np.zeros((2, 5), int) + np.array([[0], [3]]), 4
+    yield np.array([[1]]), 2
 
 
 EXERCISES = [

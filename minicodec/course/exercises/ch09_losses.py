@@ -2,9 +2,22 @@
 
 import numpy as np
 
+from minicodec.course.cases import Case
 from minicodec.course.catalogue import Mistake, of_function, of_op
 from minicodec.metrics import MEL_FLOOR, mel_filterbank
 from minicodec.ops import stft as library
+
+
+def zeros(rng, shape):
+    """Silence: all magnitudes are 0."""
+    return np.zeros(shape)
+
+
+def silent_in_between(rng, shape):
+    """Sound, silence, sound: some frames are 0 throughout."""
+    x = rng.normal(size=shape)
+    x[:, 10:30] = 0
+    return x
 
 
 def _transformed(frames, window):
@@ -174,6 +187,7 @@ def _spectrograms(rng, fresh):
     more = int(fresh)
     for shape in [(1, 5, 3 + more), (3, 4 + more, 7), (1, 1, 2)]:
         yield np.exp(rng.normal(size=shape)), np.exp(rng.normal(size=shape))
+    yield np.zeros((2, 3, 2)), np.zeros((2, 3, 2))
     silent = np.full((2, 2, 3), 1e-9)  # all that counts here is the floor
     yield silent, np.exp(rng.normal(size=silent.shape))
 
@@ -202,6 +216,8 @@ EXERCISES = [
     ),
     of_op(
         "stft_magnitude", "backward", chapter=9,
+        more=(Case([(2, 40)], {"n_fft": 8, "hop": 4}, silent_in_between),
+              Case([(1, 20)], {"n_fft": 8, "hop": 2}, zeros)),
         mistakes=(
             Mistake(_not_a_unit_vector, "Y is not divided by |Y|: that is the gradient of |Y|²/2"),
             Mistake(_real_part_alone, "the imaginary part got no gradient: |Y| grows with both parts"),

@@ -84,6 +84,9 @@ def _adam_arguments(rng, fresh):
         p, g, m = (rng.normal(size=shape) for _ in range(3))
         m, v = (0 * m, 0 * m) if t == 1 else (m, m**2 + rng.uniform(0.1, 1, size=shape))
         yield p, g, m, v, t, 0.01, 0.5, 0.9
+    zeros = np.zeros(3)
+    yield rng.normal(size=3), zeros, zeros, zeros, 1, 0.01, 0.5, 0.9  # no gradient yet, as of silence
+    yield rng.normal(size=3), 1e-7 * rng.uniform(1, 2, size=3), zeros, zeros, 1, 0.1, 0.5, 0.9  # as small as eps
 
 
 def adamw_step(p, g, m, v, t, lr, beta1, beta2, decay):
@@ -134,6 +137,7 @@ def _plain_mean(history, decay):
 def _histories(rng, fresh):
     for n, P, decay in [(4, 3, 0.9), (30 + int(fresh), 2, 0.99), (3, 1, 0.25)]:
         yield rng.normal(size=(n, P)), decay
+    yield rng.normal(size=(1, 2)), 0.9  # one step
 
 
 EXERCISES = [

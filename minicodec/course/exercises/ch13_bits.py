@@ -3,10 +3,10 @@
 import numpy as np
 
 from minicodec.codec.files.entropy.adaptive import STEP, Adaptive
-from minicodec.codec.files.entropy.exact import fold
 from minicodec.codec.files.entropy.range_coder import BOTTOM, FULL, OPEN_BITS
 from minicodec.codec.language_model import START
 from minicodec.course.catalogue import Mistake, of_function
+from minicodec.ops.exact import fold
 
 
 def adaptive_counts(codes: np.ndarray, N: int) -> np.ndarray:
@@ -132,6 +132,8 @@ def _encodes_zeros(starts, stops, totals):
 
 def _intervals(rng, fresh):
     yield np.array([2]), np.array([3]), np.array([4])
+    yield np.array([0, 0, 2]), np.array([1, 1, 3]), np.array([1 << 16, 1 << 16, 5])  # bytes in front are 0
+    yield np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)  # nothing to say
     rare = rng.integers(1 << 20, 1 << 24, 3)
     yield rare - 1, rare, np.full(3, 1 << 24)
     for n, largest in [(1, 300), (3, 5), (12 + 3 * int(fresh), 1000), (40, 1 << 24)]:
@@ -173,6 +175,8 @@ def _values(rng, fresh):
     counts = np.array([0, 1, 3, 6, 8])
     yield 3 << 40, 1 << 43, counts  # where symbol 2 begins
     yield (3 << 40) - 1, 1 << 43, counts
+    yield 0, 1 << 40, counts  # at the lower end; what is left is less than 2**40
+    yield (1 << 43) - 1, 1 << 43, counts  # at the upper end
     for V in (2, 5, 40 + int(fresh)):
         width = int(rng.integers(1 << 40, 1 << 48))
         counts = np.concatenate([[0], rng.integers(1, 50, V).cumsum()])
@@ -221,6 +225,8 @@ def _softmax_of_columns(q, k, v, context):
 def _queries(rng, fresh):
     for T, d, context in [(5, 4, 9), (6, 3, 2), (9 + int(fresh), 2, 1), (1, 3, 4), (4, 2, 0)]:
         yield *rng.normal(size=(3, T, d)), context
+    q, k, v = rng.normal(size=(3, 4, 3))
+    yield 1e5 * q, k, v, 2  # exp overflows
 
 
 def _fold_task(x):
@@ -267,6 +273,7 @@ def _numbers(rng, fresh):
         huge = 10.0 ** rng.uniform(15, 17, size=(*shape[:-1], n))
         x[..., :n], x[..., n : 2 * n] = huge, -huge
         yield (rng.permuted(x, axis=-1),)
+        yield (rng.permuted(x, axis=-1).astype(np.float32),)
 
 
 EXERCISES = [
@@ -295,7 +302,7 @@ EXERCISES = [
             Mistake(_encodes_wide, "the new width is stop · unit; it should be (stop - start) · unit"),
             Mistake(_encodes_below, "the last number is rounded down, and lies below the interval: round up"),
             Mistake(_encodes_one_digit, "one multiplication by 256 may not be enough: `while`, not `if`"),
-            Mistake(_encodes_zeros, "zeros at the end are left away: the decoder adds as many as it likes"),
+            Mistake(_encodes_zeros, "zeros at the end are left out: the decoder adds as many as it likes"),
         ),
         hint="-(-low >> 40) rounds up; number.to_bytes(digits, 'big').rstrip(b'\\0') makes the bytes.",
     ),

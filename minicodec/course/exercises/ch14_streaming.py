@@ -51,6 +51,8 @@ def _pieces(rng, fresh):
         n += int(fresh) * int(rng.integers(1, 3))
         options = {"stride": stride} | ({"dilation": dilation} if dilation > 1 else {})
         yield (rng.normal(size=(n, Ci)), rng.normal(size=(m, Ci)), rng.normal(size=(K, Ci, Co))), options
+    yield (np.zeros((0, 2)), rng.normal(size=(2, 2)), rng.normal(size=(3, 2, 1))), {}  # an empty piece
+    yield (rng.normal(size=(4, 2)), np.zeros((0, 2)), rng.normal(size=(3, 2, 1))), {}  # the first piece
 
 
 def conv_transpose_stream(x, tail, w, stride):

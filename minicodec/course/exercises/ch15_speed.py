@@ -145,6 +145,7 @@ def _weights(rng, fresh):
     extra = int(rng.integers(1, 4)) if fresh else 0
     for P, N, columns in [(3, 8, 4), (5, 10, 4), (2, 3, 4), (6, 9 + extra, 2)]:
         yield rng.normal(size=(P, N)), columns
+    yield rng.normal(size=(2, 5)).astype(np.float32), 3
 
 
 def blocked_sum(terms, depth):
@@ -184,6 +185,7 @@ def _terms(rng, fresh):
     for P, depth in [(1001, 256), (513, 100), (15, 4), (2001 + 2 * int(fresh), 64), (7, 8)]:
         half = (1000 * rng.normal(size=P // 2)).astype(np.float32)
         yield rng.permutation(np.concatenate([half, -half, np.ones(1, np.float32)])), depth
+    yield np.ones(1, np.float32), 4
 
 
 EXERCISES = [

@@ -93,6 +93,8 @@ def _late_and_early(rng, fresh):
     yield s, shifted[-4], 20
     yield s, shifted[7], 20
     yield s, shifted[0], 5
+    yield s, shifted[7], 7
+    yield s, shifted[-4], 4
     yield s, 1 - shifted[7], 20
     yield s, 0.5 * np.roll(s, 3) + np.roll(s, 60), 30
 

@@ -25,7 +25,7 @@ from minicodec.evaluation.scores import METRICS
 from minicodec.evaluation.settings import Clip, Condition, Settings
 from minicodec.evaluation.statistics import Interval, Line
 from minicodec.files import write_atomically
-from minicodec.training.report import decibels
+from minicodec.training.curves import decibels
 
 CLIPS = 6  # to listen to; with eight systems each takes about a megabyte
 SECONDS = 5.0  # of each

@@ -9,7 +9,7 @@ that do not belong together never meet. Lower bitrates are the first rows of the
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +18,40 @@ from minicodec import audio
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
-from minicodec.training.data import AudioFile
+from minicodec.training.audio_files import AudioFile
 
 NAME_DIGITS = 32  # hexadecimal digits of a file's hash
 
 
-def encoded(codec: Codec, files: Iterable[AudioFile], cache: Path) -> Iterator[np.ndarray]:
+def encoded(
+    codec: Codec, files: Iterable[AudioFile], cache: Path, notice_damage: Callable[[AudioFile, InputError], None]
+) -> Iterator[np.ndarray]:
     """The codes (Q,T) int16 of each file, from the cache or else computed and put there.
 
-    A codec that codes in chunks gives one chunk's codes after the other. InputError: a file that cannot be read.
+    A codec that codes in chunks gives one chunk's codes after the other. Files that cannot be read to their end are
+    left out, and `notice_damage` is told. InputError: codes in the cache are damaged, or cannot be written there.
     """
     folder = cache / codec.name
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
-        path = folder / f"{_hash(file.path)}.npy"
-        if path.exists():
-            yield _load(path, codec)
+        try:
+            path = folder / f"{_hash(file.path)}.npy"
+            codes = None if path.exists() else _encode(codec, file)
+        except InputError as error:
+            notice_damage(file, error)
             continue
-        remixed = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
-        wav = audio.resample_blocks(remixed, file.sample_rate, codec.sample_rate)
-        codes = np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav)], axis=1)
-        with write_atomically(path, overwrite=True) as temporary:
-            np.save(temporary, codes)
+        if codes is None:
+            codes = _load(path, codec)
+        else:
+            with write_atomically(path, overwrite=True) as temporary:
+                np.save(temporary, codes)
         yield codes
+
+
+def _encode(codec: Codec, file: AudioFile) -> np.ndarray:
+    remixed = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
+    wav = audio.resample_blocks(remixed, file.sample_rate, codec.sample_rate)
+    return np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav)], axis=1)
 
 
 class CodeCrops:
@@ -85,10 +96,12 @@ def _hash(path: Path) -> str:
 
 def _load(path: Path, codec: Codec) -> np.ndarray:
     try:
-        codes = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        codes = np.array(np.lib.format.open_memmap(path, mode="r"))  # nothing is allocated that the file does not hold
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: cannot be read as codes ({error}); remove it, and it is computed again") from error
     N, Q = codec.config.quantizer.entries, codec.config.levels(max(codec.bandwidths))
-    if codes.ndim != 2 or len(codes) != Q or codes.dtype != np.int16 or codes.min() < 0 or codes.max() >= N:
+    if codes.ndim != 2 or len(codes) != Q or codes.dtype != np.int16 or not codes.size:
+        raise InputError(f"{path}: holds no codes of {codec.name}; remove it, and they are computed again")
+    if codes.min() < 0 or codes.max() >= N:
         raise InputError(f"{path}: holds no codes of {codec.name}; remove it, and they are computed again")
     return codes

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from minicodec.files import write_atomically
 
 
-def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
+def draw(log: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the log: above, what each bandwidth's codes cost, as a share of the uncompressed; below, each codebook's."""
+    from matplotlib.figure import Figure
+
     training = [line for line in log if "loss" in line]
     validation = [line["valid"] | {"step": line["step"]} for line in log if "valid" in line]
     figure = Figure(figsize=(8, 8), layout="constrained")

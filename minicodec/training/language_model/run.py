@@ -12,6 +12,7 @@ lm/codes/             what the codec made of the audio [codes.py]
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,14 @@ from minicodec.codec.model import Codec
 from minicodec.errors import InputError
 from minicodec.training import checkpoint
 from minicodec.training.data import AudioFolder
-from minicodec.training.language_model import config as configuration
+from minicodec.training.language_model import config as configuration, curves
 from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
 from minicodec.training.language_model.config import LanguageModelRunConfig
-from minicodec.training.language_model.curves import curves
 from minicodec.training.language_model.trainer import LanguageModelTrainer
-from minicodec.training.loop import Log, interruptible, last_good, restore
-from minicodec.training.memory import keep_freed_memory
+from minicodec.training.lock import Lock
+from minicodec.training.loop import Log, what_is_left
 from minicodec.training.progress import Progress
-from minicodec.training.report import read_log
 from minicodec.training.steps import Steps
-from minicodec.training.trainer import DivergedError
 
 Watched = Callable[[Iterable[np.ndarray], float, float], Iterable[np.ndarray]]
 
@@ -46,6 +44,7 @@ class LanguageModelRun:
         self.trainer = LanguageModelTrainer(config, codec, device)
         codec.to(device)
         self.checkpoints = folder / "lm" / "checkpoints"
+        self.lock = Lock(folder / "lm")
         self.log = Log(folder / "lm" / "log.jsonl", config.training.log_every, self.trainer.array)
 
     def __repr__(self) -> str:
@@ -55,38 +54,38 @@ class LanguageModelRun:
     def prepare(self, watched: Watched) -> None:
         """Encode the audio, or find its codes; `watched(codes, frames per second, seconds in all)` may show how far."""
         sets = []
-        for files in (self.data.train, self.data.valid):
-            codes = encoded(self.codec, files, self.folder / "lm" / "codes")
+        for use, files in (("training", self.data.train), ("validation", self.data.valid)):
+            codes = encoded(self.codec, files, self.folder / "lm" / "codes", self.data.notice_damage)
             sets.append(list(watched(codes, self.codec.frame_rate, sum(file.seconds for file in files))))
+            if not sets[-1]:
+                raise InputError(f"{self.config.data}: none of the {len(files)} files for {use} can be read")
         frames = max(1, round(self.config.training.seconds * self.codec.frame_rate))
         self.crops = CodeCrops(sets[0], frames, seed=self.config.training.seed)
         held_out = chunks(sets[1], frames)
         count = min(self.config.training.valid_chunks, len(held_out))
         self.valid = held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
 
-    def train(self) -> bool:
-        """Train until the last step (True) or until Ctrl-C (False); either way, the state is saved.
+    def train(self, stop: Event | None = None) -> bool:
+        """Train until the last step (True), or until the end of a step in which `stop` is set (False); save the state.
 
-        InputError: the training diverged, and which checkpoint is the last good one.
+        InputError: the training diverged, or something cannot be written; and which checkpoint is the last good one.
         """
         settings, trainer, steps = self.config.training, self.trainer, Steps(self.trainer)
         if trainer.step >= settings.steps:
+            self.lock.release()
             return True
-        keep_freed_memory()
         with (
+            self.lock.held(),
             Progress(settings.steps, trainer.step, settings.batch * settings.seconds) as progress,
-            interruptible() as interrupted,
+            what_is_left(self.folder, self.checkpoints, "train-lm"),
         ):
             while True:
-                try:
-                    steps.make(self.crops.batch(trainer.step, settings.batch))
-                    last, stop = trainer.step == settings.steps, interrupted.is_set()
-                    validate = last or trainer.step % settings.validate_every == 0
-                    save = last or stop or trainer.step % settings.checkpoint_every == 0
-                    look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
-                    figures = steps.read() if look else []
-                except DivergedError as error:
-                    raise InputError(f"{self.folder}: {error}; {last_good(self.checkpoints)}") from error
+                steps.make(self.crops.batch(trainer.step, settings.batch))
+                last, stopped = trainer.step == settings.steps, stop is not None and stop.is_set()
+                validate = last or trainer.step % settings.validate_every == 0
+                save = last or stopped or trainer.step % settings.checkpoint_every == 0
+                look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
+                figures = steps.read() if look else []
                 progress.update({"bits per code": steps.newest["loss"]} if steps.newest else {})
                 for step, some in figures:
                     self.log.after_step(step, some, progress.seconds_per_step)
@@ -94,7 +93,7 @@ class LanguageModelRun:
                     progress.print(f"step {trainer.step}: {self._validate()}")
                 if save:
                     checkpoint.save(self.checkpoints, trainer.step, trainer.state(), settings.keep)
-                if last or stop:
+                if last or stopped:
                     return last
 
     def _validate(self) -> str:
@@ -102,7 +101,7 @@ class LanguageModelRun:
         trainer = self.trainer
         figures = trainer.validate(self.valid)
         self.log.write(trainer.step, {"valid": figures})
-        curves(read_log(self.log.path), self.folder / "lm" / "curves.png")
+        curves.draw(self.log.read(), self.folder / "lm" / "curves.png")
         # The mean over bandwidths, all counted alike, as in training.
         loss = float(np.mean([rate["bits"] / rate["uncompressed"] for rate in figures.values()]))
         if loss < trainer.best:
@@ -139,7 +138,8 @@ def start(
     config = configuration.for_codec(str(pretrained.find(model).resolve()), codec, str(data.resolve()), settings)
     run = LanguageModelRun(folder, config, codec, device)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
-    config.save(folder / "lm" / "run.json")
+    with run.lock.kept():
+        config.save(folder / "lm" / "run.json")
     return run
 
 
@@ -154,15 +154,14 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Langu
     config = configuration.load(folder / "lm" / "run.json")
     if steps is not None:
         config = configuration.with_steps(config, steps)
-        config.save(folder / "lm" / "run.json")
     codec = pretrained.load(config.codec)
-    if codec.name != config.codec_name:
+    if config.codec_name not in codec.names:
         raise InputError(f"{config.codec}: is {codec.name} now; this language model was begun for {config.codec_name}")
     run = LanguageModelRun(folder, config, codec, device)
-    run.checkpoints.mkdir(exist_ok=True)
-    checkpoint.remove_unfinished(run.checkpoints)
-    saved = checkpoint.in_folder(run.checkpoints)
-    if saved:
-        restore(saved[-1], run.trainer.restore)
-    run.log.forget_after(run.trainer.step)
+    with run.lock.kept():
+        run.checkpoints.mkdir(exist_ok=True)
+        checkpoint.restore_newest(run.checkpoints, run.trainer.restore)
+        run.log.forget_after(run.trainer.step)
+        checkpoint.remove_unfinished(run.checkpoints)
+        config.save(folder / "lm" / "run.json")
     return run

@@ -25,6 +25,7 @@ from minicodec.codec.model import Codec
 from minicodec.device import module as array_module, read
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad, topological_order
+from minicodec.training.checkpoint import check_fit
 from minicodec.training.language_model.config import LanguageModelRunConfig
 from minicodec.training.language_model.initial import initialise
 from minicodec.training.learning_rate import warmup_cosine
@@ -107,6 +108,7 @@ class LanguageModelTrainer:
 
     def restore(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over what `state` gave at a step. ValueError: it belongs to another model."""
+        check_fit(self.state(), state)
         self.lm.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = step, float(state["best"]["loss"])

@@ -2,9 +2,7 @@
 
     range_coder      integers only: symbols of known frequencies <-> bytes
     adaptive         frequencies counted as the codes go by; no network
-    exact, compiled  float arithmetic that gives the same bits on every machine: its definition, and the same in Numba
-    predictor        the language model in that arithmetic: codes so far -> frequencies of the next
-    chunks           a few seconds of codes <-> bytes
+    predictor        the language model, in arithmetic that gives the same bits on every machine (ops/exact.py)
+    chunk_coder      a few seconds of codes <-> bytes
     container        our entropy-coded .ecdc file: chunks, each with its length and checksum
-    encodec_coder, encodec_files     what the released EnCodec does instead, and the files that it writes
 """

@@ -1,7 +1,7 @@
 """Chunks: some seconds of codes <-> bytes. Each stands alone, so it can be decoded without those before it.
 
 The encoder asks for the frequencies of many frames at once, the decoder for one frame of several chunks at once: it
-has to know a frame before it can predict the next. To `exact.py` that is all the same.
+has to know a frame before it can predict the next. To ops/exact.py that is all the same.
 """
 
 from collections.abc import Sequence

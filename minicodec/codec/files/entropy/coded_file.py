@@ -1,13 +1,13 @@
-"""Whole signals: codes in parts <-> entropy-coded chunks <-> audio, in constant memory, on all threads.
+"""Whole entropy-coded files: codes <-> bytes, and on to audio, in constant memory, on all threads.
 
 Threads take whole chunks, so they have nothing to do with the numbers that come out.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,67 +20,70 @@ from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
 from minicodec.threads import available
 
-if TYPE_CHECKING:
-    from minicodec.codec.model import Codec
-
 SECONDS = 5.0  # of a chunk of a language model
 ADAPTIVE_SECONDS = 60.0  # counting starts afresh in each chunk, and takes longer to know something
 LONGEST = 4  # bytes of a code, at most
 AT_ONCE = 16  # chunks decoded together: weights are read once for all of them
 
 
-def predictor_for(lm: LanguageModel | str, codec: "Codec", codebooks: int) -> Predictor | Adaptive:
+Decode = Callable[[Iterable[Chunk]], Iterator[np.ndarray]]  # Codec.decode_blocks
+
+
+def predictor_for(
+    lm: LanguageModel | str, names: Collection[str], layout: Layout, codebooks: int
+) -> Predictor | Adaptive:
     """A language model, or "adaptive" -> what predicts the first `codebooks` codebooks of a codec.
 
-    InputError: the language model does not fit, or was trained on the codes of another codec.
+    names: of the codec (`Codec.names`). InputError: the language model does not fit, or is that of another codec.
     """
     if isinstance(lm, str):
         if lm != Adaptive.name:
             raise ValueError(f"lm {lm!r}: a LanguageModel is needed, or {Adaptive.name!r}")
-        return Adaptive(codebooks, codec.config.quantizer.entries)
-    check_fits(lm, codec, "the language model")
+        return Adaptive(codebooks, 1 << layout.bits)
+    check_fits(lm, names, layout, "the language model")
     return Predictor(lm, codebooks)
 
 
-def check_fits(lm: LanguageModel, codec: "Codec", name: str) -> None:
+def check_fits(lm: LanguageModel, names: Collection[str], layout: Layout, name: str) -> None:
     """InputError, beginning with `name`: the language model is that of other codes."""
-    quantizer = codec.config.quantizer
-    if lm.codec and lm.codec != codec.name:
-        raise InputError(f"{name}: was trained on codes of {lm.codec}, not of {codec.name}")
-    if (quantizer.levels, quantizer.entries) != (lm.config.Q, lm.config.N):
-        raise InputError(f"{name}: knows {lm.config.Q} codebooks of {lm.config.N} entries; {codec.name} has others")
+    own = next(iter(names))
+    if lm.codec and lm.codec not in names:
+        raise InputError(f"{name}: was trained on codes of {lm.codec}, not of {own}")
+    if (layout.codebooks, 1 << layout.bits) != (lm.config.Q, lm.config.N):
+        raise InputError(f"{name}: knows {lm.config.Q} codebooks of {lm.config.N} entries; {own} has others")
 
 
-def predictor_of(coded: CodedHeader, lm: LanguageModel | None, codec: "Codec", name: str) -> Predictor | Adaptive:
+def predictor_of(
+    coded: CodedHeader, lm: LanguageModel | None, names: Collection[str], layout: Layout, name: str
+) -> Predictor | Adaptive:
     """The predictor that the file `name` was made with, if `lm` is that. InputError: it is another, or missing."""
-    if coded.header.codebooks > codec.config.quantizer.levels:
-        raise InputError(
-            f"{name}: has {coded.header.codebooks} codebooks; the model has {codec.config.quantizer.levels}"
-        )
+    codebooks = coded.header.codebooks
+    if codebooks > layout.codebooks:
+        raise InputError(f"{name}: has {codebooks} codebooks; the model has {layout.codebooks}")
     if coded.predictor == Adaptive.name:
-        return predictor_for(Adaptive.name, codec, coded.header.codebooks)
+        return predictor_for(Adaptive.name, names, layout, codebooks)
     if lm is None:
         raise InputError(f"{name}: needs the language model {coded.predictor}, which it was entropy-coded with")
-    predictor = predictor_for(lm, codec, coded.header.codebooks)
+    predictor = predictor_for(lm, names, layout, codebooks)
     if predictor.name != coded.predictor:
         raise InputError(f"{name}: was entropy-coded with the language model {coded.predictor}, not {predictor.name}")
     return predictor
 
 
 class CodedWriter:
-    """Parts of codes -> the bytes of chunks, and then the header that stands before them."""
+    """Codes -> the bytes of chunks, and then the header that stands before them."""
 
     def __init__(self, predictor: Predictor | Adaptive, layout: Layout):
         rate = layout.sample_rate / layout.hop
         seconds = ADAPTIVE_SECONDS if isinstance(predictor, Adaptive) else SECONDS
-        self.own_chunks = layout.chunk_samples is not None
+        self.layout, self.own_chunks = layout, layout.chunk_samples is not None
         self.chunk_frames = layout.frames(layout.chunk_samples) if layout.chunk_samples else round(seconds * rate)
         self.predictor = predictor
         self.entries: list[tuple[int, int]] = []
 
-    def pack(self, parts: Iterable[Chunk]) -> Iterator[bytes]:
-        """The bytes of the chunks, one after the other."""
-        whole = iter(parts if self.own_chunks else regrouped(parts, self.chunk_frames))
+    def pack(self, pieces: Iterable[Chunk]) -> Iterator[bytes]:
+        """Codes, cut anywhere -> the bytes of the file's chunks, one after the other."""
+        whole = iter(pieces if self.own_chunks else regrouped(pieces, self.chunk_frames))
         threads = available()
         with ThreadPoolExecutor(threads) as pool:
             while group := list(islice(whole, threads)):
@@ -92,20 +95,28 @@ class CodedWriter:
 
     def header(self, model: str, audio_length: int) -> bytes:
         """What comes before them, in the end."""
+        return pack_header(self._coded_header(model, audio_length))
+
+    def reread(self, file: BinaryIO, model: str, audio_length: int) -> Iterator[Chunk]:
+        """The codes again, from a file that holds the bytes of the chunks and nothing else."""
+        coded = self._coded_header(model, audio_length)
+        reader = CodedReader(file, coded, 0, self.layout, self.predictor, "what was just written")
+        return (chunk for chunk, _ in reader.chunks(0) if chunk)
+
+    def _coded_header(self, model: str, audio_length: int) -> CodedHeader:
         header = Header(model, audio_length, self.predictor.codebooks, lm=True)
-        index = np.array(self.entries, ENTRY)
-        return pack_header(CodedHeader(header, self.predictor.name, self.chunk_frames, index))
+        return CodedHeader(header, self.predictor.name, self.chunk_frames, np.array(self.entries, ENTRY))
 
     def _payload(self, chunk: Chunk) -> bytes:
         scale = b"" if chunk.scale is None else SCALE.pack(chunk.scale)
         return scale + chunk_coder.encode(chunk.codes, self.predictor)
 
 
-def regrouped(parts: Iterable[Chunk], frames: int) -> Iterator[Chunk]:
-    """The codes of all parts in parts of so many frames; the last one has what is left."""
+def regrouped(pieces: Iterable[Chunk], frames: int) -> Iterator[Chunk]:
+    """The same codes in chunks of so many frames; the last one has what is left."""
     rest: np.ndarray | None = None
-    for part in parts:
-        rest = part.codes if rest is None else np.concatenate([rest, part.codes], axis=1)
+    for piece in pieces:
+        rest = piece.codes if rest is None else np.concatenate([rest, piece.codes], axis=1)
         while rest.shape[1] >= frames:
             yield Chunk(rest[:, :frames])
             rest = rest[:, frames:]
@@ -121,7 +132,7 @@ def refuse(line: str) -> None:
 class CodedReader:
     """A file of version 1: its header was read, and takes `start` bytes; the predictor is `predictor_of` it.
 
-    InputError, beginning with `name`: the header does not fit the codec.
+    layout: of the codec. InputError, beginning with `name`: the header does not fit it.
     """
 
     def __init__(
@@ -129,44 +140,46 @@ class CodedReader:
         file: BinaryIO,
         coded: CodedHeader,
         start: int,
-        codec: "Codec",
+        layout: Layout,
         predictor: Predictor | Adaptive,
         name: str,
     ):
-        self.layout = check(coded, codec.config.layout, name)
-        self.file, self.coded, self.codec, self.predictor, self.name = file, coded, codec, predictor, name
+        self.chunks_fade = layout.chunk_stride is not None
+        self.layout = check(coded, layout, name)
+        self.file, self.coded, self.predictor, self.name = file, coded, predictor, name
         self.bounds = start + np.concatenate([[0], np.cumsum(coded.index["size"], dtype=np.int64)])
 
-    def blocks(self, start: int = 0, damaged: Callable[[str], None] = refuse) -> Iterator[np.ndarray]:
-        """The waveform from sample `start` to its end, in blocks (C,n).
+    def blocks(
+        self, decode: Decode, channels: int, start: int = 0, damaged: Callable[[str], None] = refuse
+    ) -> Iterator[np.ndarray]:
+        """The waveform from sample `start` to its end, in blocks (C,n), C = channels.
 
-        The decoder begins a chunk earlier, for it to have a past. `damaged` is called with a line for every chunk that
-        is, which then is silence. InputError: the file has no such sample.
+        decode    makes sound of codes (`Codec.decode_blocks`): from a chunk earlier on, for it to have a past
+        damaged   is called with a line for every chunk that is, which then is silence
         """
-        length, stride = self.coded.header.audio_length, self.layout.chunk_stride or 1
-        if not 0 <= start < length:
-            seconds, end = start / self.layout.sample_rate, length / self.layout.sample_rate
-            raise InputError(f"{self.name}: cannot start at {seconds:g} s; it has {end:g} s")
+        stride = self.layout.chunk_stride or 1
         first = max(0, start // stride - 1)
-        before, left = start - first * stride, length - start
-        for sound in self._sounds(first, damaged):
+        before, left = start - first * stride, self.coded.header.audio_length - start
+        for sound in self._sounds(decode, channels, first, damaged):
             block = sound[:, before:][:, :left]
             before -= min(before, sound.shape[1])
             left -= block.shape[1]
             yield block
 
-    def _sounds(self, first: int, damaged: Callable[[str], None]) -> Iterator[np.ndarray]:
-        """The waveform of chunk `first` and those behind it, as far as its frames go."""
-        if self.codec.config.chunk_stride is not None:  # chunks fade into each other, and silence with them
+    def _sounds(
+        self, decode: Decode, channels: int, first: int, damaged: Callable[[str], None]
+    ) -> Iterator[np.ndarray]:
+        """The waveform of chunk `first` and those after it, as far as its frames go."""
+        if self.chunks_fade:  # into each other, and silence with them
             silence = np.zeros((self.predictor.codebooks, self.coded.chunk_frames), np.int16)
             found = self.chunks(first, damaged)
-            yield from self.codec.decode_blocks(chunk or Chunk(silence[:, :n], 0.0) for chunk, n in found)
+            yield from decode(chunk or Chunk(silence[:, :n], 0.0) for chunk, n in found)
             return
         for lost, run in groupby(self.chunks(first, damaged), lambda pair: pair[0] is None):
             if lost:
-                yield from (np.zeros((self.codec.channels, n * self.layout.hop), np.float32) for _, n in run)
+                yield from (np.zeros((channels, n * self.layout.hop), np.float32) for _, n in run)
             else:
-                yield from self.codec.decode_blocks(chunk for chunk, _ in run if chunk)
+                yield from decode(chunk for chunk, _ in run if chunk)
 
     def chunks(self, first: int, damaged: Callable[[str], None] = refuse) -> Iterator[tuple[Chunk | None, int]]:
         """(chunk, its number of frames) of chunk `first` and those behind it; None for one that is damaged."""

@@ -1,6 +1,6 @@
 """The language model for coding: codes so far -> how often each next code is to be expected, in integers.
 
-The network is that of `codec/language_model.py`, with its weights; its arithmetic is that of `exact.py`, so the
+The network is that of `codec/language_model.py`, with its weights; its arithmetic is that of ops/exact.py, so the
 integers are the same on every machine, on one thread or many, for one sequence or a hundred at once, and whether frames
 come all together (the encoder knows them) or one after the other (the decoder does not).
 """
@@ -12,11 +12,11 @@ import numpy as np
 
 from minicodec import backend
 from minicodec.backend import xp
-from minicodec.codec.files.entropy import compiled, exact
 from minicodec.codec.files.entropy.positions import Positions
 from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
 from minicodec.nn.layers import LayerNorm, Linear
+from minicodec.ops import exact
 
 LARGEST = 1e4  # of any weight: trained ones are below 100, and with these no sum can exceed the floats
 
@@ -103,7 +103,11 @@ class Predictor:
 
     def _kernels(self) -> ModuleType:
         """Compiled, or the definition: where `use` says so, and for CuPy arrays."""
-        return compiled if backend.active() == "numba" and isinstance(self.tables, np.ndarray) else exact
+        if backend.active() != "numba" or not isinstance(self.tables, np.ndarray):
+            return exact
+        from minicodec.kernels.cpu import exact as compiled
+
+        return compiled
 
 
 def _linear(layer: Linear) -> tuple[Any, Any]:

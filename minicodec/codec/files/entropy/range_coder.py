@@ -18,10 +18,13 @@ loses to the rounding of width // total is less than 2^-16 of its share, or 0.00
 The functions are plain Python; the same lines, compiled, are the fast pair.
 """
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from minicodec import backend
-from minicodec.kernels.cpu.engine.compile import compiled
 
 TOTAL_BITS = 24  # cumulative counts end at 2^24 or below
 OPEN_BITS = 40  # of the interval, at least; one digit stands above them
@@ -74,8 +77,16 @@ def _decode(data, state, counts, symbols):
     state[0], state[1], state[2] = value, width, position
 
 
-_encode_numba = compiled(_encode)
-_decode_numba = compiled(_decode)
+@cache
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    from minicodec.kernels.cpu.engine.compile import compiled
+
+    return compiled(_encode), compiled(_decode)
+
+
+def _functions() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Both of them, for the backend that runs."""
+    return _compiled() if backend.active() == "numba" else (_encode, _decode)
 
 
 def encode(starts: np.ndarray, stops: np.ndarray, totals: np.ndarray) -> bytes:
@@ -86,7 +97,7 @@ def encode(starts: np.ndarray, stops: np.ndarray, totals: np.ndarray) -> bytes:
     starts, stops, totals = (a.astype(np.int64) for a in (starts, stops, totals))
     if not ((starts >= 0) & (starts < stops) & (stops <= totals) & (totals <= 1 << TOTAL_BITS)).all():
         raise ValueError(f"a symbol needs 0 <= start < stop <= total <= 2^{TOTAL_BITS}")
-    digits = (_encode_numba if backend.active() == "numba" else _encode)(starts, stops, totals)
+    digits = _functions()[0](starts, stops, totals)
     return digits.astype(np.uint8).tobytes().rstrip(b"\0")
 
 
@@ -105,5 +116,5 @@ class Decoder:
         DAMAGED, once no symbol fits: some byte is not what was written, or the counts are others.
         """
         symbols = np.empty(len(counts), np.int64)
-        (_decode_numba if backend.active() == "numba" else _decode)(self.data, self.state, counts, symbols)
+        _functions()[1](self.data, self.state, counts, symbols)
         return symbols

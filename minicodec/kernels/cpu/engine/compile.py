@@ -76,7 +76,9 @@ class _Cache(NullCache):
             raise TypeError(f"{function.__qualname__}: code is kept by name, so it must not depend on a closure")
         self.name = f"{function.__module__}.{function.__qualname__}"
         # Now, not at the first call: by then, somebody may have changed the sources of what is being run.
-        self.stamp = _hash(PACKAGE) + _hash(Path(function.__code__.co_filename).resolve().parent)
+        # Constants of ops/ are compiled in, too.
+        own = Path(function.__code__.co_filename).resolve().parent
+        self.stamp = b"".join(map(_hash, (PACKAGE, PACKAGE.parents[1] / "ops", own)))
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The code for this signature; None if it is not in the cache, and Numba will compile it."""

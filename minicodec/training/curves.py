@@ -1,13 +1,10 @@
 """Pictures of a training: its curves, and what it does to a clip."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from minicodec.files import write_atomically
 from minicodec.ops.stft import hann, spectrum
@@ -16,19 +13,10 @@ WINDOW = 1024  # samples, of spectrograms
 RANGE_DB = 80  # shown below the loudest point of the original
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log.jsonl. A line that a crash has cut ends the log."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-    return lines
-
-
-def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
+def draw(log: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the log of a training: losses, their shares, SI-SDR at each rate, use of the codebooks."""
+    from matplotlib.figure import Figure
+
     training = [line for line in log if "loss" in line]
     validation = [line for line in log if "rates" in line]
     figure = Figure(figsize=(8, 13), layout="constrained")
@@ -39,15 +27,16 @@ def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
         if any(line.get(name) for line in training):
             losses.plot(steps, [line.get(name) or np.nan for line in training], lw=0.8, label=name)
     for name in ("l1", "mel", "adversarial", "feature"):
-        share = [line.get(f"share.{name}", np.nan) for line in training]
-        if not np.isnan(share).all():
-            shares.plot(steps, share, lw=0.8, label=name)
+        share = [line.get(f"share.{name}") for line in training]
+        if any(value is not None for value in share):
+            shares.plot(steps, _numbers(share), lw=0.8, label=name)
     rates = {name: None for line in validation for name in line["rates"]}  # a dictionary keeps their order
     for name in rates:
         shown = [line for line in validation if name in line["rates"]]
         label = name if name == "unquantized" else f"{name} kbps"
-        quality.plot([v["step"] for v in shown], [v["rates"][name]["si_sdr"] for v in shown], ".-", label=label)
-        losses.plot([v["step"] for v in shown], [v["rates"][name]["mel"] for v in shown], ".", label=f"mel, {label}")
+        at, figures = [v["step"] for v in shown], [v["rates"][name] for v in shown]
+        quality.plot(at, _numbers([f["si_sdr"] for f in figures]), ".-", label=label)
+        losses.plot(at, _numbers([f["mel"] for f in figures]), ".", label=f"mel, {label}")
     shown = [line for line in validation if "codebooks" in line]
     for level in range(max((len(v["codebooks"]["perplexity"]) for v in shown), default=0)):
         with_level = [v for v in shown if len(v["codebooks"]["perplexity"]) > level]
@@ -65,8 +54,15 @@ def curves(log: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    """With NaN, which is not drawn, for what a log holds as null."""
+    return np.array(values, float)
+
+
 def comparison(original: np.ndarray, decoded: np.ndarray, sample_rate: int, path: Path, title: str) -> None:
     """Draw waveforms and spectrograms of a clip (T,) and of what was decoded (T,): the original above."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     figure.suptitle(title)
     (wave1, spec1), (wave2, spec2) = figure.subplots(2, 2, sharex=True)
@@ -92,13 +88,13 @@ def decibels(signal: np.ndarray) -> np.ndarray:
     return 20 * np.log10(np.maximum(magnitude, 1e-6))
 
 
-def _spectrogram(axes: Axes, signal: np.ndarray, sample_rate: int, top: float) -> Any:
+def _spectrogram(axes: Any, signal: np.ndarray, sample_rate: int, top: float) -> Any:
     extent = (0, len(signal) / sample_rate, 0, sample_rate / 2000)
     return axes.imshow(
         decibels(signal).T, origin="lower", aspect="auto", extent=extent, vmin=top - RANGE_DB, vmax=top, cmap="magma"
     )
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Any, path: Path) -> None:
     with write_atomically(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -1,4 +1,4 @@
-"""The functions of `exact.py` in Numba: the same operations on the same numbers in the same order: the same bits.
+"""The functions of ops/exact.py in Numba: the same operations on the same numbers in the same order: the same bits.
 
 No flag allows LLVM to reorder sums or to fuse · and + (`fastmath`, `contract`), so it does neither; it is free to work
 on several outputs at once, and does. Four terms of a sum are added in one pass over the outputs, one after the other:
@@ -8,10 +8,14 @@ that spares three of four loads and stores. Nothing here uses threads: callers s
 import math
 
 import numpy as np
+from numba.extending import register_jitable
 
-from minicodec.codec.files.entropy import exact
-from minicodec.codec.files.entropy.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
 from minicodec.kernels.cpu.engine.compile import compiled, inner
+from minicodec.ops import exact
+from minicodec.ops.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
+
+register_jitable(exact.exp)  # compiled code calls the definitions of these two, with one number
+register_jitable(exact.gelu)
 
 
 @inner

@@ -19,13 +19,12 @@ Speed does not suffer: outputs n stand side by side in vectors, of 4 or 16 lanes
 in its own order. Rows (sequences, frames) may come one at a time or by the thousand: no row sees another.
 
 These lines are part of the file format: to change a result's last bit is to make all files unreadable, and a test holds
-them to a recorded hash. `compiled.py` does the same in Numba; here, CuPy arrays may come too.
+them to a recorded hash. kernels/cpu/exact.py does the same in Numba; here, CuPy arrays may come too.
 """
 
 import math
 
 import numpy as np
-from numba.extending import register_jitable
 
 from minicodec.backend import xp
 
@@ -43,7 +42,6 @@ TOTAL = 1 << 24  # frequencies add up to this, or a little less
 FACTOR_BITS = 38
 
 
-@register_jitable  # Numba code may call it too, with one number for x
 def exp(x):
     """e^x for x <= 0, to 4e-5 (5e-4 near LOWEST): (e^(x/256))^256, the inner one by its Taylor series."""
     r = np.maximum(x, LOWEST) * SMALL
@@ -53,7 +51,6 @@ def exp(x):
     return e
 
 
-@register_jitable
 def gelu(x):
     """x Φ(x) for any x. With Φ's tail, Φ(-|x|) = φ(x)(B1 t + … + B5 t⁵), it is max(x, 0) - |x| Φ(-|x|)."""
     size = np.abs(x)

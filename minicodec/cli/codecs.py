@@ -1,0 +1,65 @@
+"""Models, as commands find and use them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import minicodec
+from minicodec.backend import xp
+from minicodec.cli.progress import download
+from minicodec.codec.fetch import fetch
+from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
+from minicodec.codec.pretrained import find
+from minicodec.device import what_fits
+from minicodec.errors import InputError
+
+T = TypeVar("T")
+
+
+def fetch_if_asked(model: str, args: argparse.Namespace) -> str:
+    """The model's name; --fetch brings a published one that is not here."""
+    if args.fetch and model in RELEASED and not in_cache(model):
+        with download(args.quiet) as report:
+            fetch(model, report, say=lambda line: print(line, file=sys.stderr))
+    return model
+
+
+def beside(model: str, args: argparse.Namespace) -> Path:
+    """Where the language model of a codec is: that of a published one has a name, others lie beside it."""
+    lm = RELEASED[model].lm if model in RELEASED and not Path(model).exists() else None
+    if lm:
+        found = in_cache(fetch_if_asked(lm, args))
+        if found is None:
+            raise InputError(how_to_get(lm))
+        return found
+    path = find(model)
+    return path if path.is_dir() else path.parent
+
+
+def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:
+    """InputError lists the rates that there are."""
+    if kbps not in codec.bandwidths:
+        offered = ", ".join(f"{rate:g}" for rate in codec.bandwidths)
+        raise InputError(f"{model}: has no bitrate of {kbps:g} kbit/s; choose from {offered}")
+
+
+def enough_memory(
+    pieces: Iterable[T], device: str, name: str, codec: "minicodec.Codec", work: Callable[[int], object]
+) -> Iterator[T]:
+    """The pieces. InputError: a GPU has not the memory to make them, for there a file is coded in one piece.
+
+    work(n) codes n seconds: for the message, which says how many would fit.
+    """
+    try:
+        yield from pieces
+        return
+    except MemoryError:
+        if device == "cpu":
+            raise
+    # Only here have the arrays of what failed been freed.
+    fits = what_fits(xp(codec.quantizer.codebooks), work, sys.maxsize)
+    fitting = f"about {fits} s" if fits else "not even 1 s"
+    advice = "the CPU codes files of any length"
+    raise InputError(f"{name}: too long for the GPU's memory, into which {fitting} would fit; {advice}")
