@@ -4,16 +4,17 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from minicodec.kernels.cpu.gammatone import energies
 from scipy import signal
 
 from minicodec import audio
+from minicodec.backend import use
 from minicodec.evaluation import visqol
 from minicodec.evaluation.visqol import MODES, mos_lqo, similarity
-from minicodec.evaluation.visqol.gammatone import audible, biquads, centre_frequencies, spectrogram
+from minicodec.evaluation.visqol.gammatone import audible, biquads, centre_frequencies, energies, spectrogram
 from minicodec.evaluation.visqol.matching import LOST, evenly_spaced, match, windows, with_voice
 from minicodec.evaluation.visqol.nsim import C1, GAUSSIAN, compare, with_statistics
 from minicodec.evaluation.visqol.realignment import align, delay, piece
+from minicodec.kernels.cpu.gammatone import energies as energies_compiled
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,8 @@ def test_energies_are_those_of_sosfilt(rng):
     for f in range(3):
         y = signal.sosfilt([[1, b[f], 0, 1, *a[:, f]] for b in b1], frames)
         np.testing.assert_allclose(energies(frames, b1, a)[:, f], (y**2).sum(axis=1), rtol=1e-9)
+    with use("numpy"):
+        np.testing.assert_allclose(energies(frames, b1, a), energies_compiled(frames, b1, a), rtol=1e-9)
 
 
 def test_a_tone_is_loudest_in_its_band():

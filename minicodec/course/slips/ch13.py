@@ -6,6 +6,7 @@ from minicodec.course.catalogue import Mistake
 from minicodec.course.exercises.ch13_bits import (
     adaptive_counts,
     causal_attention,
+    fold,
     pull_symbol,
     range_encode,
     recent_counts,

@@ -11,7 +11,12 @@ with θ = 2π f / sample rate, r = e^(-2π·1.019·ERB / sample rate), and g suc
 cuts the signal into windowed frames first, and filters each of them from rest.
 """
 
+from importlib import import_module
+
 import numpy as np
+from scipy import signal
+
+from minicodec.backend import active
 
 WINDOW = 0.08  # seconds
 HOPS_PER_WINDOW = 4
@@ -48,17 +53,28 @@ def biquads(centres: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarr
     return b1, np.stack([a1, a2]), g
 
 
-def spectrogram(signal: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
-    """Signal (T,) -> root mean square of each band in each frame (To,F), F = bands up to half the sample rate.
+def spectrogram(samples: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
+    """Samples (T,) -> root mean square of each band in each frame (To,F), F = bands up to half the sample rate.
 
     Frames of 80 ms under a Hann window, 20 ms apart, wholly inside the signal. ValueError: shorter than a window.
     """
     window, hop = window_and_hop(sample_rate)
-    frames = np.lib.stride_tricks.sliding_window_view(np.asarray(signal, np.float64), window)[::hop]
+    frames = np.lib.stride_tricks.sliding_window_view(np.asarray(samples, np.float64), window)[::hop]
     b1, a, g = biquads(centre_frequencies(bands, sample_rate / 2), sample_rate)
-    from minicodec.kernels.cpu.gammatone import energies
-
     return g * np.sqrt(energies(frames * np.hanning(window), b1, a) / window)
+
+
+def energies(frames: np.ndarray, b1: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Frames (To,N) -> energy of each, filtered from rest by four biquads in a row without their gain, (To,F)."""
+    if active() == "numba":
+        fast = import_module("minicodec.kernels.cpu.gammatone")
+        result: np.ndarray = fast.energies(frames, b1, a)
+        return result
+    bands = []
+    for band in range(b1.shape[1]):
+        sos = [[1, b, 0, 1, *a[:, band]] for b in b1[:, band]]
+        bands.append((signal.sosfilt(sos, frames) ** 2).sum(axis=1))
+    return np.stack(bands, axis=1)
 
 
 def audible(reference: np.ndarray, degraded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
