@@ -23,6 +23,8 @@ from minicodec.codec.foreign.released import RELEASED  # noqa: E402
 from tests.file_server import serve  # noqa: E402
 from tests.parity.official import NAMES, clip, official  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")  # the peer's business
+
 
 def saved(module):
     """The bytes of the file that PyTorch makes of a module's state."""
