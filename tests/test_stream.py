@@ -43,7 +43,7 @@ def small(**options):
 
 def small_transform():
     config = TransformConfig(hop=HOP, latent=4, encoder=(1, 2), decoder=(1, 2, 4))
-    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), None, QuantizerConfig(3, 16), config), seed=3))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), None, config), seed=3))
 
 
 SMALL = {
