@@ -101,7 +101,7 @@ def usable_streams() -> Iterator[None]:
     """In this block there are a stdout and a stderr: those that are None (pythonw) or closed lead nowhere."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, ExitStack() as stack:
         for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
-            if stream is None or stream.closed:
+            if stream is None or getattr(stream, "closed", False):  # what an application puts there may lack it
                 stack.enter_context(redirect(nowhere))
         yield
 
