@@ -11,7 +11,7 @@ from minicodec.codec.seanet import SEANetConfig
 def small_codec(**changes):
     """1200 samples/s, hop 300, 3 codebooks of 16 entries: a chunk of 5 s has 20 frames."""
     seanet = SEANetConfig(filters=2, strides=(10, 30), latent=4, lstm_layers=1)
-    config = CodecConfig("small", 1200, 1, (0.016, 0.048), seanet, QuantizerConfig(3, 16), **changes)
+    config = CodecConfig("small", 1200, 1, (0.016, 0.048), QuantizerConfig(3, 16), seanet, **changes)
     codec = Codec(config)
     codec.quantizer.codebooks[...] = np.random.default_rng(0).normal(size=codec.quantizer.codebooks.shape)
     codec.eval()

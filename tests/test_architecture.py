@@ -33,7 +33,7 @@ ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks
 CODEC_LAYERS = [  # the same within codec/
     {"weights", "weight_cache", "overlap"},
-    {"seanet", "quantizer", "language_model"},
+    {"seanet", "transform", "quantizer", "language_model"},
     {"transform"},
     {"streaming", "files"},
     {"config", "presets"},

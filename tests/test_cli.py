@@ -243,8 +243,6 @@ except SystemExit as left:
         (["encode", "a.wav", "a.ecdc", "-b", "much"], "argument -b/--bitrate: invalid float value: 'much'"),
         (["decode", "a.ecdc", "a.wav", "--loud"], "unrecognized arguments: --loud; minicodec decode --help says more"),
         (["decode", "a.ecdc", "--rescael"], "unrecognized arguments: --rescael; did you mean --rescale?"),
-        (["decode", "a.ecdc", "--start", "nan"], "argument --start: invalid seconds value: 'nan'"),
-        (["decode", "a.ecdc", "--start", "inf"], "argument --start: invalid seconds value: 'inf'"),
         (["encode", "a.wav", "-m", "encodec_24kz"], "encodec_24kz: no such model; did you mean encodec_24khz?"),
     ],
 )

@@ -419,3 +419,28 @@ def test_hostile_configurations_are_refused(case, tiny, tmp_path):
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
     assert peak < 20e6  # the file has 3 MB
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"power": 1.0}, "a power of 1, smoothed by "),
+        ({"power": 1e-300}, "is no companding"),
+        ({"smoothing": 1e-300}, "is no companding"),
+        ({"hop": 8000}, "a hop of 8000 frequencies exceeds 4096"),
+        ({"hop": 2000}, "it would be larger than the "),
+        ({"encoder": [1] * 64}, "it would be larger than the "),
+        ({"decoder": [0]}, "decoder should be 1 … 8192, not 0"),
+        ({"decoder": "1"}, "decoder should be a list"),
+    ],
+)
+def test_hostile_configurations_of_the_transform(change, reason, tmp_path):
+    values = {k: v for k, v in preset_values("transform_24khz").items() if k != "training"}
+    values["transform"] = {"hop": 40, "latent": 8} | change
+    values["bandwidths"], values["sample_rate"] = [6.0], 3000 * values["transform"]["hop"] // 40
+    path = tmp_path / "m.safetensors"
+    save_file({"x": np.zeros(100_000, np.float32)}, path, {METADATA_KEY: json.dumps(values)})
+    with pytest.raises(InputError) as caught:
+        minicodec.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert reason in str(caught.value)

@@ -32,6 +32,8 @@ def test_the_last_checkpoint_stays(run):
     """Too small for a checkpoint, and then too small for the log."""
     (last,) = checkpoint.in_folder(run / "checkpoints")
     content = last.read_bytes()
+    with (run / "log.jsonl").open("a") as file:  # longer than the other files, which are written before it
+        file.write('{"step": 1}\n' * 1000)
     log = (run / "log.jsonl").stat().st_size
     for limit, unwritten in ((len(content) // 2, "checkpoints/step-00000008.safetensors"), (log + 10, "log.jsonl")):
         command = [sys.executable, "-c", PROGRAM, str(limit), "train", "--resume", str(run), "--steps", "12"]

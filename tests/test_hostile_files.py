@@ -112,7 +112,7 @@ def test_bad_ecdc_files_are_refused(command, case, packets, model, tmp_path, cap
     refused(capsys, [*argv, "-m", model], named=file, reason=reason, folder=tmp_path)
 
 
-@pytest.mark.parametrize("length", [1, 10**15, 2**62])
+@pytest.mark.parametrize("length", [2, 10**15, 2**62])
 def test_what_the_released_package_entropy_codes_is_said_at_once(length, tmp_path, capsys):
     for model in ("encodec_24khz", "encodec_48khz"):
         file = tmp_path / f"{model}.ecdc"

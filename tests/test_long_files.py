@@ -14,7 +14,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import main
 from minicodec.cli.decode import rescaled, trimmed
-from minicodec.cli.encode import BLOCK_SECONDS
+from minicodec.cli.hearing import BLOCK_SECONDS
 from minicodec.cli.progress import watched
 from minicodec.codec.config import CodecConfig, QuantizerConfig
 from minicodec.codec.files.bitstream import Chunk, Header, Layout, pack, pack_header, read_header, unpack
@@ -100,7 +100,8 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused():
 def stereo():
     """A small relative of encodec_48khz: it looks ahead, in chunks that overlap, one scale each."""
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), norm="time_group_norm", causal=False, pad_mode="reflect")
-    config = CodecConfig("small", 600, 2, (1.2,), seanet, QuantizerConfig(3, 16), 60, 57, normalize=True)
+    chunks = {"chunk_samples": 60, "chunk_stride": 57}
+    config = CodecConfig("small", 600, 2, (1.2,), QuantizerConfig(3, 16), seanet, **chunks, normalize=True)
     return Codec(config, seed=2)
 
 
@@ -124,7 +125,7 @@ def test_overlapping_chunks_in_blocks(stereo, T, sizes):
 
 def test_a_model_that_looks_ahead_takes_the_whole_signal_at_once():
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), causal=False)
-    codec = Codec(CodecConfig("small", 600, 1, (1.2,), seanet, QuantizerConfig(3, 16)), seed=2)
+    codec = Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), seanet), seed=2)
     wav = noise(200)
     (part,) = codec.encode_blocks(pieces(wav, [7]))
     with no_grad():
@@ -241,7 +242,7 @@ print(json.dumps(peaks))
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """A minute of 48 kHz stereo is 23 MB as float, and 23 MB again in every layer near the waveform of this model."""
     seanet = SEANetConfig(filters=4, latent=4, lstm_layers=0)
-    Codec(CodecConfig("small", 24_000, 1, (6.0,), seanet, QuantizerConfig(8, 1024))).save(tmp_path / "m.safetensors")
+    Codec(CodecConfig("small", 24_000, 1, (6.0,), QuantizerConfig(8, 1024), seanet)).save(tmp_path / "m.safetensors")
     wav = np.tile(noise(48_000, 2), 60)
     soundfile.write(tmp_path / "short.wav", wav[:, :100_000].T, 48_000)
     soundfile.write(tmp_path / "long.wav", wav.T, 48_000)

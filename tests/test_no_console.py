@@ -45,7 +45,7 @@ commands = [
     (2, "decode", f"{out}/a.ecdc", f"{out}/a.wav"),
     (2, "no"),
     (0, "train", "tiny_24khz", "--data", data, "--out", f"{out}/run", "--set", *sys.argv[4:]),
-    (0, "data"),
+    (0, "data", "list"),
     (0, "encode", "--help"),
 ]
 streams = sys.stdout, sys.stderr

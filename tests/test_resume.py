@@ -33,7 +33,7 @@ def minicodec(*arguments):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out + err
 
 
@@ -46,7 +46,7 @@ def steps_logged(run):
 
 
 def wait_for_step(process, run, step):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while max(steps_logged(run), default=0) < step:
         assert process.poll() is None, finish(process)
         assert time.monotonic() < deadline

@@ -38,12 +38,12 @@ def spread_codebooks(codec):
 
 def small(**options):
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3), lstm_layers=2, residual_units=2, **options)
-    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), seanet, QuantizerConfig(3, 16)), seed=3))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), seanet), seed=3))
 
 
 def small_transform():
     config = TransformConfig(hop=HOP, latent=4, encoder=(1, 2), decoder=(1, 2, 4))
-    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), None, QuantizerConfig(3, 16), config), seed=3))
+    return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), None, config), seed=3))
 
 
 SMALL = {

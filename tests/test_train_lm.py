@@ -87,7 +87,7 @@ def test_the_best_weights_are_kept(model, audio_folder, tmp_path, monkeypatch):
         return {"6": {"bits": 80 * verdicts[trainer.step], "uncompressed": 80, "codebooks": [10.0]}}
 
     monkeypatch.setattr(LanguageModelTrainer, "validate", validate)
-    monkeypatch.setattr(runs, "curves", lambda log, path: None)
+    monkeypatch.setattr(runs.curves, "draw", lambda log, path: None)
     folder = tmp_path / "run"
     assert main([*new_run(model, audio_folder, folder), "validate_every=4"]) == 0
     assert language_model.load(folder / "lm.safetensors").digest == weights[8]

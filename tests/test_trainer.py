@@ -232,6 +232,23 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
     assert [line["step"] for line in Log(folder / "log.jsonl", 1, np).read()] == [*range(1, 15), 14, 15, 16, 16]
 
 
+def test_a_run_can_begin_with_a_model(audio_folder, tmp_path):
+    """With its weights and codebooks, at step 0; not with another model."""
+    recipe = config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=14"])
+    runs.start(tmp_path / "first", recipe).train()
+    model = (tmp_path / "first/model.safetensors").rename(tmp_path / "lost.safetensors")
+    trainer = runs.start(tmp_path / "second", recipe, model).trainer
+    assert trainer.step == 0
+    wanted = minicodec.load(model).state_dict()
+    for own in (trainer.codec.state_dict(), trainer.average.state_dict()):
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(own[name], array)
+    assert runs.resume(tmp_path / "second").trainer.codec.quantizer.ready == 2
+    other = config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "seanet.latent=6"])
+    with pytest.raises(InputError, match=r"lost\.safetensors: does not fit the configuration: .*has shape"):
+        runs.start(tmp_path / "third", other, model)
+
+
 def test_no_model_before_the_quantizer_has_learned(audio_folder, tmp_path, capsys):
     """Its random codebooks would decode to noise."""
     folder = tmp_path / "run"

@@ -22,7 +22,7 @@ def noise(*shape):
 @pytest.fixture
 def codec():
     seanet = SEANetConfig(filters=4, latent=6, strides=(2, 3))
-    return Codec(CodecConfig("small", 600, 1, (1.6,), seanet, QuantizerConfig(4, 16)), seed=1)
+    return Codec(CodecConfig("small", 600, 1, (1.6,), QuantizerConfig(4, 16), seanet), seed=1)
 
 
 def packed(codec):

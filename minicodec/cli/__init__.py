@@ -34,7 +34,7 @@ COMMANDS = {
     "info": "describe an .ecdc file, an audio file or a model",
     "listen": "a blind listening test in the browser",
     "evaluate": "compare models with Opus and MP3 at equal bytes, and listen",
-    "warmup": "compile everything for this machine, so that nobody waits for it later",
+    "warmup": "compile everything now, so that nobody waits for it later",
     "bench": "measure speed on this machine, alone or beside PyTorch",
     "data": "list and download public datasets",
     "chapters": "open the chapters in JupyterLab, in a folder of your own",

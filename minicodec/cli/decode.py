@@ -14,7 +14,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import places
 from minicodec.cli.codecs import beside, enough_memory, fetch_if_asked
-from minicodec.cli.options import MODELS, add_device, add_fetch, add_verbosity, seconds as seconds_option
+from minicodec.cli.options import MODELS, add_device, add_fetch, add_verbosity
 from minicodec.cli.places import Job
 from minicodec.cli.progress import watched
 from minicodec.cli.text import count
@@ -70,9 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the language model of an entropy-coded file, by default the one that belongs to MODEL",
     )
-    parser.add_argument(
-        "--start", metavar="SECONDS", type=seconds_option, default=0.0, help="leave out what is before that"
-    )
+    parser.add_argument("--start", metavar="SECONDS", type=float, default=0.0, help="leave out what is before that")
     parser.add_argument(
         "--skip-damaged", action="store_true", help="play silence for damaged chunks of an entropy-coded file"
     )

@@ -1,7 +1,6 @@
 """Options that several commands have."""
 
 import argparse
-import math
 
 MODELS = (
     "a training run's folder, a .safetensors file, EnCodec's .th file, a folder of transformers, or a model that was "
@@ -31,11 +30,3 @@ def add_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fetch", action="store_true", help="download the model if it is a published one that is not on this machine"
     )
-
-
-def seconds(text: str) -> float:
-    """A time on the command line: a finite number, not negative."""
-    number = float(text)
-    if not math.isfinite(number) or number < 0:
-        raise ValueError
-    return number

@@ -19,10 +19,11 @@ examples:
 
 --set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the model
 (seanet.filters, quantizer.levels, ...); RUN/run.json lists them all. --from begins a new run, with a recipe of its
-own for the same model, at another run's newest checkpoint. A good end is cooldown=0.2, learning rates that fall in
-the last fifth of the steps: --from RUN --set steps=... cooldown=0.2 gives one to any run. While it runs, look at
-RUN/curves.png and listen to RUN/samples. Ctrl-C saves; so do checkpoints on the way, and a resumed run ends in the
-same bits as one that was never stopped. Use the result with: minicodec encode IN OUT.ecdc -m RUN
+own for the same model, at another run's newest checkpoint; or with the weights of a model whose run is lost. A good
+end is cooldown=0.2, learning rates that fall in the last fifth of the steps: --from RUN --set steps=... cooldown=0.2
+gives one to any run. While it runs, look at RUN/curves.png and listen to RUN/samples. Ctrl-C saves; so do checkpoints
+on the way, and a resumed run ends in the same bits as one that was never stopped. Use the result with: minicodec
+encode IN OUT.ecdc -m RUN
 """
 
 
@@ -34,7 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FOLDER", type=Path, help="wav, flac, ogg, mp3 ... in it and below")
     parser.add_argument("--out", metavar="RUN", type=Path, help="a new folder for everything that comes of it")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, or killed")
-    parser.add_argument("--from", metavar="RUN", type=Path, dest="origin", help="start where another run ended")
+    help_from = "start where another run ended, or with a model"
+    parser.add_argument("--from", metavar="RUN", type=Path, dest="origin", help=help_from)
     parser.add_argument("--steps", metavar="N", type=int, help="end after N updates in all")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change an option")
     add_device(parser)

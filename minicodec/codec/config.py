@@ -141,6 +141,8 @@ def from_dict(values: Mapping[str, Any], name: str) -> CodecConfig:
             raise ValueError(f"{seanet.filters} filters, doubled {len(seanet.strides)} times, exceed {WIDEST}")
         if transform and transform.hop > WIDEST:
             raise ValueError(f"a hop of {transform.hop} frequencies exceeds {WIDEST}")
+        if transform and not (0.1 <= transform.power <= 0.99 and 1e-6 <= transform.smoothing <= 1):
+            raise ValueError(f"a power of {transform.power:g}, smoothed by {transform.smoothing:g}, is no companding")
         if quantizer.levels * quantizer.entries * config.network.latent > CODEBOOKS_LIMIT:
             raise ValueError(f"its codebooks would have more than {CODEBOOKS_LIMIT} numbers")
     except (TypeError, ValueError) as error:

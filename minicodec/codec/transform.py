@@ -14,8 +14,8 @@ known. With N = hop, and for k = 0 ... N - 1,
 
 Windows overlap by half. A window alone cannot be undone, for 2N samples become N numbers; what is missing of one is in
 its neighbours: the inverse is the transpose, and where its windows overlap they add up to x. (The first hop has no
-window before it, and stays incomplete.) The weights of both are fixed, but for a gain for each of the N frequencies:
-in the terms of weight norm, the directions are known and the lengths are learned.
+window before it, and stays incomplete.) The weights of both stay as they are. In the encoder each frequency is
+multiplied by a gain, in the decoder divided by it [training/transform_start.py].
 
 Nothing runs at 24 kHz but the transform: a step of training costs half of the SEANet's. A window reaches one hop into
 the future, so that the latency is two hops.
@@ -45,7 +45,7 @@ class TransformConfig:
     hop: int = 320
     latent: int = 64
     power: float = 0.75
-    smoothing: float = 0.01
+    smoothing: float = 0.2
     encoder: tuple[int, ...] = (1, 2, 4, 1, 2)
     decoder: tuple[int, ...] = (1, 2, 4, 1, 2, 4, 1, 2)
 
@@ -73,8 +73,8 @@ class TransformEncoder(Module):
 
     def __init__(self, config: TransformConfig, *, rng: np.random.Generator):
         N = self.hop = config.hop
-        mdct = Conv1d(1, N, 2 * N, stride=N, norm="weight_norm", ahead=N, rng=rng)
-        mdct.weight_v, mdct.weight_g.data[...], mdct.bias.data[...] = mdct_basis(N)[:, None], 1, 0
+        mdct = Conv1d(1, N, 2 * N, stride=N, ahead=N, rng=rng)
+        _fix(mdct, mdct_basis(N)[:, None])
         self.layers: list[Module] = [mdct, Companding(config.power, config.smoothing)]
         self.layers += [ResidualUnit(N, UNITS, dilation, rng=rng) for dilation in config.encoder]
         self.layers.append(Conv1d(N, config.latent, 1, rng=rng))
@@ -89,8 +89,8 @@ class TransformDecoder(Module):
     def __init__(self, config: TransformConfig, *, rng: np.random.Generator):
         N, slope_at_0 = config.hop, config.smoothing ** (config.power - 1)
         power = 1 / config.power
-        inverse = ConvTranspose1d(N, 1, 2 * N, stride=N, norm="weight_norm", rng=rng)
-        inverse.weight_v, inverse.weight_g.data[...], inverse.bias.data[...] = mdct_basis(N)[:, :, None], 1, 0
+        inverse = ConvTranspose1d(N, 1, 2 * N, stride=N, rng=rng)
+        _fix(inverse, mdct_basis(N)[:, :, None])
         self.layers: list[Module] = [Conv1d(config.latent, N, 1, rng=rng)]
         self.layers += [ResidualUnit(N, UNITS, dilation, rng=rng) for dilation in config.decoder]
         # Its slope at 0, smoothing^(power - 1), undoes that of the encoder.
@@ -98,6 +98,12 @@ class TransformDecoder(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         return in_turn(self.layers, x)
+
+
+def _fix(layer: Conv1d | ConvTranspose1d, weight: np.ndarray) -> None:
+    """Give a layer its weights, without bias, for good."""
+    layer.weight.data[...], layer.bias.data[...] = weight, 0
+    layer.weight.requires_grad = layer.bias.requires_grad = False
 
 
 def mdct_basis(N: int) -> np.ndarray:

@@ -93,7 +93,7 @@ class _Convolution(Module):
         if norm == "weight_norm":
             others = tuple(i for i in range(len(shape)) if i != norm_axis)
             self.weight_g = parameter(np.sqrt((w**2).sum(others, keepdims=True)))
-            self.weight_v: Tensor | np.ndarray = parameter(w)  # an array where the directions are known, and stay
+            self.weight_v = parameter(w)
         else:
             self.weight = parameter(w)
         self.bias = parameter(_uniform(rng, (shape[-1],), fan_in))

@@ -4,6 +4,7 @@ There is nothing to register. A module's attributes say what they are:
 
     a Tensor                       a parameter: trained by gradient descent
     a NumPy or CuPy array          a buffer: saved with the weights, but not trained by gradients (the codebooks)
+    a Tensor without gradient      likewise: a layer's weights that are known (an MDCT's)
     a Module, or a list of them    a part
 
 Names are paths of attribute names, such as `encoder.layers.3.weight_v`.
@@ -42,7 +43,8 @@ class Module:
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """(path, parameter) of everything that is trained."""
-        yield from ((prefix + name, v) for name, v in vars(self).items() if isinstance(v, Tensor))
+        tensors = ((name, v) for name, v in vars(self).items() if isinstance(v, Tensor))
+        yield from ((prefix + name, v) for name, v in tensors if v.requires_grad)
         for name, part in self.parts():
             yield from part.named_parameters(f"{prefix}{name}.")
 
@@ -52,7 +54,11 @@ class Module:
 
     def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(path, array) of what is saved but not trained."""
-        yield from ((prefix + name, v) for name, v in vars(self).items() if _is_array(v))
+        for name, v in vars(self).items():
+            if isinstance(v, Tensor) and not v.requires_grad:
+                yield prefix + name, v.data
+            elif _is_array(v):
+                yield prefix + name, v
         for name, part in self.parts():
             yield from part.named_buffers(f"{prefix}{name}.")
 

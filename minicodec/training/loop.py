@@ -28,9 +28,13 @@ class Log:
         self._unlogged: dict[str, list[float]] = {}
 
     def write(self, step: int, figures: Mapping[str, Any]) -> None:
-        """One entry; null for what is no finite number, which JSON does not know."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite({"step": step} | dict(figures)), allow_nan=False) + "\n")
+        """One entry; null for what is no finite number, which JSON does not know. InputError: it cannot be written."""
+        line = json.dumps(_finite({"step": step} | dict(figures)), allow_nan=False) + "\n"
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 
     def after_step(self, step: int, figures: Mapping[str, float], seconds_per_step: float) -> None:
         """Every so many steps, write the means of what came since the last time, the speed, and the memory in bytes."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from minicodec import audio
 from minicodec.codec.model import Codec
-from minicodec.codec.pretrained import RUN_MODEL
+from minicodec.codec.pretrained import RUN_MODEL, load
 from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
@@ -159,14 +159,22 @@ class Run:
 
 
 def start(folder: Path, config: RunConfig, origin: Path | None = None, device: str = "cpu") -> Run:
-    """A new run, from the newest checkpoint of the run `origin` on if there is one, with its own recipe.
+    """A new run, with its own recipe: from the newest checkpoint of the run `origin` on, or with the model `origin`.
+
+    A model is its weights and codebooks alone: Adam starts anew, and so does the count of steps.
 
     InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
     _check_new(folder)
     run = Run(folder, config, device)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
-        raise InputError(f"{origin}: has no checkpoint to start from")
+        if (origin / "run.json").exists():
+            raise InputError(f"{origin}: has no checkpoint to start from")
+        model = load(origin)
+        try:
+            run.trainer.take_over(model)
+        except ValueError as error:
+            raise InputError(f"{origin}: does not fit the configuration: {error}") from error
     if origin is None and config.model.transform:
         run.trainer.start_from(run.data.batch(0, CROPS))
     folder.mkdir(parents=True, exist_ok=True)

@@ -195,6 +195,11 @@ class Trainer:
             state |= {"adversary": self.adversary.state_dict(), "balancer": self.balancer.state_dict()}
         return state
 
+    def take_over(self, model: Codec) -> None:
+        """Start with the weights and codebooks of a model. ValueError: it is another model."""
+        for codec in (self.codec, self.average):
+            codec.load_state_dict(model.state_dict())
+
     def restore(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over what `state` gave at a step. ValueError: it belongs to another model or recipe."""
         if state.keys() != self.state().keys():

@@ -1,6 +1,7 @@
 """Where a transform codec begins: at what some minutes of audio say, before anything is learned.
 
-    gains          each frequency is divided by std^(1-p), p the companding's power: of a soft one, more bits come out
+    gains          each frequency is divided by std^(1-p), p the companding's power: a soft one is heard the better for
+                   it; and all of them together have a power of 1, so that ELU has something to bend
     projections    onto the D principal components of companded frames, and back
     codebooks      k-means of these, level by level
 
@@ -35,8 +36,9 @@ def start_transform(codec: Codec, crops: Any, batch: int, rng: np.random.Generat
     with no_grad():
         power = (mdct(Tensor(crops)).data.astype(np.float64) ** 2).mean(axis=(0, 1))
         gain = np.maximum(power**0.5, SILENCE) ** (config.power - 1)
-        mdct.weight_g.data[...] = gain
-        inverse.weight_g.data[...] = 1 / gain[:, None]
+        gain /= np.sqrt((power * gain**2).mean())
+        mdct.weight.data *= gain.astype(np.float32)
+        inverse.weight.data /= gain[:, None].astype(np.float32)
 
         frames = in_turn(encoder.layers[:-1], Tensor(crops)).data.reshape(-1, config.hop)
         _, components = np.linalg.eigh(frames.T @ frames)  # in the order of rising power

@@ -37,7 +37,7 @@ def pair(request, tmp_path_factory):
     torch.save(theirs.state_dict(), path)
     ours = minicodec.load(path)
     path.unlink()
-    assert ours.name == request.param
+    assert ours.config.name == request.param
     return ours, theirs
 
 
