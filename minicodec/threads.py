@@ -94,7 +94,7 @@ def share_out(threads: int, tasks: int, work: Callable[..., None], *args: Any) -
     cuts = [tasks * t // threads for t in range(threads + 1)]
     shares = [_Share(work, cuts[t], cuts[t + 1], *args) for t in range(threads)]
     _start_threads(threads - 1)
-    for share in shares[1:]:
+    for share in shares[1:] if _threads else ():
         _shares.put(share)
     try:
         for share in shares:

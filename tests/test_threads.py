@@ -124,6 +124,15 @@ def test_nothing_is_kept_when_the_work_is_done():
     assert kept() is None
 
 
+def test_a_share_that_is_done_keeps_nothing():
+    """It may stay in the queue, where other threads are busy."""
+    array = np.zeros(3)
+    kept, share = weakref.ref(array), file._Share(lambda a: None, array)
+    del array
+    share.do()
+    assert kept() is None
+
+
 def test_threads_are_used_again():
     both = threading.Barrier(2, timeout=60)
     share_out(2, 2, lambda first, last: both.wait())
