@@ -92,9 +92,9 @@ def cases(quick: bool, device: str = "cpu") -> list[Case]:
 
 @cache
 def run_config(preset: str) -> RunConfig:
-    """The preset's model at one rate, and its recipe with the discriminator in every step."""
+    """The preset's model at one rate; its recipe with a discriminator in every step, and the mel loss of the rival."""
     model = [f"bandwidths=[{KBPS}]", f"quantizer.levels={LEVELS}"]
-    recipe = ["warmup_steps=0", "unquantized=0.0", "adversary.enabled=true"]
+    recipe = ["warmup_steps=0", "unquantized=0.0", "loss.mel_kind=fitting", "adversary.enabled=true"]
     return from_preset(preset, "", [*model, *recipe, "adversary.start=0", "adversary.probability=1.0"])
 
 
