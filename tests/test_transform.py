@@ -138,4 +138,5 @@ def test_a_codec_has_one_network():
     with pytest.raises(ValueError, match="transform: codes 1 channel, not 2"):
         CodecConfig("x", 600, 2, (1.2,), QuantizerConfig(3, 16), transform=TransformConfig(hop=6))
     with pytest.raises(InputError, match="transform_24khz: unknown option lstm"):
-        from_dict({"transform": {"lstm": 1}}, "transform_24khz")
+        values = {"name": "x", "sample_rate": 600, "channels": 1, "bandwidths": [1.2], "transform": {"lstm": 1}}
+        from_dict(values, "transform_24khz")

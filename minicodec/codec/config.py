@@ -66,7 +66,7 @@ class CodecConfig:
             raise ValueError("chunk_samples and chunk_stride go together")
         for kbps in self.bandwidths:
             if not 1 <= self.levels(kbps) <= self.quantizer.levels:
-                raise ValueError(f"{kbps} kbps need {self.levels(kbps)} of {self.quantizer.levels} codebooks")
+                raise ValueError(f"{kbps:g} kbps need {self.levels(kbps)} of {self.quantizer.levels} codebooks")
 
     @property
     def network(self) -> SEANetConfig | TransformConfig:

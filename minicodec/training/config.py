@@ -257,6 +257,8 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     what = f"--set {' '.join(settings)}"
     try:
         return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
+    except InputError:  # it names the settings already
+        raise
     except ValueError as error:
         raise InputError(f"{what}: {error}") from None
 
