@@ -137,6 +137,6 @@ def test_a_codec_has_one_network():
         CodecConfig("x", 600, 1, (1.2,), QuantizerConfig(3, 16))
     with pytest.raises(ValueError, match="transform: codes 1 channel, not 2"):
         CodecConfig("x", 600, 2, (1.2,), QuantizerConfig(3, 16), transform=TransformConfig(hop=6))
+    values = {"name": "x", "sample_rate": 600, "channels": 1, "bandwidths": [1.2], "transform": {"lstm": 1}}
     with pytest.raises(InputError, match="transform_24khz: unknown option lstm"):
-        values = {"name": "x", "sample_rate": 600, "channels": 1, "bandwidths": [1.2], "transform": {"lstm": 1}}
         from_dict(values, "transform_24khz")
