@@ -105,9 +105,9 @@ def share_out(threads: int, tasks: int, work: Callable[..., None], *args: Any) -
         for share in shares:
             share.wait()
         raise
-    for share in shares:
-        if share.error is not None:
-            raise share.error
+    errors = [share.error for share in shares if share.error is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, Exception)):  # KeyboardInterrupt before others
+        raise error
 
 
 def share_items(B: int, work: Callable[[int, int], None]) -> None:

@@ -226,8 +226,26 @@ def test_an_error_in_a_step_comes_through_and_nobody_waits(unlucky, two):
             raise ValueError("unlucky")
         return item
 
-    with pytest.raises(ValueError, match="unlucky"):
-        pipeline(range(6), [step, step])
+    errors = []
+
+    def run():
+        try:
+            pipeline(range(6), [step, step])
+        except ValueError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert errors == ["unlucky"]
+
+
+def test_an_interrupt_counts_more_than_an_error(no_threads):
+    def work(first, last):
+        raise KeyboardInterrupt if first else ValueError
+
+    with pytest.raises(KeyboardInterrupt):
+        share_out(2, 2, work)
 
 
 def test_work_that_is_shared_out_is_not_shared_out_again():
