@@ -204,7 +204,6 @@ class Trainer:
         """Take over what `state` gave at a step. ValueError: it belongs to another model or recipe."""
         if state.keys() != self.state().keys():
             raise ValueError(f"it has the parts {', '.join(sorted(state))}")
-        check_fit(self.state(), state)
         self.branch(step, state)
         if self.adversary is not None:
             self.adversary.load_state_dict(state["adversary"])
