@@ -1,4 +1,4 @@
-"""The codec with NumPy alone: nothing that compiles, draws or reads sound files can be imported."""
+"""minicodec with NumPy alone: nothing that compiles, draws or reads sound files can be imported."""
 
 import os
 import subprocess
@@ -12,9 +12,11 @@ import minicodec
 from minicodec import backend
 from minicodec.codec.files.bitstream import Chunk
 from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
+from minicodec.training import config
+from minicodec.training.trainer import Trainer
 from tests.entropy_models import exact_lm, frames, small_codec
 
-WORK = """
+ALONE = """
 import sys
 from importlib.machinery import PathFinder
 
@@ -26,11 +28,15 @@ class Hide(PathFinder):
         return None if name.split(".")[0] in HIDDEN else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hide
+"""
+WORK = ALONE + """
 import numpy as np
 import minicodec
 from minicodec import backend
 from minicodec.codec.files.bitstream import Chunk
 from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
+from minicodec.training import config
+from minicodec.training.trainer import Trainer
 from tests.entropy_models import exact_lm, frames, small_codec
 
 assert backend.active() == "numpy"
@@ -59,6 +65,42 @@ assert minicodec.load(sys.argv[2] + "/m.safetensors").name == codec.name
 assert not HIDDEN & {name.split(".")[0] for name in sys.modules}
 np.savez(sys.argv[2] + "/found.npz", codes=chunk.codes, decoded=decoded, payload=np.frombuffer(payload, np.uint8))
 """
+
+LEARN = ALONE + """
+import numpy as np
+from minicodec import backend
+from minicodec.course.cases import all_cases
+from minicodec.course.catalogue import all_exercises
+from minicodec.course.judge import judge
+from minicodec.gradcheck import check
+from minicodec.training import config
+from minicodec.training.trainer import Trainer
+
+trainer = Trainer(config.from_preset("tiny_24khz", "", ["batch=2", "seconds=0.2"]))
+figures = trainer.update(np.random.default_rng(0).normal(size=(2, 4800, 1)).astype(np.float32) / 10)
+print(figures["loss"], figures["gradient"])
+for name, op in backend.OPS.items():  # all that training and streams have loaded
+    case = all_cases()[name][0]
+    if name != "nearest_codeword":  # codes have no gradient
+        check(op.pairs["numpy"], case.arrays(), case.attrs, np.random.default_rng(1))
+for one in all_exercises().values():
+    if 2 <= one.chapter <= 5:
+        verdict = judge(one, one.solution)
+        assert verdict.status == "right", (one.name, verdict)
+assert not HIDDEN & {name.split(".")[0] for name in sys.modules}
+"""
+
+
+def test_it_learns_and_teaches():
+    """Gradients are right, a training step is the one of the numba backend, chapters 2 to 5 can be solved."""
+    root = Path(minicodec.__file__).parents[1]
+    command, environment = [sys.executable, "-c", LEARN], {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    trainer = Trainer(config.from_preset("tiny_24khz", "", ["batch=2", "seconds=0.2"]))
+    figures = trainer.update(np.random.default_rng(0).normal(size=(2, 4800, 1)).astype(np.float32) / 10)
+    found = [float(number) for number in process.stdout.split()]
+    np.testing.assert_allclose(found, [figures["loss"], figures["gradient"]], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
