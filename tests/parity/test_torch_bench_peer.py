@@ -44,12 +44,13 @@ def compare(kind, folder):
 @pytest.mark.parametrize("kind", CASES)
 def test_peer_equals_ours(kind, tmp_path):
     expected, found = compare(kind, tmp_path)
-    # The peer shows all that there is, but for how often the discriminator is right, the balancer's shares and the
-    # plain sum of l1 and mel.
-    mine = {name for name in expected if not name.startswith(("accuracy", "share", "loss"))}
+    # The peer shows all that there is, but for how often the discriminator is right, the balancer's shares, the plain
+    # sum of l1 and mel, and the learning rate.
+    mine = {name for name in expected if not name.startswith(("accuracy", "share", "loss", "lr"))}
     assert mine == set(found)
     for name in mine:
-        if expected[name].dtype.kind != "i":
+        # A hinge that is active everywhere pulls at the last bias as often up as down: its gradient is 0.
+        if expected[name].dtype.kind != "i" and "conv_post.bias" not in name:
             assert np.linalg.norm(expected[name]) > 0, f"{name}: zeros are always equal"
 
 
