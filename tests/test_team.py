@@ -94,7 +94,9 @@ def test_others_come_when_they_come(alone):
 def test_who_is_too_slow_is_not_waited_for_again(alone):
     x, teams = together(1, pauses=100_000)
     np.testing.assert_array_equal(x, alone)
-    assert list(teams) == [2] + [1] * (T - 1)
+    frames = (teams == 2).sum()  # more than once where the leader, too, had to do without its core
+    assert list(teams) == [2] * frames + [1] * (T - frames)
+    assert 1 <= frames < T // 20
 
 
 @pytest.mark.parametrize("helpers", [1, 2, 3])
