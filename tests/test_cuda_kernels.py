@@ -137,19 +137,6 @@ def test_gemm_is_for_contiguous_float32(gpu):
             gemm(Matrices(wrong, 4), Matrices(a, 4), Matrices(a.copy(), 4), (3, 3, 3))
 
 
-def test_tf32_is_asked_for(gpu, monkeypatch):
-    asked = []
-    gemm_of_cublas = gpu.cuda.cublas.gemmStridedBatchedEx
-    monkeypatch.setattr(
-        gpu.cuda.cublas, "gemmStridedBatchedEx", lambda *args: (asked.append(args[-2]), gemm_of_cublas(*args))
-    )
-    a = gpu.zeros((4, 4), np.float32)
-    for enabled in (False, True):
-        with cublas.tf32(enabled):
-            gemm(Matrices(a, 4), Matrices(a, 4), Matrices(a.copy(), 4), (4, 4, 4))
-    assert asked == [gpu.cuda.cublas.CUBLAS_COMPUTE_32F, gpu.cuda.cublas.CUBLAS_COMPUTE_32F_FAST_TF32]
-
-
 def test_a_launch_wants_contiguous_arrays(gpu):
     kernels = Kernels("for a test", 'extern "C" __global__ void zero(float* x, long long n) { if (n) x[0] = 0; }')
     del SOURCES["for a test"]

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 17 Beyond EnCodec
+# # 19 Beyond EnCodec
 #
 # **You will be able to** read the papers that came after: you will have tried three of their ideas on something small, and
 # seen in a curve what each of them buys.
@@ -262,7 +262,7 @@ assert max(final.values()) < 0.7 * np.mean((10 * x) ** 2)  # both learn
 # - **DAC** (2023) judges with discriminators on several periods and bands, and puts Snake where EnCodec has ELU.
 # - **Diffusion decoders** give up on the waveform altogether and make up one that fits the codes.
 #
-# All of them still have chapters 2 to 12 inside.
+# All of them still have chapters 2 to 13 inside.
 #
 # ## Exercises
 #

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 10 The discriminator
+# # 11 The discriminator
 #
 # **You will be able to** say what no fixed distance can teach a decoder; write a convolution over time *and* frequency with
 # its gradients; play both sides of the game between a decoder and its judge; and hear what the judge is good for.
@@ -51,7 +51,7 @@ assert costs["the mean of all"] < costs["half as loud"] < costs["honest noise"]
 # %% [markdown]
 # The mean of a thousand noises is next to silence, and it wins. The guess that sounds right costs most. This is no fault of
 # the L1 distance in particular: **any** fixed distance to *the one* recording is smallest at some compromise between
-# everything that might have been. Pictures made so are blurred, voices are dull. (A mel loss, chapter 9, forgives the phases
+# everything that might have been. Pictures made so are blurred, voices are dull. (A mel loss, chapter 10, forgives the phases
 # and is much better. But the fine pattern of a noise is chance in a spectrogram too.)
 #
 # What we mean is another question: not "is it *that* recording?" but "could it *be* a recording?" There is no formula
@@ -202,7 +202,7 @@ plt.show()
 
 # %% [markdown]
 # The decoder wants the opposite of its judge: $L_G = \mathrm{mean}\,\max(0, 1 - D(\hat x))$. The gradient runs through all of
-# $D$, as through any operator, and on through the STFT (chapter 9) to the samples: "*here*, at 0.3 s and 5 kHz, you are found
+# $D$, as through any operator, and on through the STFT (chapter 10) to the samples: "*here*, at 0.3 s and 5 kHz, you are found
 # out; this change would help". In its own step the judge must see $\hat x$ as a constant (`detach`), or its gradient would
 # make the decoder worse.
 #
@@ -335,7 +335,7 @@ assert errors["time loss"] < errors["time loss and judge"]
 # mel loss makes the network bolder. The judge makes it add what a whisper has, roughly where a whisper has it, and that
 # *costs* in every measure that compares samples. Both players are clumsy still (it hisses in the pauses too); in a real
 # training they play thousands of times longer. But the direction is clear, and so is a warning: a codec trained this way sounds better and measures worse, so do
-# not choose by SI-SDR alone (chapter 16).
+# not choose by SI-SDR alone (chapter 18).
 #
 # What did the judge look at? Its logits form a picture: one verdict for each patch.
 
@@ -398,5 +398,5 @@ assert np.mean(shares[-5:]) > 0.6
 # ## What to read next
 #
 # `minicodec/training/discriminator.py` and `adversarial.py`, a page each; then `minicodec/ops/conv2d.py`, where a spectrogram
-# is written on one long line to make the convolution a matrix product. Then chapter 11: four losses pull at one decoder, and
+# is written on one long line to make the convolution a matrix product. Then chapter 12: four losses pull at one decoder, and
 # somebody has to balance them.

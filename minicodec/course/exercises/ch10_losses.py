@@ -1,4 +1,4 @@
-"""Chapter 9: the short-time Fourier transform, its way back, mel filters, and a loss made of them."""
+"""Chapter 10: the short-time Fourier transform, its way back, mel filters, and a loss made of them."""
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _spectrograms(rng, fresh):
 
 EXERCISES = [
     of_op(
-        "stft", "forward", chapter=9,
+        "stft", "forward", chapter=10,
         mistakes=(
             Mistake(_no_window, "the frames are not multiplied by the Hann window"),
             Mistake(_symmetric_window, "that is the symmetric window of np.hanning; the periodic one divides by n_fft"),
@@ -204,7 +204,7 @@ EXERCISES = [
         hint="frame t is x[:, t·hop : t·hop + n_fft]; np.fft.rfft(frame · window) has the sign of the definition.",
     ),
     of_op(
-        "stft", "backward", chapter=9, points=2,
+        "stft", "backward", chapter=10, points=2,
         mistakes=(
             Mistake(_assigned, "dx is assigned where it should be added to (+=): a sample is in several frames"),
             Mistake(_window_forgotten, "the window was a factor on the way out; it is one on the way back too"),
@@ -215,7 +215,7 @@ EXERCISES = [
         hint="a frame gets window · Σ_f (dRe cos θ - dIm sin θ); frame t lies at samples t·hop ... t·hop + n_fft - 1.",
     ),
     of_op(
-        "stft_magnitude", "backward", chapter=9,
+        "stft_magnitude", "backward", chapter=10,
         more=(Case([(2, 40)], {"n_fft": 8, "hop": 4}, silent_in_between),
               Case([(1, 20)], {"n_fft": 8, "hop": 2}, zeros)),
         mistakes=(
@@ -226,7 +226,7 @@ EXERCISES = [
         hint="dRe = dy · Re Y/|Y| and dIm = dy · Im Y/|Y|; from there on it is stft_backward.",
     ),
     of_function(
-        mel_filterbank, 9, _banks,
+        mel_filterbank, 10, _banks,
         mistakes=(
             Mistake(_equal_steps_in_hertz, "the corners stand at equal distances in Hz; they should in mel"),
             Mistake(_straight_in_mel, "the sides of the triangles are straight in mel; they should be in Hz"),
@@ -237,7 +237,7 @@ EXERCISES = [
         hint="a triangle is max(0, min(rising line, falling line)); np.fft.rfftfreq gives the frequencies.",
     ),
     of_function(
-        mel_loss_backward, 9, _spectrograms,
+        mel_loss_backward, 10, _spectrograms,
         mistakes=(
             Mistake(_natural_logarithm, "1/ln 10 is missing: the derivative of log10 S is 1/(S ln 10)"),
             Mistake(_no_mean, "the loss is a mean: each entry moves it by 1/size as much"),
@@ -247,7 +247,7 @@ EXERCISES = [
         hint="the derivative of |u| is sign u, that of u² is 2u; then that of log10 (S + e), then the mean.",
     ),
     of_function(
-        bark_filterbank, 9, _banks, variant_of="mel_filterbank",
+        bark_filterbank, 10, _banks, variant_of="mel_filterbank",
         mistakes=(
             Mistake(_equal_steps_in_hertz, "the corners stand at equal distances in Hz; they should in Bark"),
             Mistake(_bark_below_zero, "beyond its corners a filter is 0, not negative"),

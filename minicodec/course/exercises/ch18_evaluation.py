@@ -1,4 +1,4 @@
-"""Chapter 16: measures of a codec, and how far to trust their means."""
+"""Chapter 18: measures of a codec, and how far to trust their means."""
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _tests(rng, fresh):
 
 EXERCISES = [
     of_function(
-        si_sdr, 16, _pairs, task=_si_sdr_task,
+        si_sdr, 18, _pairs, task=_si_sdr_task,
         mistakes=(
             Mistake(_mean_kept, "the means are still in: a constant is no sound, but counts as signal here"),
             Mistake(_one_mean, "one mean for the whole batch: each signal has its own, over the last axis"),
@@ -206,7 +206,7 @@ EXERCISES = [
         hint="keepdims=True makes the sums fit to the signals; p has the shape of s.",
     ),
     of_function(
-        find_delay, 16, _late_and_early,
+        find_delay, 18, _late_and_early,
         mistakes=(
             Mistake(_other_way, "the sign: a late estimate has a positive delay"),
             Mistake(_polarity_matters, "with flipped polarity the products are negative: look at their magnitude"),
@@ -216,7 +216,7 @@ EXERCISES = [
         hint="one number for each delay from -longest to longest; np.argmax says which is largest, not at which delay.",
     ),
     of_function(
-        bootstrap_interval, 16, _figures,
+        bootstrap_interval, 18, _figures,
         mistakes=(
             Mistake(_quantiles_of_values, "these are the clips' quantiles: how clips differ, not how sure the mean is"),
             Mistake(_normal, "1.96 standard deviations assume a bell curve; take the quantiles of the draws"),
@@ -226,7 +226,7 @@ EXERCISES = [
         hint="values[choices] has a row for each draw. Return two numbers: np.quantile gives both, in one array.",
     ),
     of_function(
-        paired_interval, 16, _two_systems, variant_of="bootstrap_interval",
+        paired_interval, 18, _two_systems, variant_of="bootstrap_interval",
         mistakes=(
             Mistake(_intervals_subtracted, "the difference of two intervals is not the interval of the difference"),
             Mistake(_the_other_minus, "the difference is a - b"),
@@ -234,7 +234,7 @@ EXERCISES = [
         hint="subtract before you draw: each clip gives one difference.",
     ),
     of_function(
-        mushra_interval, 16, _tests,
+        mushra_interval, 18, _tests,
         mistakes=(
             Mistake(_all_independent, "all ratings count as independent here; those of one listener are not"),
             Mistake(_spread_of_ratings, "s is the spread of the listeners' means, not of all ratings"),

@@ -1,4 +1,4 @@
-"""Chapter 12: training: data, optimiser, averaged weights."""
+"""Chapter 13: training: data, optimiser, averaged weights."""
 
 import numpy as np
 
@@ -142,7 +142,7 @@ def _histories(rng, fresh):
 
 EXERCISES = [
     of_function(
-        crops, 12, _batches,
+        crops, 13, _batches,
         mistakes=(
             Mistake(_every_step_the_same, "the step is not in the seed: every step gets the same batch"),
             Mistake(_last_place_forgotten, "a crop can start at T - length + 1 places: 0 ... T - length"),
@@ -151,7 +151,7 @@ EXERCISES = [
         hint="rng.integers(n) draws from 0 ... n - 1. Take care of the last axis of x: one channel.",
     ),
     of_function(
-        adam_step, 12, _adam_arguments, points=2,
+        adam_step, 13, _adam_arguments, points=2,
         mistakes=(
             Mistake(_no_correction, "m and v begin at 0 and are too small at first: divide by 1 - beta^t"),
             Mistake(_no_root, "the step is divided by the root of v"),
@@ -162,7 +162,7 @@ EXERCISES = [
         hint="first the new m and v; then p - lr · (m/(1 - beta1^t)) / (sqrt(v/(1 - beta2^t)) + eps).",
     ),
     of_function(
-        adamw_step, 12, _adamw_arguments, points=2, variant_of="adam_step",
+        adamw_step, 13, _adamw_arguments, points=2, variant_of="adam_step",
         mistakes=(
             Mistake(_decay_in_the_gradient, "do not put the decay into the gradient: shrink the weights themselves"),
             Mistake(_decay_without_lr, "the decay of a step is lr·decay"),
@@ -170,7 +170,7 @@ EXERCISES = [
         hint="p · (1 - lr · decay) - lr · (m/(1 - beta1^t)) / (sqrt(v/(1 - beta2^t)) + eps).",
     ),
     of_function(
-        weight_average, 12, _histories,
+        weight_average, 13, _histories,
         mistakes=(
             Mistake(_from_zero, "the average begins as the first weights, not as 0"),
             Mistake(_roles_swapped, "decay belongs to the old average, 1 - decay to the new weights"),

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 16 How good is it?
+# # 18 How good is it?
 #
 # **You will be able to** measure a codec in several ways, say what each of them cannot see, tell a difference from
 # chance, and set up a blind listening test whose result deserves to be believed.
 #
-# **Before you start**: chapter 1 (decibels); chapter 9 helps (spectra). Headphones are needed more than anywhere
+# **Before you start**: chapter 1 (decibels); chapter 10 helps (spectra). Headphones are needed more than anywhere
 # else.
 #
 # **Reading time**: 40 minutes, and 45 for the exercises. The cells take about 20 seconds.
@@ -120,7 +120,7 @@ for changed in (3 * noisy, 0.1 * noisy, -noisy, noisy + 0.2):
 # ## Four measures, nine sounds
 #
 # The other measures look at spectra. *Mel distance* compares the levels in bands that are about as wide as the ear's
-# (chapter 9), *log-spectral distance* those in all bins, and ViSQOL models an ear; more of it below. Here they are,
+# (chapter 10), *log-spectral distance* those in all bins, and ViSQOL models an ear; more of it below. Here they are,
 # on our four sounds and on five more: one that is five samples late (a fifth of a millisecond), and four by codecs.
 
 # %%
@@ -431,7 +431,7 @@ assert list(found.excluded) == ["listener 4"]
 # %% [markdown]
 # ## Your own codec
 #
-# Put the folder of a training run of yours here (chapter 12), and hear and see it beside Opus. Without one, there is
+# Put the folder of a training run of yours here (chapter 13), and hear and see it beside Opus. Without one, there is
 # nothing to compare. (For all clips, all rates and all measures, in some minutes: `minicodec evaluate RUN --data
 # FOLDER --out OUT`.)
 
@@ -459,7 +459,7 @@ if MODEL:
 # 4. `mushra_interval`: had we asked other people.
 #
 # To think about: Exchange reference and estimate in SI-SDR: the number stays the same. Why? A codec trained with an
-# adversary (chapter 10) *invents* the fine structure of an "s". What will SI-SDR say to that, and what will
+# adversary (chapter 11) *invents* the fine structure of an "s". What will SI-SDR say to that, and what will
 # listeners? You changed the loss from mel to log-spectral distance, and the log-spectral distance got better: what
 # have you learned? Five clips all had the same sign in the paired difference; how probable is that, if both systems
 # are equally good?
@@ -479,4 +479,4 @@ if MODEL:
 #
 # `minicodec/metrics.py` and `minicodec/evaluation/scores.py` (every measure with its blind spots),
 # `minicodec/evaluation/visqol/`, a whole model of hearing in five short files; `minicodec/evaluation/listening/`.
-# Then take your own model, five friends and an hour. Chapter 17 looks at what came after EnCodec.
+# Then take your own model, five friends and an hour. Chapter 19 looks at what came after EnCodec.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 9 Losses we hear
+# # 10 Losses we hear
 #
 # **You will be able to** say why the mean error of the samples is a poor judge of sound; compute a spectrogram and send a
 # gradient back through it; build the filters that resolve pitch as the ear does; and put them together into the loss that
@@ -435,10 +435,10 @@ assert si_sdr(word, found) < 0
 # The reconstruction loss has a part in time, the L1 distance of the samples, and a part in frequency: L1 and L2 distances of
 # mel spectrograms with 64 bands, over windows of $2^5$ to $2^{11}$ samples with a hop of a quarter window
 # [Defossez22, §3.4]. AudioCraft's code takes the second distance of the logarithms, as here, and its recipe the windows from
-# $2^6$ on. The weights are 0.1 for time and 1 for frequency; chapter 11 says what such weights mean. The number of filters
+# $2^6$ on. The weights are 0.1 for time and 1 for frequency; chapter 12 says what such weights mean. The number of filters
 # that fits the window is a choice that later codecs made too.
 #
 # ## What to read next
 #
-# `minicodec/ops/stft.py` and `minicodec/training/losses.py`, 60 lines each without their comments. Then chapter 10: what no
+# `minicodec/ops/stft.py` and `minicodec/training/losses.py`, 60 lines each without their comments. Then chapter 11: what no
 # fixed distance can teach, and a network that learns to be the judge.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 13 Bits on the wire: saying the expected in few words
+# # 14 Bits on the wire: saying the expected in few words
 #
 # **You will be able to** write codes into fewer bits than they seem to have, by guessing them; say beforehand how many bits
 # that will be, and find the file to be just as long; and explain why a guess made of floats can ruin a file, and what to do.
@@ -640,4 +640,4 @@ print(f"{received.size} codes in {sum(map(len, sent))} bytes instead of {receive
 # ## What to read next
 #
 # `minicodec/codec/files/entropy/`: `range_coder.py` (100 lines) and `container.py` for the file; `minicodec/ops/exact.py`. Then
-# chapter 14: the same codec, while the sound is still being made.
+# chapter 16: the same codec, while the sound is still being made.

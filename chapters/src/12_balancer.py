@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 11 The loss balancer: weights that mean what they say
+# # 12 The loss balancer: weights that mean what they say
 #
 # **You will be able to** say why the weights of a sum of losses mean so little, measure who really steers a decoder, and
 # write the small piece of code that makes a weight of 3 mean "three times as much as a weight of 1".
 #
-# **Before you start**: chapter 2 (gradients), chapter 9 (the time and the mel loss), chapter 10 (the discriminator's two losses).
+# **Before you start**: chapter 2 (gradients), chapter 10 (the time and the mel loss), chapter 11 (the discriminator's two losses).
 #
 # **Reading time**: 25 minutes, and half an hour for the exercises. The cells take some fifteen seconds.
 
@@ -411,4 +411,4 @@ print(f"gradient of the encoder's weights: {np.linalg.norm(through_the_door[1]):
 # ## What to read next
 #
 # `minicodec/training/balancer.py` (it is as short as yours) and the middle of `Trainer.update` in
-# `minicodec/training/trainer.py`, where it stands between the losses and the networks. Then chapter 12 trains the whole codec.
+# `minicodec/training/trainer.py`, where it stands between the losses and the networks. Then chapter 13 trains the whole codec.

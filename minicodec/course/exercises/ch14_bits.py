@@ -1,4 +1,4 @@
-"""Chapter 13: bits on the wire."""
+"""Chapter 14: bits on the wire."""
 
 import numpy as np
 
@@ -278,7 +278,7 @@ def _numbers(rng, fresh):
 
 EXERCISES = [
     of_function(
-        adaptive_counts, 13, _codes, rtol=0,
+        adaptive_counts, 14, _codes, rtol=0,
         mistakes=(
             Mistake(_knows_itself, "row t counts codes[t] already: the decoder does not know it yet"),
             Mistake(_nothing_at_first, "codes that have not come have the count 0, an empty interval: start all at 1"),
@@ -288,7 +288,7 @@ EXERCISES = [
         hint="keep an array of N counts; write its cumsum into row t, and only then add codes[t].",
     ),
     of_function(
-        recent_counts, 13, _codes, rtol=0, variant_of="adaptive_counts",
+        recent_counts, 14, _codes, rtol=0, variant_of="adaptive_counts",
         mistakes=(
             Mistake(_never_forgets, "all codes are counted; only the last eight should be"),
             Mistake(_window_of_seven, "seven codes are remembered, not eight"),
@@ -296,7 +296,7 @@ EXERCISES = [
         hint="row t counts codes[max(0, t - 8) : t].",
     ),
     of_function(
-        range_encode, 13, _intervals, points=2,
+        range_encode, 14, _intervals, points=2,
         mistakes=(
             Mistake(_encodes_late_rounding, "width · start // total rounds otherwise: first unit = width // total"),
             Mistake(_encodes_wide, "the new width is stop · unit; it should be (stop - start) · unit"),
@@ -307,7 +307,7 @@ EXERCISES = [
         hint="-(-low >> 40) rounds up; number.to_bytes(digits, 'big').rstrip(b'\\0') makes the bytes.",
     ),
     of_function(
-        pull_symbol, 13, _values, points=2, rtol=0,
+        pull_symbol, 14, _values, points=2, rtol=0,
         mistakes=(
             Mistake(_pulls_next, "the symbol is one too large: searchsorted says how many entries lie before it"),
             Mistake(_pulls_left, "a value that lies just where a symbol begins belongs to that symbol: side='right'"),
@@ -316,7 +316,7 @@ EXERCISES = [
         hint="the symbol is the last one with counts[symbol] <= value // unit.",
     ),
     of_function(
-        causal_attention, 13, _queries, points=2,
+        causal_attention, 14, _queries, points=2,
         mistakes=(
             Mistake(_sees_all, "frames look at those after them, or farther back than `context`"),
             Mistake(_hidden_by_zeros, "scores of hidden frames are 0, and exp(0) is 1: they need -inf"),
@@ -327,7 +327,7 @@ EXERCISES = [
         hint="scores of pairs that must not see each other become -inf; exp(-inf) is 0.",
     ),
     of_function(
-        fold, 13, _numbers, task=_fold_task, rtol=0,
+        fold, 14, _numbers, task=_fold_task, rtol=0,
         mistakes=(
             Mistake(_from_left, "summed from left to right: nearly the same, but not to the last bit"),
             Mistake(_neighbours, "neighbours are added; it should be number i and number half + i"),

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 14 Streaming and stereo: the sound is still being made
+# # 16 Streaming and stereo: the sound is still being made
 #
 # **You will be able to** run a network on a sound that has not ended yet, and get the very bits of the whole file; say how long
 # a listener must wait, and for what; and join chunks that were coded apart so that nobody hears where.
@@ -141,7 +141,7 @@ for _ in range(20):
 # unfinished sums, the **tail**, are the state.
 #
 # (The library keeps the last *inputs* instead, and adds each output in one go. Why? If the tail is added up piece by piece, the
-# order of a sum depends on where the cuts were, and with it its last bit: chapter 13 tells what that can do.)
+# order of a sum depends on where the cuts were, and with it its last bit: chapter 14 tells what that can do.)
 #
 # ### Exercise 2
 
@@ -179,7 +179,7 @@ np.testing.assert_allclose(np.concatenate([*out, tail]), everything, atol=1e-12)
 #
 # Encoder, quantizer and decoder are now chains of such functions. `Codec.stream_encoder` takes samples and gives the codes
 # that are due; any cut gives the same codes, to the bit. (The codec here is an untrained small one, with codebooks from
-# k-means so that its codes say something: chapter 13 does the same.)
+# k-means so that its codes say something: chapter 14 does the same.)
 
 # %%
 def small(pad_mode):
@@ -514,4 +514,4 @@ assert agree > 0.9  # another order of sums may move a latent over an edge
 # ## What to read next
 #
 # `minicodec/codec/streaming/` (each layer as a function of input and state) and `minicodec/codec/overlap.py`. `minicodec stream`
-# does it with live audio on standard input. Then chapter 15: how a frame is computed in a fraction of a millisecond.
+# does it with live audio on standard input. Then chapter 17: how a frame is computed in a fraction of a millisecond.

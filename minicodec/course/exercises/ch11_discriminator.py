@@ -1,4 +1,4 @@
-"""Chapter 10: 2-D convolution, and what the two players minimise."""
+"""Chapter 11: 2-D convolution, and what the two players minimise."""
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def _feature_maps(rng, fresh):
 
 EXERCISES = [
     of_op(
-        "conv2d", "forward", chapter=10,
+        "conv2d", "forward", chapter=11,
         mistakes=(
             Mistake(_flipped, "the kernel is flipped: tap (k, m) belongs to frame t·st + k·dt, bin f·sf + m·df"),
             Mistake(_time_for_frequency, "time and frequency have changed places in stride, dilation or padding"),
@@ -150,7 +150,7 @@ EXERCISES = [
         hint="pad, then as conv1d_forward with two loops over taps: y is a sum of slices of x times w[k, m].",
     ),
     of_op(
-        "conv2d", "backward", chapter=10, points=2,
+        "conv2d", "backward", chapter=11, points=2,
         mistakes=(
             Mistake(_assigned, "dx is assigned where it should be added to (+=): windows overlap"),
             Mistake(_flipped_in_dx, "the kernel is flipped in dx: what tap (k, m) read gets dy @ w[k, m].T"),
@@ -160,7 +160,7 @@ EXERCISES = [
         hint="make an array like the padded x, send every dy back to the slice that its tap read, cut the padding off.",
     ),
     of_function(
-        hinge_backward, 10, _opinions,
+        hinge_backward, 11, _opinions,
         mistakes=(
             Mistake(_no_means, "the loss takes means: each entry counts 1/size"),
             Mistake(_one_mean, "there are two means, each over its own entries, not one over all"),
@@ -171,7 +171,7 @@ EXERCISES = [
         hint="max(0, 1 - r) has the slope -1 where r < 1 and 0 elsewhere; then the mean.",
     ),
     of_function(
-        feature_matching, 10, _feature_maps,
+        feature_matching, 11, _feature_maps,
         mistakes=(
             Mistake(_not_divided, "the distance of a layer is not divided by mean |real_l|"),
             Mistake(_divided_by_the_other, "divided by the size of fake's features; it should be that of real's"),
@@ -181,7 +181,7 @@ EXERCISES = [
         hint="one number for each layer, then their mean.",
     ),
     of_function(
-        least_squares_backward, 10, _opinions, variant_of="hinge_backward",
+        least_squares_backward, 11, _opinions, variant_of="hinge_backward",
         mistakes=(
             Mistake(_factor_two_lost, "the derivative of u² is 2u"),
             Mistake(_squares_in_one_mean, "there are two means, each over its own entries, not one over all"),

@@ -1,4 +1,4 @@
-"""Chapter 11: the loss balancer."""
+"""Chapter 12: the loss balancer."""
 
 import numpy as np
 
@@ -126,7 +126,7 @@ def _losses(rng, fresh):
 
 EXERCISES = [
     of_function(
-        gradient_size, 11, _gradients,
+        gradient_size, 12, _gradients,
         mistakes=(
             Mistake(_of_the_whole_batch, "that is the norm of the whole batch: take each item's, then their mean"),
             Mistake(_root_of_the_mean, "that is the root of the mean of squares; a norm sums the squares"),
@@ -136,7 +136,7 @@ EXERCISES = [
         hint="sum the squares over axes 1 and 2, take the root, then the mean over what is left.",
     ),
     of_function(
-        running_average, 11, _histories,
+        running_average, 12, _histories,
         mistakes=(
             Mistake(_from_zero, "this average starts at 0 and takes 1/(1 - decay) steps to forget it: divide totals "
                                 "by counts"),
@@ -147,7 +147,7 @@ EXERCISES = [
         hint="the counts are what the totals would be if all sizes were 1.",
     ),
     of_function(
-        balance, 11, _losses, points=2,
+        balance, 12, _losses, points=2,
         mistakes=(
             Mistake(_plain_sum, "the averages are not used: each gradient is to be divided by its usual size"),
             Mistake(_weights_as_they_are, "the weights are shares: divide them by their sum"),
@@ -158,7 +158,7 @@ EXERCISES = [
         hint="one factor for each loss; then a weighted sum over the first axis.",
     ),
     of_function(
-        gradient_rms, 11, _gradients, variant_of="gradient_size",
+        gradient_rms, 12, _gradients, variant_of="gradient_size",
         mistakes=(
             Mistake(gradient_size, "that is the norm: a mean of squares divides by how many there are"),
             Mistake(_one_rms, "one RMS for the whole batch: take each item's, then their mean"),

@@ -1,4 +1,4 @@
-"""Chapter 14: streaming and stereo."""
+"""Chapter 16: streaming and stereo."""
 
 import numpy as np
 
@@ -205,7 +205,7 @@ def _loud_and_quiet(rng, fresh):
 
 EXERCISES = [
     of_function(
-        conv_stream, 14, _pieces,
+        conv_stream, 16, _pieces,
         mistakes=(
             Mistake(_forgets, "the frames before are not used: put them in front of x"),
             Mistake(_keeps_a_window, "K - 1 frames are kept; what is needed begins where the next window does"),
@@ -215,7 +215,7 @@ EXERCISES = [
         hint="frames = before, then x; count full windows fit in; the next one begins at frames[count * stride].",
     ),
     of_function(
-        conv_transpose_stream, 14, _inputs, points=2,
+        conv_transpose_stream, 16, _inputs, points=2,
         mistakes=(
             Mistake(_tail_forgotten, "what earlier pieces had sent to these frames (tail) is missing"),
             Mistake(_tail_overwrites, "the tail is assigned; new frames add to it"),
@@ -225,7 +225,7 @@ EXERCISES = [
         hint="n input frames reach (n - 1) · stride + K output frames; the first n · stride of them are done.",
     ),
     of_function(
-        overlap_add, 14, _chunks, points=2, rtol=1e-5,
+        overlap_add, 16, _chunks, points=2, rtol=1e-5,
         mistakes=(
             Mistake(_plain_sum, "where chunks overlap they are added; it should be a weighted mean"),
             Mistake(_plain_mean, "a mean without weights: the sound jumps where a chunk begins and ends"),
@@ -236,7 +236,7 @@ EXERCISES = [
         hint="add weight · chunk into one array and the weights into another, at i · stride; divide in the end.",
     ),
     of_function(
-        hann_overlap_add, 14, _chunks, points=2, variant_of="overlap_add",
+        hann_overlap_add, 16, _chunks, points=2, variant_of="overlap_add",
         mistakes=(
             Mistake(_sine, "the sine is not squared"),
             Mistake(_plain_mean, "a mean without weights: the sound jumps where a chunk begins and ends"),
@@ -244,7 +244,7 @@ EXERCISES = [
         hint="add weight · chunk into one array and the weights into another, at i · stride; divide in the end.",
     ),
     of_function(
-        normalised, 14, _loud_and_quiet,
+        normalised, 16, _loud_and_quiet,
         mistakes=(
             Mistake(_all_channels, "the mean square is that of all samples; mix the channels first"),
             Mistake(_channels_apart, "each channel has its own scale: left and right would change their balance"),

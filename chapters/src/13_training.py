@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 12 Train the codec
+# # 13 Train the codec
 #
 # **You will be able to** draw batches that can be drawn again, write Adam, put one training step together and know
 # why its parts are in that order, find out what a loss is for by leaving it out, and stop a training and go on
@@ -34,7 +34,7 @@ rng = np.random.default_rng(0)
 # ## The idea: nothing but a loop
 #
 # All parts are there: an encoder, a quantizer, a decoder (chapters 6 to 8), and losses that say how far the result
-# is from the sound (chapter 9). Training is a loop around them:
+# is from the sound (chapter 10). Training is a loop around them:
 #
 # 1. draw a batch of short excerpts,
 # 2. code and decode them, and compute the losses,
@@ -222,7 +222,7 @@ for (name, p), theirs in zip(mine.codec.named_parameters(), trainer.codec.parame
 print("the same weights after", t, "steps; Adam by", "you" if "adam_step" in yours() else "the library")
 
 # %% [markdown]
-# `source(Trainer.update)` adds to this: the quantizer, the adversary (chapter 10), the balancer (chapter 11), the
+# `source(Trainer.update)` adds to this: the quantizer, the adversary (chapter 11), the balancer (chapter 12), the
 # averaged weights, and a look at whether the loss is still a finite number.
 #
 # ## What is each loss for? Leave it out
@@ -388,4 +388,4 @@ assert losses["the same, with a new Adam"] != losses["without a stop"]
 #
 # `minicodec/training/trainer.py`, from its first lines on; `minicodec/training/checkpoint.py`; and
 # `minicodec/training/validation.py`, which looks at the lowest and the highest bitrate side by side. Then chapter
-# 13: from codes to a file.
+# 14: from codes to a file.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 15 Loops, caches, registers
+# # 17 Loops, caches, registers
 #
 # **You will be able to** say how fast a layer could be on a given machine before you write it, see what keeps a
 # program from that, and rearrange a convolution, step by step, until it is nearly there.
@@ -426,7 +426,7 @@ assert operations / moved == 0.5
 # There is a price for choosing the order of a sum freely: floating-point addition is not associative. $(a + b) + c$
 # and $a + (b + c)$ are rounded differently. Usually nobody cares. But EnCodec is a streaming codec, and the package
 # promises that a file coded in chunks gives the same bytes as coded whole. If the order of a sum depended on how many
-# frames there are, a latent might differ in its last bit, a codeword might tip over, and (chapter 13) a decoder might
+# frames there are, a latent might differ in its last bit, a codeword might tip over, and (chapter 14) a decoder might
 # lose its way for good.
 #
 # So the engine fixes one order for every output, whatever the tile, the chunk or the number of threads: blocks of 256
@@ -547,4 +547,4 @@ print(on_gpu())
 # `minicodec/kernels/cpu/engine/tile.py` (the tile), `loops.py` (the loops around it) and `products.py` (what keeps them
 # safe), in this order; then `spread` in `minicodec/ops/conv1d.py`, where a transposed convolution becomes the same
 # product. Of the literature: Williams, Waterman and Patterson, "Roofline" (2009); Goto and van de Geijn, "Anatomy of
-# high-performance matrix multiplication" (2008). Then chapter 16: fast it is; is it good?
+# high-performance matrix multiplication" (2008). Then chapter 18: fast it is; is it good?

@@ -1,4 +1,4 @@
-"""Chapter 15: counting work and traffic, and the rearrangements that make a convolution fast."""
+"""Chapter 17: counting work and traffic, and the rearrangements that make a convolution fast."""
 
 import numpy as np
 
@@ -190,7 +190,7 @@ def _terms(rng, fresh):
 
 EXERCISES = [
     of_function(
-        conv1d_cost, 15, _sizes,
+        conv1d_cost, 17, _sizes,
         mistakes=(
             Mistake(_additions_forgotten, "only the multiplications are counted: each comes with an addition"),
             Mistake(_read_per_window, "x is counted once for every window that sees it; it has to come only once"),
@@ -200,7 +200,7 @@ EXERCISES = [
         hint="y has B·To·Co numbers, and each is a sum of K·Ci products.",
     ),
     of_function(
-        conv_transpose1d_cost, 15, _sizes, variant_of="conv1d_cost",
+        conv_transpose1d_cost, 17, _sizes, variant_of="conv1d_cost",
         mistakes=(
             Mistake(_work_per_output, "not every frame of y meets every tap: count from the frames of x"),
             Mistake(_output_as_long_as_input, "y is longer than x: To = (T - 1)·stride + K"),
@@ -208,7 +208,7 @@ EXERCISES = [
         hint="each number of x meets K·Co weights, and each meeting is a multiplication and an addition.",
     ),
     of_function(
-        least_time, 15, _loads,
+        least_time, 17, _loads,
         mistakes=(
             Mistake(_one_after_the_other, "the times are added, but a core computes while numbers are on their way"),
             Mistake(_the_faster, "that is the faster of the two, which has to wait for the other"),
@@ -216,7 +216,7 @@ EXERCISES = [
         hint="work takes operations / peak, traffic bytes / bandwidth, and both happen at once.",
     ),
     of_function(
-        window_rows, 15, _signals,
+        window_rows, 17, _signals,
         mistakes=(
             Mistake(_channels_outside, "in a row, the channels of a frame stand together: frame after frame"),
             Mistake(_windows_apart, "the windows do not overlap here: window t begins at frame t·stride"),
@@ -226,7 +226,7 @@ EXERCISES = [
         hint="row t is x[:, t·stride : t·stride + K], written in one line of K·Ci numbers.",
     ),
     of_function(
-        pack_panels, 15, _weights,
+        pack_panels, 17, _weights,
         mistakes=(
             Mistake(_only_reshaped, "a reshape alone keeps the order in memory: a panel takes rows from all of w"),
             Mistake(_last_panel_lost, "the last panel, which is not full, is missing"),
@@ -235,7 +235,7 @@ EXERCISES = [
         hint="pad with zeros to J·columns columns; panel j is then w[:, j·columns : (j + 1)·columns].",
     ),
     of_function(
-        blocked_sum, 15, _terms, rtol=0.0,
+        blocked_sum, 17, _terms, rtol=0.0,
         mistakes=(
             Mistake(_one_long_sum, "that is one long sum: begin anew after every `depth` terms, then add the sums"),
             Mistake(_as_numpy_likes, "np.sum adds in an order of its own, several sums side by side"),

@@ -1,4 +1,4 @@
-"""Chapter 17: beyond EnCodec: normalised codes, Snake, finite scalar quantization."""
+"""Chapter 19: beyond EnCodec: normalised codes, Snake, finite scalar quantization."""
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def _latents(rng, fresh):
 
 EXERCISES = [
     of_function(
-        nearest_direction, 17, _directions,
+        nearest_direction, 19, _directions,
         mistakes=(
             Mistake(_not_normalised, "lengths still count: divide both x and the codewords by theirs"),
             Mistake(_only_x, "the codewords have lengths of their own: divide them, too"),
@@ -149,7 +149,7 @@ EXERCISES = [
         hint="with unit vectors, the nearest codeword is the one with the largest product.",
     ),
     of_function(
-        snake_backward, 17, _waves, points=2,
+        snake_backward, 19, _waves, points=2,
         mistakes=(
             Mistake(_no_line, "the derivative of x itself, 1, is missing in dx"),
             Mistake(_half_angle, "the derivative of sin² is 2 sin cos = sin of twice the angle"),
@@ -159,7 +159,7 @@ EXERCISES = [
         hint="d/dx sin²(ax)/a = sin(2ax); for alpha use the quotient rule, and sum over all that share it.",
     ),
     of_function(
-        fsq, 17, _latents,
+        fsq, 19, _latents,
         mistakes=(
             Mistake(_clipped, "squeeze by tanh, do not clip: tanh keeps a slope for the encoder to learn from"),
             Mistake(_highest_first, "the first dimension is the lowest digit"),
@@ -168,7 +168,7 @@ EXERCISES = [
         hint="np.cumprod(levels) gives the weights of the digits.",
     ),
     of_function(
-        snake_beta_backward, 17, _two_waves, points=2, variant_of="snake_backward",
+        snake_beta_backward, 19, _two_waves, points=2, variant_of="snake_backward",
         mistakes=(
             Mistake(_alpha_cancelled, "alpha and beta are two numbers now: the chain rule's alpha does not cancel"),
             Mistake(_beta_rising, "a larger beta makes the wave smaller: the sign of dbeta"),
