@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -118,6 +119,15 @@ def test_a_package_index_shows_no_link_into_a_checkout():
     assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
     assert "pip install minicodec && .venv/bin/minicodec demo" in text
     assert "its card says what it can do" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("heading", "end"), [("Try it", "minicodec demo"), ("Trust it", "-m pytest")])
+def test_the_gate_finds_the_commands_of_the_readme(heading, end):
+    command = [sys.executable, ROOT / ".ci" / "readme_command", f"## {heading}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("python3 -m venv .venv && .venv/bin/pip install -e ")
+    assert result.stdout.endswith(f"{end}\n")
+    assert result.stdout.count("\n") == 1
 
 
 def test_the_changelog_begins_with_this_version():
