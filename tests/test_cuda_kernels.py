@@ -5,7 +5,7 @@ import pytest
 
 from minicodec.backend import OPS
 from minicodec.course.cases import Case, indices, normal
-from minicodec.kernels.gpu import cublas, nearest_codeword as nearest_codeword_cuda
+from minicodec.kernels.gpu import nearest_codeword as nearest_codeword_cuda
 from minicodec.kernels.gpu.arithmetic import column_sums_cupy
 from minicodec.kernels.gpu.cublas import Matrices, gemm, multiply, multiply_transposed
 from minicodec.kernels.gpu.cuda import SOURCES, Kernels
