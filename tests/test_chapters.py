@@ -31,7 +31,7 @@ def test_a_chapter_has_its_parts(path):
         assert heading in prose, heading
     number = int(path.stem[:2])
     mine = [one.name for one in all_exercises().values() if one.chapter == number and one.variant_of is None]
-    assert len(mine) >= 3
+    assert len(mine) >= (3 if number else 1)  # the door has one, to show what an exercise is
     for name in mine:
         assert f"def {name}(" in code
         assert f"check({name})" in code
