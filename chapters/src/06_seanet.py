@@ -11,6 +11,11 @@
 # in the two trainings at the end.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(6)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 

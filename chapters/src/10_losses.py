@@ -11,6 +11,11 @@
 # **Reading time**: 40 minutes, and an hour and a half for the exercises. The cells take some ten seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(10)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 

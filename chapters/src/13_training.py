@@ -10,6 +10,11 @@
 # **Reading time**: 35 minutes, and 45 for the exercises. The cells take about half a minute.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(13)
+
+# %%
 import tempfile
 from pathlib import Path
 

@@ -9,6 +9,11 @@
 # **Reading time**: 45 minutes, and an hour and a half for the exercises. The cells take some fifteen seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(14)
+
+# %%
 from dataclasses import replace
 
 import matplotlib.pyplot as plt

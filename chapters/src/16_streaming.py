@@ -9,6 +9,11 @@
 # **Reading time**: 35 minutes, and as much for the exercises. The cells take some ten seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(16)
+
+# %%
 import pickle
 import time
 from dataclasses import replace
