@@ -69,7 +69,7 @@ def test_links_between_files_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
         assert (page.parent / target.partition("#")[0]).exists(), target
     if page.parent == BOOK:  # what Sphinx would say too, but only the gate asks it
-        made = {"model_card", "clips", "instructors"}
+        made = {"model_card", "clips", "instructors", "bibliography"}
         for target in re.findall(r"\{doc\}`(?:[^`<]*<)?([a-z_]+)>?`", text):
             assert (BOOK / f"{target}.md").exists() or target in made, target
 
@@ -135,14 +135,13 @@ def test_the_changelog_begins_with_this_version():
     assert headings[0] == minicodec.__version__
 
 
-def test_all_citations_are_in_the_bibliography_and_all_of_it_is_cited():
-    files = [p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".js", ".md")]
-    files += [*ROOT.glob("chapters/src/*.py"), *(p for p in BOOK.glob("*.md") if p.stem != "bibliography")]
+def test_the_pages_cite_what_is_in_the_bibliography():
+    """The chapters and docstrings are in test_chapters.py; here also the standard that its pattern does not know."""
+    keys = part_of_the_book("citations").KEYS
+    files = [*PAGES, *(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".js", ".md"))]
     cited = {key for p in files for key in CITATION.findall(p.read_text(encoding="utf-8"))}
-    defined = re.findall(r"^\((.+)\)=\n\*\*\1\*\* ", (BOOK / "bibliography.md").read_text(encoding="utf-8"), re.M)
-    assert defined == sorted(defined, key=str.casefold)
-    assert cited - set(defined) == set()
-    assert set(defined) - cited == set()
+    assert {"BS.1534", "Defossez22", "Zeghidour21"} <= cited
+    assert cited - set(keys) == set()
 
 
 def test_the_top_level_holds_seven_things():
