@@ -11,6 +11,7 @@ from docutils import nodes
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
+from citations import CITATION, anchor
 from docstrings import to_rest
 
 import minicodec
