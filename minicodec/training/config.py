@@ -67,7 +67,7 @@ class LossConfig:
                   waveform comes first
     commitment    of the encoder to the codewords, always
     mel_drawn     so many of the windows, drawn at random for each step, stand for all; 0: all of them
-    mel_kind      fitting or published [losses.MelLoss]
+    mel_kind      fitting, absolute or published [losses.MelLoss]
     mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
     l1_below      Hz: l1 compares frequencies below alone [losses.WaveformLoss]; 0: the waveforms as they are
     """
@@ -89,8 +89,8 @@ class LossConfig:
         if any(window not in range(32, LONGEST_WINDOW + 1, 4) for window in self.mel_windows):
             limits = f"multiples of 4, from 32 to {LONGEST_WINDOW}"
             raise ValueError(f"loss.mel_windows = {self.mel_windows} cannot be used: {limits}")
-        if self.mel_kind not in ("fitting", "published"):
-            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting or published")
+        if self.mel_kind not in ("fitting", "absolute", "published"):
+            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting, absolute or published")
         if not 0 <= self.mel_drawn <= len(self.mel_windows):
             raise ValueError(f"loss.mel_drawn = {self.mel_drawn} cannot be used: there are {len(self.mel_windows)}")
         if self.l1_below < 0 or not self.mel_floor > 0:
