@@ -14,8 +14,8 @@ from minicodec.errors import InputError, brief
 
 # What an integer may be, whoever wrote it: no model that is a codec has more, and one that had would take all memory.
 RANGES = {
-    "lstm_layers": (0, 8), "residual_units": (0, 64), "kernel": (1, 64), "residual_kernel": (1, 64),
-    "levels": (1, 1024), "entries": (2, 1 << 15), "channels": (1, 64),
+    "filters": (2, 1 << 13), "lstm_layers": (0, 8), "residual_units": (0, 64), "kernel": (1, 64),
+    "residual_kernel": (1, 64), "levels": (1, 1024), "entries": (2, 1 << 15), "channels": (1, 64),
     "sample_rate": (1, 1 << 22), "chunk_samples": (1, 1 << 32), "chunk_stride": (1, 1 << 32),
 }  # fmt: skip
 OTHERWISE = (1, 1 << 13)

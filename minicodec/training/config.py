@@ -23,6 +23,7 @@ from minicodec.metrics import MEL_FLOOR
 
 LARGEST = 1e18  # of all numbers, so none is infinite; and none is NaN
 LONGEST_WINDOW = 1 << 16  # samples
+MOST_WINDOWS = 16  # of one kind
 MOST_FILTERS = 1 << 12
 MOST_SECONDS = 100_000  # of sound at a time, in a step or a validation
 RETIRED = {"graphs"}  # options in the run.json of older runs that changed no result: such runs go on without them
@@ -86,6 +87,8 @@ class LossConfig:
         wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment") if getattr(self, name) < 0]
         if wrong:
             raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
+        if len(self.mel_windows) > MOST_WINDOWS:
+            raise ValueError(f"loss.mel_windows has more than {MOST_WINDOWS} entries")
         if any(window not in range(32, LONGEST_WINDOW + 1, 4) for window in self.mel_windows):
             limits = f"multiples of 4, from 32 to {LONGEST_WINDOW}"
             raise ValueError(f"loss.mel_windows = {self.mel_windows} cannot be used: {limits}")
@@ -138,7 +141,7 @@ class AdversaryConfig:
         wrong += [name for name in not_negative if getattr(self, name) < 0]
         wrong += [name for name in ("probability", "decay", "slope") if not 0 <= getattr(self, name) <= 1]
         wrong += ["windows"] * (not 16 <= min(self.windows) <= max(self.windows) <= LONGEST_WINDOW)
-        wrong += ["filters"] * (self.filters > MOST_FILTERS)
+        wrong += ["filters"] * (self.filters > MOST_FILTERS) + ["windows"] * (len(self.windows) > MOST_WINDOWS)
         wrong += ["kind"] * (self.kind not in ("hinge", "linear"))
         wrong += ["betas"] * (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas))
         if self.balanced and not any((self.l1, self.mel, self.adversarial, self.feature)):
@@ -243,7 +246,7 @@ def load(path: Path) -> RunConfig:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read as a run's configuration ({error})") from error
+        raise InputError(f"{path}: cannot be read as a run's configuration ({brief(error, 300)})") from error
 
 
 def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
@@ -262,7 +265,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     except InputError:  # it names the settings already
         raise
     except ValueError as error:
-        raise InputError(f"{what}: {error}") from None
+        raise InputError(f"{what}: {brief(error, 300)}") from None
 
 
 def with_steps(run: RunConfig, steps: int) -> RunConfig:

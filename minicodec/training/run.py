@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 
 from minicodec import audio
+from minicodec.codec import weights
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import RUN_MODEL, load
 from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
+from minicodec.files import UNFINISHED
 from minicodec.training import checkpoint, config as configuration, curves, validation
 from minicodec.training.adversarial import Adversary
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder
+from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
 from minicodec.training.lock import NAME as LOCK, Lock
 from minicodec.training.loop import Log, what_is_left
 from minicodec.training.prefetch import Prefetcher
@@ -180,9 +183,12 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
     folder.mkdir(parents=True, exist_ok=True)
     with run.lock.kept():
         _check_new(folder)  # somebody may have been faster
-        run.checkpoints.mkdir()
+        run.checkpoints.mkdir(exist_ok=True)
+        begun = origin is not None or run.trainer.codec.quantizer.ready > 0
+        if begun:  # before run.json, which would otherwise go on from nothing if the process died here
+            checkpoint.save(run.checkpoints, run.trainer.step, run.trainer.state(), config.training.keep)
         config.save(folder / "run.json")
-        if origin is not None or run.trainer.codec.quantizer.ready:
+        if begun:
             run.save()
     return run
 
@@ -190,8 +196,26 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
 def _check_new(folder: Path) -> None:
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
-    if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not all(map(_is_left, folder.iterdir()))):
         raise InputError(f"{folder}: exists and is not an empty folder")
+
+
+def _is_left(path: Path) -> bool:
+    """Is it what a start leaves that was killed before it was a run?"""
+    empty = path.name == "checkpoints" and path.is_dir() and all(map(_is_left, path.iterdir()))
+    return path.name == LOCK or UNFINISHED.fullmatch(path.name) is not None or empty
+
+
+def _check_sizes(folder: Path, config: RunConfig) -> None:
+    """InputError: run.json describes larger networks than the newest checkpoint holds. Found before they are built."""
+    sizes, rival = checkpoint.sizes(folder / "checkpoints"), config.training.adversary
+    try:
+        if "model" in sizes:
+            Codec(config.model, rng=weights.zeros(sizes["model"]))
+        if "adversary" in sizes and rival.enabled:
+            MultiScaleSTFTDiscriminator(rival.windows, rival.filters, rng=weights.zeros(sizes["adversary"]))
+    except ValueError as error:
+        raise InputError(f"{folder / 'run.json'}: does not fit the newest checkpoint: {error}") from None
 
 
 def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
@@ -205,6 +229,7 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
     config = configuration.load(folder / "run.json")
     if steps is not None:
         config = configuration.with_steps(config, steps)
+    _check_sizes(folder, config)
     run = Run(folder, config, device)
     with run.lock.kept():
         run.checkpoints.mkdir(exist_ok=True)
