@@ -388,7 +388,7 @@ same, elsewhere = read_floats(written, 225, lm), read_floats(written, 225, other
 assert np.array_equal(same, part)
 assert not np.array_equal(elsewhere, part)
 
-figure, axes = plt.subplots(2, 1, figsize=(9, 3.6), sharex=True)
+figure, axes = plt.subplots(2, 1, figsize=(9, 3.6), sharex=True, layout="constrained")
 titles = "read by the machine that wrote it", "read by the other one"
 for axis, found, title in zip(axes, (same, elsewhere), titles, strict=True):
     picture = np.where(found == part, 0, np.where(found < 0, 2, 1))
