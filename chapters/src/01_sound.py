@@ -19,7 +19,7 @@ import numpy as np
 
 from minicodec import audio
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, spectrogram
+from minicodec.course.show import curves, panels, play, spectrograms
 from minicodec.evaluation.baselines import opus
 from minicodec.files import data_folder
 from minicodec.metrics import si_sdr
@@ -39,17 +39,16 @@ voice = wav[0]
 print(wav.shape, wav.dtype, rate, "samples per second")
 play(voice, rate, "three seconds")
 
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.6))
-for one, (start, length) in zip(axes, [(0, 72_000), (20_000, 1_200), (20_400, 60)], strict=True):
+axes = panels(3, 2.6)
+for one, (start, length) in zip(axes, [(0, 72_000), (9_000, 1_200), (9_435, 60)], strict=True):
     t = np.arange(start, start + length) / rate
     one.plot(t, voice[start : start + length], ".-" if length < 100 else "-", lw=0.7, ms=3)
     one.set(xlabel="time / s", title=f"{length / rate * 1000:g} ms")
 axes[0].set_ylabel("amplitude")
-plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# From left to right: sentences, the period of a voice (some 5 ms: 200 pulses a second), samples. A tone needs more than two
+# From left to right: sentences; the period of a voice (a pulse every 9 ms or so: 114 a second); samples. A tone needs more than two
 # samples a period to be told from others, so 24 000 samples a second hold frequencies up to 12 kHz. People hear up to
 # 20 kHz when they are young; for speech, little is missing.
 #
@@ -75,14 +74,10 @@ check(quantize)
 # %%
 assert np.array_equal(quantize(voice, 16) / 2**15, voice)  # the file has 16 bits: nothing is lost
 t = np.linspace(0, 1, 400)
-plt.figure(figsize=(9, 3))
-plt.plot(t, 0.9 * np.sin(2 * np.pi * t), label="a wave")
-plt.step(t, quantize(0.9 * np.sin(2 * np.pi * t), 3) / 4, where="mid", label="3 bits: eight codes")
-plt.plot(t, quantize(0.9 * np.sin(2 * np.pi * t), 3) / 4 - 0.9 * np.sin(2 * np.pi * t), lw=0.8, label="the error")
-plt.xlabel("time / periods")
-plt.ylabel("amplitude")
-plt.legend()
-plt.show()
+wave = 0.9 * np.sin(2 * np.pi * t)
+coarse = quantize(wave, 3) / 4
+curves(t, {"a wave": wave, "3 bits: eight codes": coarse, "the error": coarse - wave},
+       xlabel="time / periods", ylabel="amplitude")
 
 # %% [markdown]
 # How bad is that error? Ears hear ratios, so we measure one, in decibels: ten times the logarithm of the signal's energy
@@ -115,7 +110,10 @@ bits = np.arange(3, 15)
 loud = voice / np.abs(voice).max()
 quiet = loud / 100
 step = 2.0 ** (1 - bits)
-measured = {name: [snr(x, quantize(x, b) / 2 ** (b - 1)) for b in bits] for name, x in [("loud", loud), ("quiet", quiet)]}
+measured = {
+    name: [snr(x, quantize(x, b) / 2 ** (b - 1)) for b in bits]
+    for name, x in [("loud", loud), ("quiet", quiet)]
+}
 sounding = np.mean(loud != 0)  # the pauses of this clip are exact zeros, and those are not rounded
 predicted = 10 * np.log10(np.mean(loud**2) / (sounding * step**2 / 12))
 
@@ -185,18 +183,24 @@ play(mu_law(loud / 30, 8, 255.0) * 30, rate, "the same, 8 bits, mu law")
 # ## Six thousand bits a second
 #
 # 24 000 samples of 16 bits are 384 kbit/s. EnCodec sounds good with 6: a quarter of a **bit** for each sample. By "six dB
-# a bit" that would be 1.5 dB, so no quantiser of samples can do it. What else is there? Two things: what can be *predicted*
+# a bit" that would be 1.5 dB, so no quantiser of samples can do it. Hear what PCM makes of 6 kbit/s: 2 bits, and
+# 3000 samples a second.
+
+# %%
+slow = audio.resample(wav, rate, 3000)[0]
+loudest = np.abs(slow).max()
+pcm = audio.resample(loudest * quantize(slow / loudest, 2)[None] / 2, 3000, rate)[0]
+play(voice, rate, "the original")
+play(pcm, rate, "PCM at 6 kbit/s")
+
+# %% [markdown]
+# What else is there? Two things: what can be *predicted*
 # need not be sent, and what cannot be *heard* need not be right. Opus, the best of the classical codecs, was built by
 # people who knew a great deal about both. At 6 kbit/s it does this:
 
 # %%
 classic = opus(wav, rate, 6).wav[0, : len(voice)]
-figure, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
-spectrogram(axes[0], voice, rate, "the original: 384 kbit/s")
-spectrogram(axes[1], classic, rate, "Opus at 6 kbit/s")
-axes[1].set_ylabel("")
-plt.tight_layout()
-plt.show()
+spectrograms({"the original: 384 kbit/s": voice, "Opus at 6 kbit/s": classic}, rate)
 play(voice, rate, "the original")
 play(classic, rate, "Opus at 6 kbit/s")
 
@@ -218,7 +222,8 @@ assert above_4_khz(classic) < 0.1 * above_4_khz(voice)
 #
 # The SNR is low, and yet one understands every word. A good codec at this rate is *not* close to the original, sample by
 # sample. That is why this book needs losses that hear (chapter 10), and why no single number will tell how good it is
-# (chapter 18). The number printed above, SI-SDR, is exercise 2 with one change: the estimate may be louder or quieter.
+# (chapter 18). The number printed above, SI-SDR, is exercise 2 with two changes: the means are taken off first, and the
+# estimate may be louder or quieter.
 
 # %%
 x, e = np.random.default_rng(0).normal(size=(2, 1000))

@@ -184,7 +184,7 @@ else:
 #
 # Going back from 4, one meets 3 and 1. If 1 passes on at once what it has, it sends too little: the rest, which comes the
 # long way over 3 and 2, arrives after the post has gone. In *topological* order (parents before children) read
-# backwards, each node stands behind all its users.
+# backwards, each node comes after all that use it.
 
 # %%
 def naive(edges, root):

@@ -21,7 +21,7 @@ from minicodec import audio
 from minicodec.backend import OPS, use
 from minicodec.codec.seanet import Encoder, SEANetConfig
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, source, spectrogram
+from minicodec.course.show import panels, play, source, spectrogram
 from minicodec.files import data_folder
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
 from minicodec.ops.conv1d import conv1d_backward as conv_backward, conv1d_forward as conv
@@ -74,6 +74,23 @@ play(smoothed, rate // 2, "convolved with a low-pass first, in the same strided 
 #
 # $$ y_{b,\,ts+k,\,o} \;\mathrel{+}=\; \sum_i x_{b,t,i}\, w_{k,i,o} $$
 #
+# Here are four frames of one number each, $x = (1, 2, -1, 1.5)$, with K = 4 and stride 2. Every frame paints its
+# window; where two windows overlap, they are added.
+
+# %%
+frames, kernel = [1.0, 2.0, -1.0, 1.5], np.array([0.3, 1.0, 0.8, 0.2])
+axes, total = panels(height=2.6), np.zeros(10)
+for t, value in enumerate(frames):
+    places = np.arange(2 * t, 2 * t + 4)
+    axes.bar(places, value * kernel, bottom=np.where(total[places] * value > 0, total[places], 0),
+             width=0.9, alpha=0.7, label=f"frame {t}: {value:g}")
+    total[places] += value * kernel
+axes.step(np.arange(-0.5, 10.5), np.append(total, total[-1]), "k", where="post", lw=1, label="their sum")
+axes.set(xlabel="output frame", xticks=range(10), title="Four windows of four frames, two apart")
+axes.legend(ncols=5, fontsize=8)
+plt.show()
+
+# %% [markdown]
 # ### Exercise 1
 
 # %%
@@ -120,13 +137,15 @@ figure, axes = plt.subplots(figsize=(9, 3.5))
 whines = {}
 for name, kernel in kernels.items():
     up = library_up(slow[None, :, None], kernel[:, None, None], stride=stride)[0][0, :rate, 0]
-    spectrum = np.abs(np.fft.rfft(up * np.hanning(rate))) / rate * 4
-    axes.semilogy(np.arange(len(spectrum)) / 1000, spectrum + 1e-9, lw=0.8, label=name)
+    spectrum = np.abs(np.fft.rfft(up * np.hanning(rate)))[: rate // 2] / rate * 4
+    peaks = spectrum.reshape(-1, 48).max(axis=1)  # of 48 Hz each: lines of 1 Hz would not be seen
+    axes.semilogy(np.arange(len(peaks)) * 0.048, peaks + 1e-9, lw=1, label=name)
     whines[name] = spectrum[2_950:3_050].max()
     if name != list(kernels)[1]:
         play(0.5 * up / np.abs(up).max(), rate, name)
 axes.set(xlabel="frequency / kHz", ylabel="amplitude", title="A 3 Hz wave, stretched 8 times: tones at 3, 6, 9 kHz")
-axes.legend(loc="upper right")
+axes.set_ylim(1e-9, 1e3)
+axes.legend(loc="upper center", ncols=3, fontsize=8)
 plt.show()
 print({name: f"{20 * np.log10(level):.0f} dB at 3 kHz" for name, level in whines.items()})
 assert whines["random taps, K = 16"] > 20 * whines["a triangle, K = 15 (linear interpolation)"]
@@ -139,7 +158,7 @@ assert whines["random taps, K = 16"] > 20 * whines["a triangle, K = 15 (linear i
 # ## Never into the future
 #
 # A window of K frames must end somewhere. If it ends at "now", the layer is **causal**: what it says about now can be
-# computed now, and a call does not have to wait. If half the window lies behind "now", each layer adds latency.
+# computed now, and a call does not have to wait. If half the window lies after "now", each layer adds latency.
 #
 # Where a window lies is decided by padding alone. Without padding the first window needs K frames, and the output is
 # shorter than the input. We want `ceil(T / stride)` outputs, one for each (started) stride of input:
@@ -197,7 +216,7 @@ assert difference[:120].max() == 0 < difference[120:].max()
 # ## How far does it see?
 #
 # One latent vector of EnCodec stands for 320 samples, but it has seen more of the past than that. How much, follows from
-# the layers: tap 1 of the first layer is one sample behind tap 0. Behind a stride of 2, one step is two samples; behind
+# the layers: tap 1 of the first layer is one sample after tap 0. After a stride of 2, one step is two samples; after
 # strides of 2 and 4, eight.
 #
 # ### Exercise 3
@@ -245,18 +264,20 @@ plt.show()
 # %% [markdown]
 # ## Decode with your own
 #
-# Stretch a real sound: keep every 4th sample of a (slow) flute, and let a transposed convolution with a sinc kernel,
-# yours if it is right, paint the rest.
+# Stretch a real sound. First a low-pass, so that nothing folds over; then keep every 4th sample of a flute; and let a
+# transposed convolution with the same kernel, yours if it is right, paint the rest.
 
 # %%
 flute, _ = audio.read(data_folder() / "music_flute.flac", start=rate, frames=2 * rate)
 kernel = (np.sinc(np.arange(-31, 32) / 4) * np.hanning(63)).astype(np.float32)
+padded = np.pad(flute, ((0, 0), (31, 31)))[..., None]
 with use("student"):
-    stretch = OPS["conv_transpose1d"].pair(flute)[0]
-    stretched = stretch(flute[:, ::4, None], kernel[:, None, None], stride=4)[0][0, 31 : 31 + flute.shape[1], 0]
+    squeeze, stretch = OPS["conv1d"].pair(flute)[0], OPS["conv_transpose1d"].pair(flute)[0]
+    quarter = squeeze(padded, kernel[:, None, None] / 4, stride=4)[0]  # low-pass and stride in one
+    stretched = stretch(quarter, kernel[:, None, None], stride=4)[0][0, 31 : 31 + flute.shape[1], 0]
 print("painted by", "you" if "student" in OPS["conv_transpose1d"].pairs else "the library")
 play(flute[0], rate, "the flute")
-play(stretched, rate, "every 4th sample, and the rest painted: only what is above 3 kHz is missing")
+play(stretched, rate, "a quarter of the samples, and the rest painted: what was above 3 kHz is missing")
 low = np.abs(np.fft.rfft(flute[0]))[: 2 * 2_000]
 assert np.abs(np.abs(np.fft.rfft(stretched))[: 2 * 2_000] - low).max() < 0.1 * low.max()
 

@@ -153,7 +153,7 @@ for t in range(7):
 def lstm_step_backward(dh, dc, gates, c_before, c):
     """dh (B,H), dc (B,H), gates (B,4H), c_before (B,H), c (B,H) -> dz (B,4H), dc_before (B,H), for one frame.
 
-    gates: i, f, g, o as the forward computed them (behind their sigmoids and the tanh), side by side; c_before and c:
+    gates: i, f, g, o as the forward computed them (after their sigmoids and the tanh), side by side; c_before and c:
     the memory before and after this frame. dz: gradients of z, in the order i, f, g, o.
     """
     raise NotImplementedError

@@ -76,7 +76,7 @@ wrong = np.flatnonzero(np.abs(whole - pieces)[:, 0] > 1e-12)
 assert set(wrong) <= {seam + k for seam in (120, 240, 360) for k in range(24)}
 
 # %% [markdown]
-# Only 24 samples behind each seam are wrong: their windows reach back over the seam, and found zeros there. So the cure is
+# Only 24 samples after each seam are wrong: their windows reach back over the seam, and found zeros there. So the cure is
 # small: keep the last 24 inputs, and put them in front of the next piece. That is the **state** of this layer: all that
 # the past means to its future. It does not grow with the length of the call.
 #
@@ -285,7 +285,7 @@ print(f"a frame lasts 13.3 ms; this small codec takes {np.median(took):.2f} ms, 
 # %% [markdown]
 # ## Why the 48 kHz model does not stream
 #
-# The stereo model for music sees the future, and gets better by it. Its convolutions are padded on both sides, and behind each
+# The stereo model for music sees the future, and gets better by it. Its convolutions are padded on both sides, and after each
 # of them the signal is normalised: mean and variance over *all times* of the chunk (time group norm). Change a single sample, and
 # look at which latent frames change:
 

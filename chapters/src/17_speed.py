@@ -307,7 +307,7 @@ np.testing.assert_array_equal(flat[t * s * Ci : t * s * Ci + 3 * Ci], window_row
 #   loads V vectors of w's row $p$ and R single numbers of x, and does R·V multiply-adds. With R = 6 and V = 2: 8
 #   loads feed 12 products of vectors, where the loops above needed 3 loads and stores for one.
 # - **Panel.** A tile reads only L·V columns of w (L numbers in a vector), row after row. Rows of w are $C_o$ numbers
-#   apart. If those columns are copied, once, so that they lie one behind the other, the panel is read as one run and
+#   apart. If those columns are copied, once, so that they lie one after the other, the panel is read as one run and
 #   stays in the first-level cache while all rows of x pass by.
 #
 # ### Exercise 4: panels
