@@ -146,7 +146,7 @@ assert bits[0].mean() < bits[-1].mean()
 # %%
 letters, shares = "abc", np.array([0.6, 0.1, 0.3])
 edges = np.concatenate([[0], shares.cumsum()])
-figure, axes = plt.subplots(figsize=(9, 3.4))
+axes = panels(height=3.4)
 low, width = 0.0, 1.0
 for row, letter in enumerate("acab"):
     for n, colour in enumerate(["#9ecae1", "#a1d99b", "#fdae6b"]):

@@ -292,7 +292,7 @@ for kind, how in kinds.items():
     )
 
 seconds = wav.shape[1] / 24_000
-figure, axes = plt.subplots(figsize=(9, 2.8))
+axes = panels(height=2.8)
 rates = [np.array(sizes) * 8 / seconds / 1000 for sizes in (payload, header, predicted)]  # kbit/s
 axes.barh(range(3), rates[0], label="written: codes")
 axes.barh(range(3), rates[1], left=rates[0], color="lightgrey", label="written: header")
