@@ -218,9 +218,9 @@ check(hinge_backward)
 
 # %%
 real, fake = (Tensor(2 * rng.normal(size=(2, 5, 4, 1)), requires_grad=True) for _ in range(2))
-for mine, theirs in zip(hinge_backward(real.data, fake.data),
-                        grad(discriminator_loss([real], [fake]), [real, fake]), strict=True):
-    np.testing.assert_allclose(mine, theirs)
+both = hinge_backward(real.data, fake.data), grad(discriminator_loss([real], [fake]), [real, fake])
+for own, theirs in zip(*both, strict=True):
+    np.testing.assert_allclose(own, theirs)
 
 logits = np.linspace(-3, 3, 200)
 axes = panels(height=2.6)
