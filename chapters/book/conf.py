@@ -66,7 +66,7 @@ def copy_mathjax(app: Any, error: Exception | None) -> None:
             shutil.copyfile(mathjax() / part, target / part)
 
 
-KEYS = re.findall(r"^\((.+)\)=$", (HERE / "bibliography.md").read_text(encoding="utf-8"), flags=re.M)
+KEYS = re.findall(r"^\((.+)\)=$", (HERE.parent / "bibliography.md").read_text(encoding="utf-8"), flags=re.M)
 CITATION = re.compile(r"\b(" + "|".join(map(re.escape, KEYS)) + r")\b")
 
 
