@@ -96,8 +96,9 @@ for t, value in enumerate(frames):
 axes.step(
     np.arange(-0.5, 10.5), np.append(total, total[-1]), "k", where="post", lw=1, label="their sum"
 )
-axes.set(xlabel="output frame", xticks=range(10), title="Four windows of four frames, two apart")
-axes.legend(ncols=5, fontsize=8)
+axes.set(xlabel="output frame", xticks=range(10), ylim=(-1, 3.2),
+         title="Four windows of four frames, two apart")
+axes.legend(ncols=5, fontsize=8, loc="upper center")
 plt.show()
 
 # %% [markdown]

@@ -361,7 +361,7 @@ print(f"the clips that it was made from: {np.mean(figures):.1f} dB; "
 
 # %% [markdown]
 # 16 000 vectors for 1024 codewords are few: the codebooks know some of their clips by heart. With
-# hours of sound (and nothing else changed) it is about 6 dB on speech and music alike.
+# hours of sound, and nothing else changed, it is about 6 dB on a mix of speech and music.
 #
 # ## It is a network
 #
@@ -468,10 +468,9 @@ for who, sound in table["speech_en_3"].items():
     play(sound, rate, who)
 
 # %% [markdown]
-# The two measures contradict each other. SI-SDR compares waves: there, this chapter wins
-# everywhere, by some decibels. The mel distance (chapter 10) compares what an ear gets to know: how
-# loud each band is at each moment. There, the trained codec wins everywhere. Listen, and decide
-# whom you believe.
+# The two measures contradict each other. SI-SDR compares waves, and there this chapter is ahead.
+# The mel distance (chapter 10) compares what an ear gets to know: how loud each band is at each
+# moment. There the trained codec is ahead, and by far. Listen, and decide which one you believe.
 #
 # What exactly is wrong? Three things, of which two can be seen.
 #
