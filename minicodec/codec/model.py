@@ -364,5 +364,5 @@ def _joined(pieces: list[Chunk]) -> Chunk:
 
 
 def build(preset: str, seed: int = 0) -> Codec:
-    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz."""
+    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz, or my.toml."""
     return Codec(configuration.preset(preset), seed=seed)

@@ -248,7 +248,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
     model = codec_config.preset_values(preset)
     training = model.pop("training", {})
-    if model["name"] in PUBLISHED:  # that name means the published weights, which these will not be
+    if model.get("name") in PUBLISHED:  # that name means the published weights, which these will not be
         model["name"] += "_retrained"
     model = codec_config.from_dict(model, preset).to_dict()
     training = asdict(_training(training, preset))

@@ -9,6 +9,7 @@ model.safetensors     averaged weights, which `minicodec.load` takes from the fo
                       quantizer has learned
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,6 +22,7 @@ from minicodec.codec.pretrained import RUN_MODEL, load
 from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
+from minicodec.nn.module import Module
 from minicodec.training import checkpoint, config as configuration, curves, validation
 from minicodec.training.adversarial import Adversary
 from minicodec.training.augment import AugmentedFolder
@@ -28,6 +30,7 @@ from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder
 from minicodec.training.lock import NAME as LOCK, Lock
 from minicodec.training.loop import Log, what_is_left
+from minicodec.training.own import Loss
 from minicodec.training.prefetch import Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps
@@ -42,7 +45,14 @@ SAMPLES = 2  # validation clips written as wav
 class Run:
     """The training in a folder. Made by `start` or `resume`; `train` goes on to the last step."""
 
-    def __init__(self, folder: Path, config: RunConfig, device: str = "cpu"):
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        device: str,
+        losses: Mapping[str, tuple[float, Loss]] | None,
+        discriminator: Module | None,
+    ):
         self.folder, self.config = folder, config
         self.data = data = AudioFolder(
             config.data,
@@ -53,7 +63,7 @@ class Run:
         )
         augment = config.training.augment
         self.batches = AugmentedFolder(data, augment) if augment.enabled else data
-        self.trainer, self.watch = Trainer(config, device), Watch()
+        self.trainer, self.watch = Trainer(config, device, losses=losses, discriminator=discriminator), Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
         data.look()
@@ -158,15 +168,24 @@ class Run:
             trainer.averaged_codec().save(self.folder / RUN_MODEL, overwrite=True)
 
 
-def start(folder: Path, config: RunConfig, origin: Path | None = None, device: str = "cpu") -> Run:
+def start(
+    folder: Path,
+    config: RunConfig,
+    origin: Path | None = None,
+    device: str = "cpu",
+    *,
+    losses: Mapping[str, tuple[float, Loss]] | None = None,
+    discriminator: Module | None = None,
+) -> Run:
     """A new run, with its own recipe: from the newest checkpoint of the run `origin` on, or with the model `origin`.
 
     A model is its weights and codebooks alone: Adam starts anew, and so does the count of steps.
+    losses, discriminator: of your own [training/own.py].
 
     InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
     _check_new(folder)
-    run = Run(folder, config, device)
+    run = Run(folder, config, device, losses, discriminator)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
         if (origin / "run.json").exists():
             raise InputError(f"{origin}: has no checkpoint to start from")
@@ -194,9 +213,17 @@ def _check_new(folder: Path) -> None:
         raise InputError(f"{folder}: exists and is not an empty folder")
 
 
-def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
+def resume(
+    folder: Path,
+    steps: int | None = None,
+    device: str = "cpu",
+    *,
+    losses: Mapping[str, tuple[float, Loss]] | None = None,
+    discriminator: Module | None = None,
+) -> Run:
     """The run in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
+    losses, discriminator: the same as at the start, if they were your own.
     What was logged after that checkpoint is removed, since it will be logged again. On another device than before it
     goes on too, with other rounding. InputError: no run, or damaged, or another process trains it, or there is no GPU.
     """
@@ -205,7 +232,7 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
     config = configuration.load(folder / "run.json")
     if steps is not None:
         config = configuration.with_steps(config, steps)
-    run = Run(folder, config, device)
+    run = Run(folder, config, device, losses, discriminator)
     with run.lock.kept():
         run.checkpoints.mkdir(exist_ok=True)
         checkpoint.restore_newest(run.checkpoints, run.trainer.restore)
