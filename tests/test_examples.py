@@ -76,7 +76,7 @@ def test_own_loss(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('name = "x"\n', "sample_rate, channels, bandwidths, quantizer missing"),
+        ('name = "x"\n', "sample_rate, channels, bandwidths missing"),
         ("name = \n", r"is no TOML \("),
         (None, r"cannot be read \(No such file or directory\)"),
     ],
