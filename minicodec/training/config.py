@@ -302,8 +302,10 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
-        raise InputError(f"--set {setting}: there is no option {key}; did you mean {near}? (run.json of a run has all)")
+        near = [*difflib.get_close_matches(key, places), *(name for name in places if name.endswith(f".{key}"))]
+        near = list(dict.fromkeys(near)) or difflib.get_close_matches(key, places, cutoff=0.0)
+        meant = f"did you mean {', '.join(near)}? (run.json of a run has all)"
+        raise InputError(f"--set {setting}: there is no option {key}; {meant}")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
         raise InputError(f"--set {setting:.80}: {value!r:.50} where the default is {table[name]!r}")
