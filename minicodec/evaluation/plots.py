@@ -85,7 +85,7 @@ def _draw(figure: Figure, panels: dict[Axes, Sequence[Line]], metric: str, colum
         _anchors(axes, [line for line in lines if line.condition.kbps is None], metric, low, high)
     first.set_ylim(low, high)
     first.set_ylabel(axis_label(metric))
-    entries = {}
+    entries: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
@@ -129,5 +129,6 @@ def _anchors(axes: Axes, lines: Sequence[Line], metric: str, low: float, high: f
         y = beyond[where] if where else (level - low) / (high - low) + 0.015
         if where:
             beyond[where] += -0.07 if where == "↑" else 0.07
-        place = {"va": "center", "ha": "left", "x": 0.02} if where else {"va": "bottom", "ha": "right", "x": 0.99}
-        axes.text(y=y, s=text, transform=axes.transAxes, fontsize="small", color="#888888", **place)
+        place: dict[str, Any] = {"va": "center", "ha": "left"} if where else {"va": "bottom", "ha": "right"}
+        x = 0.02 if where else 0.99
+        axes.text(x, y, text, transform=axes.transAxes, fontsize="small", color="#888888", **place)
