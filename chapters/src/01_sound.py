@@ -9,6 +9,11 @@
 # **Reading time**: 25 minutes, and half an hour for the exercises. The cells take a few seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(1)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -212,8 +217,8 @@ assert above_4_khz(classic) < 0.1 * above_4_khz(voice)
 # 4 kHz. It works for one voice. For music at this rate it does not.
 #
 # The SNR is low, and yet one understands every word. A good codec at this rate is *not* close to the original, sample by
-# sample. That is why this book needs losses that hear (chapter 9), and why no single number will tell how good it is
-# (chapter 16). The number printed above, SI-SDR, is exercise 2 with one change: the estimate may be louder or quieter.
+# sample. That is why this book needs losses that hear (chapter 10), and why no single number will tell how good it is
+# (chapter 18). The number printed above, SI-SDR, is exercise 2 with one change: the estimate may be louder or quieter.
 
 # %%
 x, e = np.random.default_rng(0).normal(size=(2, 1000))
@@ -237,7 +242,7 @@ np.testing.assert_allclose(float(si_sdr(x, 5 * (x + 0.1 * e))), snr(x, x + 0.1 *
 #
 # The 24 kHz model of EnCodec sends 1.5 to 24 kbit/s, 16 to 256 times less than PCM [Defossez22, §3.2]. In its listening tests
 # Opus at 6 kbit/s got about 20 to 30 of 100 points, EnCodec at 6 kbit/s 69 to 93, depending on what was played
-# [Defossez22, §4]. Chapter 16 shows how such points are given.
+# [Defossez22, §4]. Chapter 18 shows how such points are given.
 #
 # ## What to read next
 #

@@ -9,6 +9,11 @@
 # **Reading time**: 30 minutes, and as much for the exercises. The cells take a few seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(4)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -271,7 +276,7 @@ assert np.abs(np.abs(np.fft.rfft(stretched))[: 2 * 2_000] - low).max() < 0.1 * l
 # Strides 2, 4, 5, 8 in the encoder and reversed in the decoder, kernels of twice the stride [Defossez22, §3.1]; for the
 # streamable model all padding stands before the first frame, and the latency is one frame of 320 samples, 13 ms
 # [Defossez22, §3.1]. The released weights were trained with a mirror image in front instead of zeros, so that their
-# very first frames do depend on later samples: `minicodec/ops/padding.py` explains it, chapter 14 deals with it.
+# very first frames do depend on later samples: `minicodec/ops/padding.py` explains it, chapter 16 deals with it.
 #
 # ## What to read next
 #

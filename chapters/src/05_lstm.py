@@ -9,6 +9,11 @@
 # **Reading time**: 35 minutes; the exercises are the hardest so far: allow an hour. The cells take some ten seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(5)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 

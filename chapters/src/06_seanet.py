@@ -11,6 +11,11 @@
 # in the two trainings at the end.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(6)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -266,7 +271,7 @@ plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# So $v$'s length acts like a learning rate of the direction, which falls by itself. (With Adam, chapter 12, steps
+# So $v$'s length acts like a learning rate of the direction, which falls by itself. (With Adam, chapter 13, steps
 # are about equally long whatever the gradient; there, too, what counts is the step against the length of $v$.)
 #
 # ## Count the weights
@@ -383,7 +388,7 @@ assert left_over["power preserved"] > 100 * left_over["PyTorch's weights"]
 # that there is.
 #
 # The loss has two parts: the mean absolute difference of the waves, and a little of the difference of their
-# spectrograms (chapter 9 is about those). Adam (chapter 12) makes the steps. We do it twice, from both beginnings.
+# spectrograms (chapter 10 is about those). Adam (chapter 13) makes the steps. We do it twice, from both beginnings.
 
 # %%
 LONG = False  # True: 600 steps instead of 60, in 2 to 5 minutes: about 25 and 22 dB, almost the original

@@ -9,6 +9,11 @@
 # **Reading time**: 30 minutes, and as much for the exercises. The cells take some ten seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(8)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -262,7 +267,7 @@ assert final["straight through"] < final["commitment only"]
 #
 # To think about: Is taking the nearest at each level the best choice of *all* levels together? (Try it with two coins.) The
 # bitrate is drawn anew for every batch in training; what would happen to level 8 if it were always 6 kbit/s? Why does the
-# commitment loss stay outside of the loss balancer (chapter 11)?
+# commitment loss stay outside of the loss balancer (chapter 12)?
 #
 # ## What the paper says
 #
@@ -272,4 +277,4 @@ assert final["straight through"] < final["commitment only"]
 #
 # ## What to read next
 #
-# `minicodec/codec/quantizer.py`, which by now should hold no surprise. Then chapter 9: so far "close" meant equal samples.
+# `minicodec/codec/quantizer.py`, which by now should hold no surprise. Then chapter 10: so far "close" meant equal samples.
