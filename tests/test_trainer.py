@@ -276,7 +276,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
     ("setting", "message"),
     [
         ("loss.mle=2", "--set loss.mle=2: there is no option loss.mle; did you mean loss.mel, "),
-        ("filters=8", "did you mean seanet.filters"),
+        ("filters=8", "did you mean seanet.filters, adversary.filters? (run.json of a run has all)"),
         ("steps", "--set steps: write it as key=value"),
         ("steps=many", "--set steps=many: 'many' where the default is 3000"),
         ("steps=1.5", "1.5 where the default is 3000"),

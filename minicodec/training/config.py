@@ -253,7 +253,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
     model = codec_config.preset_values(preset)
     training = model.pop("training", {})
-    if model["name"] in PUBLISHED:  # that name means the published weights, which these will not be
+    if model.get("name") in PUBLISHED:  # that name means the published weights, which these will not be
         model["name"] += "_retrained"
     model = codec_config.from_dict(model, preset).to_dict()
     training = asdict(_training(training, preset))
@@ -310,9 +310,10 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
-        words = f"there is no option {brief(key)}; did you mean {near}? (run.json of a run has all)"
-        raise InputError(f"--set {brief(setting, 80)}: {words}")
+        near = [*difflib.get_close_matches(key, places), *(name for name in places if name.endswith(f".{key}"))]
+        near = list(dict.fromkeys(near)) or difflib.get_close_matches(key, places, cutoff=0.0)
+        meant = f"did you mean {', '.join(near)}? (run.json of a run has all)"
+        raise InputError(f"--set {brief(setting, 80)}: there is no option {brief(key)}; {meant}")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
         raise InputError(f"--set {brief(setting, 80)}: {brief(repr(value))} where the default is {table[name]!r}")
