@@ -32,7 +32,6 @@ import minicodec
 # Documents that are at home elsewhere: where from, and which page they become.
 GUESTS = {
     "chapters/INSTRUCTORS.md": "instructors.md",
-    "chapters/bibliography.md": "bibliography.md",
     "minicodec/models/minicodec-24k/README.md": "model_card.md",
     "data/README.md": "clips.md",
 }
