@@ -169,7 +169,7 @@ def preset_values(name: str) -> dict[str, Any]:
         except OSError as error:
             raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{name}: is no TOML ({_brief(error)})") from error
+            raise InputError(f"{name}: is no TOML ({brief(error)})") from error
     if name not in PRESETS:
         raise InputError(f"{name}: no such preset; there are {', '.join(PRESETS)}, and TOML files of your own")
     return tomllib.loads((files("minicodec.codec") / "presets" / f"{name}.toml").read_text(encoding="utf-8"))
