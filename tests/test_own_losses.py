@@ -89,7 +89,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path):
     whole, halves = (checkpoint.in_folder(tmp_path / name / "checkpoints")[-1] for name in ("whole", "halves"))
     assert whole.name == halves.name == "step-00000006.safetensors"
     assert whole.read_bytes() == halves.read_bytes()
-    with pytest.raises(InputError, match="does not fit the configuration: "):
+    with pytest.raises(InputError, match="does not fit the newest checkpoint: "):
         runs.resume(tmp_path / "halves", **OWN)  # its discriminator is another
 
 
