@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
         args.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{args.folder}: cannot be a folder ({error.strerror})") from None
-    for original in sorted(chapters_folder().glob("*.ipynb")):
+    for original in [*sorted(chapters_folder().glob("*.ipynb")), chapters_folder() / "bibliography.md"]:
         text = original.read_text(encoding="utf-8")
-        if args.variant:
+        if args.variant and original.suffix == ".ipynb":
             text = with_variants(text, args.variant)
         target = args.folder / original.name
         if target.exists():

@@ -68,7 +68,7 @@ class LossConfig:
                   waveform comes first
     commitment    of the encoder to the codewords, always
     mel_drawn     so many of the windows, drawn at random for each step, stand for all; 0: all of them
-    mel_kind      fitting or published [losses.MelLoss]
+    mel_kind      fitting, absolute or published [losses.MelLoss]
     mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
     l1_below      Hz: l1 compares frequencies below alone [losses.WaveformLoss]; 0: the waveforms as they are
     """
@@ -92,8 +92,8 @@ class LossConfig:
         if any(window not in range(32, LONGEST_WINDOW + 1, 4) for window in self.mel_windows):
             limits = f"multiples of 4, from 32 to {LONGEST_WINDOW}"
             raise ValueError(f"loss.mel_windows = {self.mel_windows} cannot be used: {limits}")
-        if self.mel_kind not in ("fitting", "published"):
-            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting or published")
+        if self.mel_kind not in ("fitting", "absolute", "published"):
+            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting, absolute or published")
         if not 0 <= self.mel_drawn <= len(self.mel_windows):
             raise ValueError(f"loss.mel_drawn = {self.mel_drawn} cannot be used: there are {len(self.mel_windows)}")
         if self.l1_below < 0 or not self.mel_floor > 0:
@@ -253,7 +253,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
     model = codec_config.preset_values(preset)
     training = model.pop("training", {})
-    if model["name"] in PUBLISHED:  # that name means the published weights, which these will not be
+    if model.get("name") in PUBLISHED:  # that name means the published weights, which these will not be
         model["name"] += "_retrained"
     model = codec_config.from_dict(model, preset).to_dict()
     training = asdict(_training(training, preset))
@@ -310,9 +310,10 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
-        words = f"there is no option {brief(key)}; did you mean {near}? (run.json of a run has all)"
-        raise InputError(f"--set {brief(setting, 80)}: {words}")
+        near = [*difflib.get_close_matches(key, places), *(name for name in places if name.endswith(f".{key}"))]
+        near = list(dict.fromkeys(near)) or difflib.get_close_matches(key, places, cutoff=0.0)
+        meant = f"did you mean {', '.join(near)}? (run.json of a run has all)"
+        raise InputError(f"--set {brief(setting, 80)}: there is no option {brief(key)}; {meant}")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
         usual = brief(repr(table[name]))

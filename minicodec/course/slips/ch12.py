@@ -3,85 +3,57 @@
 import numpy as np
 
 from minicodec.course.catalogue import Mistake
-from minicodec.course.exercises.ch12_training import adam_step, adamw_step, crops, weight_average
+from minicodec.course.exercises.ch12_balancer import balance, gradient_rms, running_average
 
 
-def _one_place(wav, seed, step, size, length):
-    start = np.random.default_rng([seed, step]).integers(len(wav) - length + 1)
-    return np.stack([wav[start : start + length, None]] * size)
-
-
-def _channels_first(wav, seed, step, size, length):
-    return crops(wav, seed, step, size, length).swapaxes(1, 2)
-
-
-def _in_order(wav, seed, step, size, length):
-    starts = np.sort(np.random.default_rng([seed, step]).integers(len(wav) - length + 1, size=size))
-    return np.stack([wav[start : start + length, None] for start in starts])
-
-
-def _adam(size):
-    """An Adam whose step is made of the corrected averages by `size`."""
-
-    def run(p, g, m, v, t, lr, beta1, beta2):
-        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-        return p - lr * size(m / (1 - beta1**t), v / (1 - beta2**t)), m, v
+def _changed(totals=lambda new, old: new, counts=lambda new, old: new, averages=lambda t, c: t / c):
+    def run(old_totals, old_counts, sizes, decay):
+        new_totals, new_counts, _ = running_average(old_totals, old_counts, sizes, decay)
+        new_totals, new_counts = totals(new_totals, old_totals), counts(new_counts, old_counts)
+        return new_totals, new_counts, averages(new_totals, new_counts)
 
     return run
 
 
-def _not_squared(p, g, m, v, t, lr, beta1, beta2):
-    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * np.abs(g)
-    return p - lr * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + 1e-8), m, v
+def _other_decay(totals, counts, sizes, decay):
+    return running_average(totals, counts, sizes, 1 - decay)
 
 
-def _counted_from_zero(p, g, m, v, t, lr, beta1, beta2):
-    return adam_step(p, g, m, v, t + 1, lr, beta1, beta2)
-
-
-def _decay_afterwards(p, g, m, v, t, lr, beta1, beta2, decay):
-    p, m, v = adam_step(p, g, m, v, t, lr, beta1, beta2)
-    return p * (1 - lr * decay), m, v
-
-
-def _no_decay(p, g, m, v, t, lr, beta1, beta2, decay):
-    return adam_step(p, g, m, v, t, lr, beta1, beta2)
-
-
-def _decay_grows(p, g, m, v, t, lr, beta1, beta2, decay):
-    return adamw_step(p, g, m, v, t, lr, beta1, beta2, -decay)
+def _no_epsilon(gradients, averages, weights, norm):
+    return np.tensordot(norm * weights / weights.sum() / averages, gradients, axes=1)
 
 
 MISTAKES = {
-    "crops": (
-        Mistake(_one_place, "all crops are of one place: draw `size` of them"),
-        Mistake(_channels_first, "x is (size,length,1): the channel is the last axis"),
-        Mistake(_in_order, "the places are sorted; they come in the order in which they were drawn"),
-        Mistake(lambda *a: crops(*a)[..., 0], "the last axis is missing: x has one channel"),
-    ),
-    "adam_step": (
-        Mistake(_adam(lambda m, v: m / np.sqrt(v)), "0/0 where all gradients were 0: eps belongs to the root of v"),
-        Mistake(_adam(lambda m, v: m / np.sqrt(v + 1e-8)), "eps is under the root; it is added to the root"),
-        Mistake(_not_squared, "v is the average of the SQUARED gradients"),
-        Mistake(_counted_from_zero, "t counts from 1: the correction of step t is 1 - beta^t"),
-    ),
-    "adamw_step": (
-        Mistake(_decay_afterwards, "the weights shrink BEFORE Adam's step"),
-        Mistake(_no_decay, "the weights do not shrink: `decay` is left out"),
-        Mistake(_decay_grows, "the weights grow: the factor is 1 - lr·decay"),
-    ),
-    "weight_average": (
+    "gradient_size": (
+        Mistake(lambda g: (g**2).sum(axis=(1, 2)).mean(), "the root is missing: these are squared norms"),
         Mistake(
-            lambda h, decay: weight_average(h[:-1], decay) if len(h) > 1 else 0 * h[0], "the last step is left out"
+            lambda g: np.abs(g).sum(axis=(1, 2)).mean(), "that is a sum of magnitudes; the norm is a root of squares"
         ),
-        Mistake(lambda h, decay: h[-1].copy(), "these are the last weights; the average remembers older ones"),
+        Mistake(lambda g: np.sqrt((g**2).sum(axis=(1, 2)).mean()), "the root comes before the mean over the batch"),
+        Mistake(lambda g: np.sqrt((g**2).sum(axis=(1, 2))), "one number: the mean over the items' norms"),
+    ),
+    "gradient_rms": (
+        Mistake(lambda g: (g**2).mean(axis=(1, 2)).mean(), "the root is missing: these are mean squares"),
         Mistake(
-            lambda h, decay: weight_average(h[::-1], decay),
-            "the steps are taken from the last to the first",
+            lambda g: np.abs(g).mean(axis=(1, 2)).mean(), "that is a mean of magnitudes, not a root of mean squares"
+        ),
+        Mistake(lambda g: gradient_rms(g) * np.sqrt(g.shape[2]), "the mean of an item is over its channels, too"),
+    ),
+    "running_average": (
+        Mistake(_changed(averages=lambda t, c: t), "the averages are the totals divided by the counts"),
+        Mistake(_other_decay, "decay and 1 - decay have changed places: the old totals weigh `decay`"),
+        Mistake(_changed(counts=lambda new, old: old), "the counts have not grown: this step counts 1"),
+        Mistake(_changed(totals=lambda new, old: old), "the totals do not have this step's sizes in them"),
+    ),
+    "balance": (
+        Mistake(_no_epsilon, "0/0 for a loss that has reached 0: add 1e-12 to the averages"),
+        Mistake(lambda g, a, w, norm: balance(g, a, w, 1.0), "`norm` is left out: it is the length that the sum gets"),
+        Mistake(
+            lambda g, a, w, norm: balance(g, a, np.ones(len(w)), norm),
+            "the weights are left out: not all losses count alike",
         ),
         Mistake(
-            lambda h, decay: np.stack([weight_average(h[: n + 1], decay) for n in range(len(h))]),
-            "only the average after the last step is asked for",
+            lambda g, a, w, norm: balance(g, a, w, norm) / len(g), "a weighted sum, not a mean: the weights are shares"
         ),
     ),
 }

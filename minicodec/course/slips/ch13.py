@@ -3,138 +3,85 @@
 import numpy as np
 
 from minicodec.course.catalogue import Mistake
-from minicodec.course.exercises.ch13_bits import (
-    adaptive_counts,
-    causal_attention,
-    pull_symbol,
-    range_encode,
-    recent_counts,
-)
-from minicodec.ops.exact import fold
+from minicodec.course.exercises.ch13_training import adam_step, adamw_step, crops, weight_average
 
 
-def _shortest(starts, stops, totals):
-    return range_encode(starts, stops, totals).lstrip(b"\0")
+def _one_place(wav, seed, step, size, length):
+    start = np.random.default_rng([seed, step]).integers(len(wav) - length + 1)
+    return np.stack([wav[start : start + length, None]] * size)
 
 
-def _lowest_first(starts, stops, totals):
-    return range_encode(starts, stops, totals)[::-1]
+def _channels_first(wav, seed, step, size, length):
+    return crops(wav, seed, step, size, length).swapaxes(1, 2)
 
 
-def _as_floats(starts, stops, totals):
-    low, width, digits = 0.0, float(2**48), 1
-    for start, stop, total in zip(starts, stops, totals, strict=True):
-        unit = width / total
-        low, width = low + start * unit, (stop - start) * unit
-        while width < 2**40:
-            low, width, digits = low * 256, width * 256, digits + 1
-    number = -(-int(low) >> 40) % (1 << 8 * digits)
-    return number.to_bytes(digits, "big").rstrip(b"\0")
+def _in_order(wav, seed, step, size, length):
+    starts = np.sort(np.random.default_rng([seed, step]).integers(len(wav) - length + 1, size=size))
+    return np.stack([wav[start : start + length, None] for start in starts])
 
 
-def _narrowed_again(value, width, counts):
-    symbol, value, width = pull_symbol(value, width, counts)
-    while 0 < width < 1 << 40:
-        value, width = value << 8, width << 8
-    return symbol, value, width
+def _adam(size):
+    """An Adam whose step is made of the corrected averages by `size`."""
+
+    def run(p, g, m, v, t, lr, beta1, beta2):
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        return p - lr * size(m / (1 - beta1**t), v / (1 - beta2**t)), m, v
+
+    return run
 
 
-def _unit_with_a_point(value, width, counts):
-    symbol, value, width = pull_symbol(value, width, counts)
-    return symbol, float(value), float(width)
+def _not_squared(p, g, m, v, t, lr, beta1, beta2):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * np.abs(g)
+    return p - lr * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + 1e-8), m, v
 
 
-def _width_to_the_end(value, width, counts):
-    symbol, rest, _ = pull_symbol(value, width, counts)
-    return symbol, rest, int(counts[symbol + 1]) * (width // int(counts[-1]))
+def _counted_from_zero(p, g, m, v, t, lr, beta1, beta2):
+    return adam_step(p, g, m, v, t + 1, lr, beta1, beta2)
 
 
-def _width_kept(value, width, counts):
-    return *pull_symbol(value, width, counts)[:2], width
+def _decay_afterwards(p, g, m, v, t, lr, beta1, beta2, decay):
+    p, m, v = adam_step(p, g, m, v, t, lr, beta1, beta2)
+    return p * (1 - lr * decay), m, v
 
 
-def _attention(q, k, v, far, scale=None):
-    delay = np.arange(len(q))[:, None] - np.arange(len(k))
-    scores = q @ k.T * (1 / np.sqrt(q.shape[1]) if scale is None else scale)
-    weights = np.where((delay >= 0) & (delay <= far), np.exp(scores), 0)
-    return weights / weights.sum(axis=1, keepdims=True) @ v
+def _no_decay(p, g, m, v, t, lr, beta1, beta2, decay):
+    return adam_step(p, g, m, v, t, lr, beta1, beta2)
 
 
-def _sees_the_future(q, k, v, context):
-    return causal_attention(q[::-1], k[::-1], v[::-1], context)[::-1]
-
-
-def _not_normalised(q, k, v, context):
-    delay = np.arange(len(q))[:, None] - np.arange(len(k))
-    return np.where((delay >= 0) & (delay <= context), np.exp(q @ k.T / np.sqrt(q.shape[1])), 0) @ v
-
-
-def _once(x):
-    half = -(-x.shape[-1] // 2)
-    return np.concatenate([x[..., : x.shape[-1] - half] + x[..., half:], x[..., x.shape[-1] - half : half]], axis=-1)
-
-
-def _everything(x):
-    return fold(x.reshape(-1))
-
-
-def _shifted(counts):
-    """Row t of another row: codes are counted one frame too late."""
-    return np.concatenate([counts[:1], counts[:-1]])
+def _decay_grows(p, g, m, v, t, lr, beta1, beta2, decay):
+    return adamw_step(p, g, m, v, t, lr, beta1, beta2, -decay)
 
 
 MISTAKES = {
-    "adaptive_counts": (
-        Mistake(
-            lambda c, N: adaptive_counts(c, N).astype(float), "the counts are floats; the coder needs whole numbers"
-        ),
-        Mistake(lambda c, N: adaptive_counts(c, N)[:, 1:], "the 0 in front of each row is missing: N + 1 entries"),
-        Mistake(lambda c, N: _shifted(adaptive_counts(c, N)), "row t knows codes[:t], the code just before it, too"),
-        Mistake(
-            lambda c, N: np.repeat(adaptive_counts(c, N)[-1:], len(c), axis=0),
-            "all rows are the last one: copy the counts into row t",
-        ),
+    "crops": (
+        Mistake(_one_place, "all crops are of one place: draw `size` of them"),
+        Mistake(_channels_first, "x is (size,length,1): the channel is the last axis"),
+        Mistake(_in_order, "the places are sorted; they come in the order in which they were drawn"),
+        Mistake(lambda *a: crops(*a)[..., 0], "the last axis is missing: x has one channel"),
     ),
-    "recent_counts": (
-        Mistake(lambda c, N: recent_counts(c, N).astype(float), "the counts are floats; the coder needs whole numbers"),
-        Mistake(lambda c, N: _shifted(recent_counts(c, N)), "row t knows codes[:t], the code just before it, too"),
-        Mistake(lambda c, N: recent_counts(c, N)[:, 1:], "the 0 in front of each row is missing: N + 1 entries"),
+    "adam_step": (
+        Mistake(_adam(lambda m, v: m / np.sqrt(v)), "0/0 where all gradients were 0: eps belongs to the root of v"),
+        Mistake(_adam(lambda m, v: m / np.sqrt(v + 1e-8)), "eps is under the root; it is added to the root"),
+        Mistake(_not_squared, "v is the average of the SQUARED gradients"),
+        Mistake(_counted_from_zero, "t counts from 1: the correction of step t is 1 - beta^t"),
     ),
-    "range_encode": (
-        Mistake(_shortest, "zeros in FRONT belong to the number: `digits` bytes, however small it is"),
-        Mistake(_lowest_first, "the highest byte comes first ('big')"),
-        Mistake(_as_floats, "floats round: unit is width // total, a whole number, and low has no limit"),
-        Mistake(lambda *a: range_encode(*a).hex(), "bytes are asked for, not text"),
+    "adamw_step": (
+        Mistake(_decay_afterwards, "the weights shrink BEFORE Adam's step"),
+        Mistake(_no_decay, "the weights do not shrink: `decay` is left out"),
+        Mistake(_decay_grows, "the weights grow: the factor is 1 - lr·decay"),
     ),
-    "pull_symbol": (
-        Mistake(_narrowed_again, "value and width are multiplied by 256 already: that is not this function's work"),
-        Mistake(_unit_with_a_point, "value and width are floats; they must be whole numbers: // instead of /"),
-        Mistake(_width_to_the_end, "the new width is (counts[s + 1] - counts[s]) · unit"),
-        Mistake(_width_kept, "the width is still the old one: narrow it to the symbol's part"),
-    ),
-    "causal_attention": (
+    "weight_average": (
         Mistake(
-            lambda q, k, v, context: _attention(q, k, v, context),
-            "exp of a large score is infinite: subtract the row's largest score first",
+            lambda h, decay: weight_average(h[:-1], decay) if len(h) > 1 else 0 * h[0], "the last step is left out"
+        ),
+        Mistake(lambda h, decay: h[-1].copy(), "these are the last weights; the average remembers older ones"),
+        Mistake(
+            lambda h, decay: weight_average(h[::-1], decay),
+            "the steps are taken from the last to the first",
         ),
         Mistake(
-            lambda q, k, v, context: causal_attention(q, k, v, len(q)),
-            "`context` is ignored: frames farther back than that are hidden",
+            lambda h, decay: np.stack([weight_average(h[: n + 1], decay) for n in range(len(h))]),
+            "only the average after the last step is asked for",
         ),
-        Mistake(_sees_the_future, "frames look ahead; they may look back only"),
-        Mistake(
-            lambda q, k, v, context: _attention(q, k, v, context, 1 / q.shape[1]), "divided by d; it is by sqrt(d)"
-        ),
-        Mistake(_not_normalised, "the weights of a frame must add up to 1: divide by their sum"),
-    ),
-    "fold": (
-        Mistake(
-            lambda x: fold(x.astype(np.float64)), "summed in float64: the order AND the precision decide the last bit"
-        ),
-        Mistake(
-            lambda x: fold(x[..., ::-1]), "the first half is added to the second, or the numbers are taken from the end"
-        ),
-        Mistake(_once, "halved only once: go on until one number is left"),
-        Mistake(_everything, "only the last axis is summed: x[..., i]"),
     ),
 }

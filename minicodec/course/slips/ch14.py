@@ -3,125 +3,86 @@
 import numpy as np
 
 from minicodec.course.catalogue import Mistake
-from minicodec.course.exercises.ch14_streaming import (
-    conv_stream,
-    conv_transpose_stream,
-    hann_overlap_add,
-    normalised,
-    overlap_add,
+from minicodec.course.exercises.ch14_bits import (
+    adaptive_counts,
+    pull_symbol,
+    range_encode,
+    recent_counts,
 )
 
 
-def _at_least_one(x, before, w, stride=1, dilation=1):
-    y, after = conv_stream(x, before, w, stride, dilation)
-    return (y if len(y) else np.zeros((1, w.shape[2]))), after
+def _shortest(starts, stops, totals):
+    return range_encode(starts, stops, totals).lstrip(b"\0")
 
 
-def _stride_ignored(x, before, w, stride=1, dilation=1):
-    return conv_stream(x, before, w, 1, dilation)
+def _lowest_first(starts, stops, totals):
+    return range_encode(starts, stops, totals)[::-1]
 
 
-def _dilation_ignored(x, before, w, stride=1, dilation=1):
-    return conv_stream(x, before, w, stride, 1)
+def _as_floats(starts, stops, totals):
+    low, width, digits = 0.0, float(2**48), 1
+    for start, stop, total in zip(starts, stops, totals, strict=True):
+        unit = width / total
+        low, width = low + start * unit, (stop - start) * unit
+        while width < 2**40:
+            low, width, digits = low * 256, width * 256, digits + 1
+    number = -(-int(low) >> 40) % (1 << 8 * digits)
+    return number.to_bytes(digits, "big").rstrip(b"\0")
 
 
-def _last_window_lost(x, before, w, stride=1, dilation=1):
-    y, _ = conv_stream(x, before, w, stride, dilation)
-    return y[:-1], np.concatenate([before, x])[max(0, len(y) - 1) * stride :]
+def _narrowed_again(value, width, counts):
+    symbol, value, width = pull_symbol(value, width, counts)
+    while 0 < width < 1 << 40:
+        value, width = value << 8, width << 8
+    return symbol, value, width
 
 
-def _all_of_it(x, tail, w, stride):
-    y, after = conv_transpose_stream(x, tail, w, stride)
-    return np.concatenate([y, after]), after
+def _unit_with_a_point(value, width, counts):
+    symbol, value, width = pull_symbol(value, width, counts)
+    return symbol, float(value), float(width)
 
 
-def _old_tail(x, tail, w, stride):
-    return conv_transpose_stream(x, tail, w, stride)[0], tail.copy()
+def _width_to_the_end(value, width, counts):
+    symbol, rest, _ = pull_symbol(value, width, counts)
+    return symbol, rest, int(counts[symbol + 1]) * (width // int(counts[-1]))
 
 
-def _flipped(x, tail, w, stride):
-    return conv_transpose_stream(x, tail, w[::-1], stride)
+def _width_kept(value, width, counts):
+    return *pull_symbol(value, width, counts)[:2], width
 
 
-def _peaks_of_own(chunks, stride):
-    return overlap_add([chunk[:, ::-1] for chunk in chunks], stride)
-
-
-def _cut_to_strides(chunks, stride):
-    return overlap_add(chunks, stride)[:, : stride * len(chunks)]
-
-
-def _one_after_the_other(chunks, stride):
-    return np.concatenate([chunk[:, :stride] for chunk in chunks], axis=1)
-
-
-def _weighted(chunks, stride, weight):
-    T = max(i * stride + chunk.shape[1] for i, chunk in enumerate(chunks))
-    total, weights = np.zeros((len(chunks[0]), T)), np.zeros(T)
-    for i, chunk in enumerate(chunks):
-        n = chunk.shape[1]
-        own = weight(chunks[0].shape[1])[:n]
-        total[:, i * stride : i * stride + n] += own * chunk
-        weights[i * stride : i * stride + n] += own
-    return total / weights
-
-
-def _zero_at_the_edge(n):
-    return np.minimum(np.arange(n), n - 1 - np.arange(n)).astype(float)
-
-
-def _hann_from_zero(n):
-    return np.sin(np.pi * np.arange(n) / n) ** 2
+def _shifted(counts):
+    """Row t of another row: codes are counted one frame too late."""
+    return np.concatenate([counts[:1], counts[:-1]])
 
 
 MISTAKES = {
-    "conv_stream": (
-        Mistake(_at_least_one, "a piece may be too short for any window: then y has no frames"),
-        Mistake(_stride_ignored, "`stride` is ignored: windows begin `stride` frames apart"),
-        Mistake(_dilation_ignored, "`dilation` is ignored: a window is (K - 1)·dilation + 1 frames long"),
-        Mistake(_last_window_lost, "one window too few: the last one that is full counts"),
-    ),
-    "conv_transpose_stream": (
-        Mistake(_all_of_it, "frames that later pieces will add to are given out already: y has n·stride"),
-        Mistake(_old_tail, "the tail is still the old one"),
-        Mistake(_flipped, "the kernel is flipped: x[t] @ w[k] goes to frame t·stride + k"),
-    ),
-    "overlap_add": (
-        Mistake(_peaks_of_own, "the chunks run backwards"),
-        Mistake(_cut_to_strides, "the end of the last chunk is cut off: it is heard to its end"),
-        Mistake(_one_after_the_other, "each chunk is cut where the next begins; where both sound they are mixed"),
+    "adaptive_counts": (
         Mistake(
-            lambda chunks, stride: _weighted(chunks, stride, _zero_at_the_edge),
-            "0/0 at the edges: the weights begin with 1, not with 0",
+            lambda c, N: adaptive_counts(c, N).astype(float), "the counts are floats; the coder needs whole numbers"
+        ),
+        Mistake(lambda c, N: adaptive_counts(c, N)[:, 1:], "the 0 in front of each row is missing: N + 1 entries"),
+        Mistake(lambda c, N: _shifted(adaptive_counts(c, N)), "row t knows codes[:t], the code just before it, too"),
+        Mistake(
+            lambda c, N: np.repeat(adaptive_counts(c, N)[-1:], len(c), axis=0),
+            "all rows are the last one: copy the counts into row t",
         ),
     ),
-    "hann_overlap_add": (
-        Mistake(
-            lambda chunks, stride: _weighted(chunks, stride, _hann_from_zero),
-            "0/0 at the first sample: weights are sin²(π (i + 1)/(n0 + 1))",
-        ),
-        Mistake(
-            lambda chunks, stride: hann_overlap_add(chunks, stride)[:, : stride * len(chunks)],
-            "the end of the last chunk is cut off: it is heard to its end",
-        ),
-        Mistake(overlap_add, "those are triangles; the weights are sin²"),
+    "recent_counts": (
+        Mistake(lambda c, N: recent_counts(c, N).astype(float), "the counts are floats; the coder needs whole numbers"),
+        Mistake(lambda c, N: _shifted(recent_counts(c, N)), "row t knows codes[:t], the code just before it, too"),
+        Mistake(lambda c, N: recent_counts(c, N)[:, 1:], "the 0 in front of each row is missing: N + 1 entries"),
     ),
-    "normalised": (
-        Mistake(
-            lambda wav: (wav / (s := np.sqrt((wav.mean(axis=0) ** 2).mean())), s),
-            "0/0 in silence: 1e-8 belongs to the scale",
-        ),
-        Mistake(
-            lambda wav: (normalised(wav)[0], 1 / normalised(wav)[1]),
-            "the scale is what was divided by, not its inverse",
-        ),
-        Mistake(
-            lambda wav: (wav / (s := (wav.mean(axis=0) ** 2).mean() + 1e-8), s),
-            "the root is missing: a mean square is no amplitude",
-        ),
-        Mistake(
-            lambda wav: (wav / (s := np.sqrt((wav.sum(axis=0) ** 2).mean()) + 1e-8), s),
-            "mono is the MEAN of the channels, not their sum",
-        ),
+    "range_encode": (
+        Mistake(_shortest, "zeros in FRONT belong to the number: `digits` bytes, however small it is"),
+        Mistake(_lowest_first, "the highest byte comes first ('big')"),
+        Mistake(_as_floats, "floats round: unit is width // total, a whole number, and low has no limit"),
+        Mistake(lambda *a: range_encode(*a).hex(), "bytes are asked for, not text"),
+    ),
+    "pull_symbol": (
+        Mistake(_narrowed_again, "value and width are multiplied by 256 already: that is not this function's work"),
+        Mistake(_unit_with_a_point, "value and width are floats; they must be whole numbers: // instead of /"),
+        Mistake(_width_to_the_end, "the new width is (counts[s + 1] - counts[s]) · unit"),
+        Mistake(_width_kept, "the width is still the old one: narrow it to the symbol's part"),
     ),
 }

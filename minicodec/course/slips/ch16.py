@@ -3,114 +3,125 @@
 import numpy as np
 
 from minicodec.course.catalogue import Mistake
-from minicodec.course.exercises.ch16_evaluation import bootstrap_interval, find_delay, mushra_interval
-from minicodec.metrics import si_sdr
+from minicodec.course.exercises.ch16_streaming import (
+    conv_stream,
+    conv_transpose_stream,
+    hann_overlap_add,
+    normalised,
+    overlap_add,
+)
 
 
-def _parts(reference, estimate):
-    s = reference - reference.mean(axis=-1, keepdims=True)
-    e = estimate - estimate.mean(axis=-1, keepdims=True)
-    return s, e, (e * s).sum(axis=-1, keepdims=True)
+def _at_least_one(x, before, w, stride=1, dilation=1):
+    y, after = conv_stream(x, before, w, stride, dilation)
+    return (y if len(y) else np.zeros((1, w.shape[2]))), after
 
 
-def _not_projected(reference, estimate):
-    s, e, product = _parts(reference, estimate)
-    p = product * s
-    return 10 * np.log10((p * p).sum(axis=-1) / ((e - p) ** 2).sum(axis=-1))
+def _stride_ignored(x, before, w, stride=1, dilation=1):
+    return conv_stream(x, before, w, 1, dilation)
 
 
-def _unit_vectors(reference, estimate):
-    s, e, _ = _parts(reference, estimate)
-    s, e = (x / np.sqrt((x * x).sum(axis=-1, keepdims=True)) for x in (s, e))
-    return 10 * np.log10((s * s).sum(axis=-1) / ((e - s) ** 2).sum(axis=-1))
+def _dilation_ignored(x, before, w, stride=1, dilation=1):
+    return conv_stream(x, before, w, stride, 1)
 
 
-def _natural(reference, estimate):
-    return si_sdr(reference, estimate) * np.log(10)
+def _last_window_lost(x, before, w, stride=1, dilation=1):
+    y, _ = conv_stream(x, before, w, stride, dilation)
+    return y[:-1], np.concatenate([before, x])[max(0, len(y) - 1) * stride :]
 
 
-def _position(reference, estimate, longest):
-    return find_delay(reference, estimate, longest) + longest
+def _all_of_it(x, tail, w, stride):
+    y, after = conv_transpose_stream(x, tail, w, stride)
+    return np.concatenate([y, after]), after
 
 
-def _largest_sample(reference, estimate, longest):
-    return int(np.abs(estimate).argmax() - np.abs(reference).argmax())
+def _old_tail(x, tail, w, stride):
+    return conv_transpose_stream(x, tail, w, stride)[0], tail.copy()
 
 
-def _one_less(reference, estimate, longest):
-    return find_delay(reference, estimate, longest - 1)
+def _flipped(x, tail, w, stride):
+    return conv_transpose_stream(x, tail, w[::-1], stride)
 
 
-def _draws(values, choices, quantiles):
-    return tuple(float(q) for q in np.quantile(values[choices].mean(axis=1), quantiles))
+def _peaks_of_own(chunks, stride):
+    return overlap_add([chunk[:, ::-1] for chunk in chunks], stride)
 
 
-def _of_shuffled(a, b, choices):
-    return _draws(a - b[::-1], choices, (0.025, 0.975))
+def _cut_to_strides(chunks, stride):
+    return overlap_add(chunks, stride)[:, : stride * len(chunks)]
 
 
-def _relative(a, b, choices):
-    return bootstrap_interval((a - b) / b, choices)
+def _one_after_the_other(chunks, stride):
+    return np.concatenate([chunk[:, :stride] for chunk in chunks], axis=1)
 
 
-def _separate_draws(a, b, choices):
-    means = a[choices].mean(axis=1) - b[choices[::-1]].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+def _weighted(chunks, stride, weight):
+    T = max(i * stride + chunk.shape[1] for i, chunk in enumerate(chunks))
+    total, weights = np.zeros((len(chunks[0]), T)), np.zeros(T)
+    for i, chunk in enumerate(chunks):
+        n = chunk.shape[1]
+        own = weight(chunks[0].shape[1])[:n]
+        total[:, i * stride : i * stride + n] += own * chunk
+        weights[i * stride : i * stride + n] += own
+    return total / weights
 
 
-def _interval(change):
-    def run(scores, t):
-        return change(*mushra_interval(scores, t), scores, t)
+def _zero_at_the_edge(n):
+    return np.minimum(np.arange(n), n - 1 - np.arange(n)).astype(float)
 
-    return run
+
+def _hann_from_zero(n):
+    return np.sin(np.pi * np.arange(n) / n) ** 2
 
 
 MISTAKES = {
-    "si_sdr": (
-        Mistake(_not_projected, "p is not divided by <s,s>"),
-        Mistake(_unit_vectors, "both were made equally loud; p is the part of e that is like s"),
-        Mistake(_natural, "that is the natural logarithm; decibels take log10"),
+    "conv_stream": (
+        Mistake(_at_least_one, "a piece may be too short for any window: then y has no frames"),
+        Mistake(_stride_ignored, "`stride` is ignored: windows begin `stride` frames apart"),
+        Mistake(_dilation_ignored, "`dilation` is ignored: a window is (K - 1)·dilation + 1 frames long"),
+        Mistake(_last_window_lost, "one window too few: the last one that is full counts"),
     ),
-    "find_delay": (
-        Mistake(_position, "that is a place in the list of delays, which begins at -longest: subtract `longest`"),
-        Mistake(_largest_sample, "one loud sample does not tell: compare the whole signals, by their products"),
-        Mistake(lambda *a: float(find_delay(*a)), "a whole number is asked for"),
-        Mistake(_one_less, "the delays go from -longest to longest, both ends included"),
+    "conv_transpose_stream": (
+        Mistake(_all_of_it, "frames that later pieces will add to are given out already: y has n·stride"),
+        Mistake(_old_tail, "the tail is still the old one"),
+        Mistake(_flipped, "the kernel is flipped: x[t] @ w[k] goes to frame t·stride + k"),
     ),
-    "bootstrap_interval": (
-        Mistake(lambda v, c: _draws(v, c, (0.975, 0.025)), "low and high have changed places"),
-        Mistake(lambda v, c: _draws(v, c, (0, 1)), "those are the lowest and the highest of the draws"),
+    "overlap_add": (
+        Mistake(_peaks_of_own, "the chunks run backwards"),
+        Mistake(_cut_to_strides, "the end of the last chunk is cut off: it is heard to its end"),
+        Mistake(_one_after_the_other, "each chunk is cut where the next begins; where both sound they are mixed"),
         Mistake(
-            lambda v, c: tuple(np.quantile(np.median(v[c], axis=1), (0.025, 0.975))),
-            "each draw has a mean, not a median",
-        ),
-        Mistake(
-            lambda v, c: tuple(x - v.mean() for x in bootstrap_interval(v, c)),
-            "the interval lies around the mean, not around 0",
+            lambda chunks, stride: _weighted(chunks, stride, _zero_at_the_edge),
+            "0/0 at the edges: the weights begin with 1, not with 0",
         ),
     ),
-    "paired_interval": (
-        Mistake(_of_shuffled, "clip i of one system is compared with clip i of the other"),
-        Mistake(_relative, "the difference itself is asked for, not one in parts of b"),
-        Mistake(_separate_draws, "each draw takes the same clips of both systems"),
+    "hann_overlap_add": (
+        Mistake(
+            lambda chunks, stride: _weighted(chunks, stride, _hann_from_zero),
+            "0/0 at the first sample: weights are sin²(π (i + 1)/(n0 + 1))",
+        ),
+        Mistake(
+            lambda chunks, stride: hann_overlap_add(chunks, stride)[:, : stride * len(chunks)],
+            "the end of the last chunk is cut off: it is heard to its end",
+        ),
+        Mistake(overlap_add, "those are triangles; the weights are sin²"),
     ),
-    "mushra_interval": (
+    "normalised": (
         Mistake(
-            _interval(lambda mean, half, scores, t: (mean - half, mean + half)),
-            "mean and half the interval are asked for, not its two ends",
+            lambda wav: (wav / (s := np.sqrt((wav.mean(axis=0) ** 2).mean())), s),
+            "0/0 in silence: 1e-8 belongs to the scale",
         ),
         Mistake(
-            _interval(lambda mean, half, scores, t: (mean, 2 * half)),
-            "that is the whole interval; half of it is asked for",
+            lambda wav: (normalised(wav)[0], 1 / normalised(wav)[1]),
+            "the scale is what was divided by, not its inverse",
         ),
         Mistake(
-            _interval(lambda mean, half, scores, t: (mean, half / t)),
-            "t is left out: with few listeners the error is larger",
+            lambda wav: (wav / (s := (wav.mean(axis=0) ** 2).mean() + 1e-8), s),
+            "the root is missing: a mean square is no amplitude",
         ),
         Mistake(
-            _interval(lambda mean, half, scores, t: (mean, half / np.sqrt(len(scores)))),
-            "divided by L; it is by the root of L",
+            lambda wav: (wav / (s := np.sqrt((wav.sum(axis=0) ** 2).mean()) + 1e-8), s),
+            "mono is the MEAN of the channels, not their sum",
         ),
     ),
 }

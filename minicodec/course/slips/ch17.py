@@ -3,96 +3,101 @@
 import numpy as np
 
 from minicodec.course.catalogue import Mistake
-from minicodec.course.exercises.ch17_beyond import fsq, nearest_direction, snake_backward, snake_beta_backward
+from minicodec.course.exercises.ch17_speed import (
+    blocked_sum,
+    conv1d_cost,
+    conv_transpose1d_cost,
+    least_time,
+    pack_panels,
+    window_rows,
+)
 
 
-def _unit(x, epsilon=1e-12, axis=1):
-    return x / (np.linalg.norm(x, axis=axis, keepdims=True) + epsilon)
+def _transposed_panels(w, columns):
+    return pack_panels(w, columns).swapaxes(1, 2)
 
 
-def _codes(x, codebook):
-    return (x @ codebook.T).argmax(axis=1)
+def _rows_for_columns(w, columns):
+    P, N = w.shape
+    J = -(-P // columns)
+    padded = np.zeros((J * columns, N), w.dtype)
+    padded[:P] = w
+    return padded.reshape(J, columns, N)
 
 
-def _no_epsilon(x, codebook):
-    with np.errstate(all="ignore"):
-        return ((_unit(x, 0)[:, None] - _unit(codebook, 0)) ** 2).sum(axis=2).argmax(axis=1)
+def _zeros_in_front(w, columns):
+    missing = -w.shape[1] % columns
+    return pack_panels(np.pad(w, ((0, 0), (missing, 0))), columns)
 
 
-def _either_way(x, codebook):
-    return np.abs(_unit(x) @ _unit(codebook).T).argmax(axis=1)
+def _every_nth(w, columns):
+    P, N = w.shape
+    J = -(-N // columns)
+    padded = np.pad(w, ((0, 0), (0, J * columns - N)))
+    return padded.reshape(P, columns, J).transpose(2, 0, 1)
 
 
-def _columns(x, codebook):
-    return _codes(_unit(x, axis=0), _unit(codebook, axis=0))
+def _whole_blocks(terms, depth):
+    return blocked_sum(terms[: len(terms) // depth * depth], depth)
 
 
-def _snake(dx=lambda dx, dy, x, a: dx, dalpha=lambda d, dy, x, a: d):
-    def run(dy, saved):
-        right = snake_backward(dy, saved)
-        return dx(right[0], dy, *saved), dalpha(right[1], dy, *saved)
-
-    return run
+def _only_the_last(terms, depth):
+    return blocked_sum(terms[(len(terms) - 1) // depth * depth :], depth)
 
 
-def _beta(**changes):
-    def run(dy, saved):
-        names = ("dx", "dalpha", "dbeta")
-        right = dict(zip(names, snake_beta_backward(dy, saved), strict=True))
-        return tuple(changes[name](right[name], dy, saved) if name in changes else right[name] for name in names)
-
-    return run
+def _interleaved(terms, depth):
+    n = -(-len(terms) // depth)
+    return np.float32(sum((blocked_sum(terms[i::n], len(terms)) for i in range(n)), np.float32(0)))
 
 
-def _rounded_down(x, levels):
-    half = (np.asarray(levels) - 1) // 2
-    digits = np.floor(half * np.tanh(x)).astype(np.int64)
-    weights = np.concatenate([[1], np.cumprod(levels)[:-1]]).astype(np.int64)
-    return digits / half, ((digits + half) * weights).sum(axis=1)
-
-
-def _levels_as_weights(x, levels):
-    half = (np.asarray(levels) - 1) // 2
-    digits = np.rint(half * np.tanh(x)).astype(np.int64)
-    return digits / half, ((digits + half) * np.cumprod(levels)).sum(axis=1)
-
-
-def _whole(x, levels):
-    y, codes = fsq(x, levels)
-    return y * ((np.asarray(levels) - 1) // 2), codes
+def _backwards(x, K, stride):
+    return window_rows(x, K, stride)[..., ::-1]
 
 
 MISTAKES = {
-    "nearest_direction": (
-        Mistake(_either_way, "the opposite direction is the farthest one: no magnitude of the product"),
-        Mistake(_columns, "a vector's length is over its D numbers (axis 1), not over the vectors"),
-        Mistake(_no_epsilon, "that is the farthest direction: the largest product, or the smallest distance"),
-        Mistake(lambda x, c: nearest_direction(x, c).astype(float), "the codes are whole numbers (indices)"),
-    ),
-    "snake_backward": (
-        Mistake(_snake(dalpha=lambda d, dy, x, a: -d), "the sign of dalpha is wrong"),
-        Mistake(_snake(dalpha=lambda d, dy, x, a: d / len(x)), "dalpha is a sum over all that share alpha, not a mean"),
+    "conv1d_cost": (
+        Mistake(lambda B, T, K, Ci, Co, s: conv1d_cost(1, T, K, Ci, Co, s), "the batch is left out: B items"),
+        Mistake(lambda B, T, K, Ci, Co, s: conv1d_cost(B, T, K, Ci, Co, 1), "`stride` is ignored: y has fewer frames"),
         Mistake(
-            _snake(dalpha=lambda d, dy, x, a: -(dy * (np.sin(a * x) / a) ** 2).sum(axis=0)),
-            "alpha stands inside of the sine, too: there is a second term in dalpha",
+            lambda *a: tuple(float(n) for n in conv1d_cost(*a)),
+            "the results are floats; they are whole numbers: // instead of /",
+        ),
+        Mistake(lambda *a: (conv1d_cost(*a)[0], 2 * conv1d_cost(*a)[1]), "a float32 has 4 bytes; 8 are a float64's"),
+    ),
+    "conv_transpose1d_cost": (
+        Mistake(
+            lambda *a: (conv_transpose1d_cost(*a)[0] // 2, conv_transpose1d_cost(*a)[1]),
+            "only the multiplications are counted: each comes with an addition",
         ),
         Mistake(
-            _snake(dx=lambda dx, dy, x, a: dy * (1 + 2 * np.sin(a * x))),
-            "the cosine is missing: the derivative of sin² is 2 sin cos",
+            lambda *a: (conv_transpose1d_cost(*a)[0], conv_transpose1d_cost(*a)[1] // 4),
+            "these are numbers, not bytes: a float32 has 4",
         ),
+        Mistake(lambda B, *a: conv_transpose1d_cost(1, *a), "the batch is left out: B items"),
     ),
-    "fsq": (
-        Mistake(_rounded_down, "rounded down; round to the nearest"),
-        Mistake(_levels_as_weights, "the first digit weighs 1, the second levels[0]: the weights begin with 1"),
-        Mistake(_whole, "y is divided by (L-1)/2, so that it lies from -1 to 1"),
+    "least_time": (
+        Mistake(lambda o, m, p, b: o / p, "traffic is left out: numbers have to come from memory"),
+        Mistake(lambda o, m, p, b: m / b, "work is left out: numbers have to be multiplied, too"),
+        Mistake(lambda o, m, p, b: np.maximum(o * p, m * b), "work divided by speed is time, not work times speed"),
+        Mistake(lambda o, m, p, b: least_time(o, m, p, b).max(), "one time for each entry, not the largest of all"),
+    ),
+    "window_rows": (
+        Mistake(_backwards, "a row runs backwards: frame after frame, as they come"),
+        Mistake(lambda x, K, s: window_rows(x[:1], K, s), "only the first item of the batch is there"),
         Mistake(
-            lambda x, levels: (fsq(x, levels)[0], fsq(x, levels)[1].astype(float)),
-            "the codes are floats; they are whole numbers",
+            lambda x, K, s: window_rows(x, K, s).reshape(*window_rows(x, K, s).shape[:2], K, -1),
+            "frames and channels of a row are one axis of K·Ci numbers",
         ),
     ),
-    "snake_beta_backward": (
-        Mistake(_beta(dalpha=lambda d, dy, saved: d / len(dy)), "dalpha is a sum over all that share it, not a mean"),
-        Mistake(_beta(dx=lambda d, dy, saved: d - dy), "the derivative of x itself, 1, is missing in dx"),
-        Mistake(_beta(dalpha=lambda d, dy, saved: d * saved[2]), "dalpha is divided by beta: the whole wave is"),
+    "pack_panels": (
+        Mistake(_transposed_panels, "a panel is (P,columns): its rows are rows of w"),
+        Mistake(_zeros_in_front, "the zeros stand at the end of the last panel, not in front of the first"),
+        Mistake(_every_nth, "panel j holds neighbouring columns, from j·columns on"),
+        Mistake(_rows_for_columns, "w is cut into groups of columns, not of rows"),
+    ),
+    "blocked_sum": (
+        Mistake(_whole_blocks, "the last block, which is shorter, is left out"),
+        Mistake(_only_the_last, "only the last block is there: add up the blocks' sums"),
+        Mistake(_interleaved, "a block holds neighbours: terms[first : first + depth]"),
     ),
 }

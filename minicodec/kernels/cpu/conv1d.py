@@ -1,7 +1,7 @@
 """The fast convolution: one matrix product over overlapping rows. Definition: ops/conv1d.py.
 
 With channels last, a window of K frames is K·Ci numbers that lie one after the other, so a convolution is one product
-whose rows overlap, and so are both ways back [kernels/cpu/engine/products.py]. Chapter 15 of the course climbs here
+whose rows overlap, and so are both ways back [kernels/cpu/engine/products.py]. Chapter 17 of the course climbs here
 from three plain loops, one measured step at a time.
 """
 
