@@ -99,7 +99,8 @@ def load_safetensors(path: str | PathLike[str]) -> Codec:
         codec.load_state_dict(arrays | {key: own[key] for key in TRAINING_ONLY})
     except ValueError as error:
         raise InputError(f"{path}: {brief(error, 300)}") from None
-    codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
+    with np.errstate(over="ignore"):  # of absurd codebooks, which nobody trains on
+        codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
     if digest is not None and digest.removeprefix(PUBLISHED_MARK) != codec.digest:
         raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")
     if digest is not None and digest.startswith(PUBLISHED_MARK):

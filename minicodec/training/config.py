@@ -316,7 +316,8 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         raise InputError(f"--set {brief(setting, 80)}: there is no option {brief(key)}; {meant}")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
-        raise InputError(f"--set {brief(setting, 80)}: {brief(repr(value))} where the default is {table[name]!r}")
+        usual = brief(repr(table[name]))
+        raise InputError(f"--set {brief(setting, 80)}: {brief(repr(value))} where the default is {usual}")
     table[name] = float(value) if isinstance(table[name], float) else value
 
 

@@ -22,12 +22,12 @@ def _array(rng) -> np.ndarray:
 
 @kind("arrays: encode", 10)
 def encode(case: Case) -> None:
-    """Refused, or codes that decode to something finite."""
+    """Refused, or codes of a waveform, or of a batch, that decode to something finite."""
     codec, wav = case.samples.codec, _array(case.rng)
     kbps = pick(case.rng, (None, 1.0, 2.0, 0, -1, np.nan, np.inf, 1.5, "2", 10**400))
     chunks = case.call(codec.encode, wav, kbps, refusals=(ValueError, TypeError, OverflowError))
     if chunks is not None:
-        case.demand(wav.dtype.kind == "f" and wav.ndim == 2, f"{wav.dtype} {wav.shape} was taken for sound")
+        case.demand(wav.dtype.kind == "f" and wav.ndim in (2, 3), f"{wav.dtype} {wav.shape} was taken for sound")
         case.demand(bool(np.isfinite(codec.decode(chunks)).all()), "decodes to what is not finite")
 
 
