@@ -13,6 +13,7 @@ from minicodec.codec.config import QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import kmeans
 from minicodec.files import data_folder
+from minicodec.tensor import Tensor
 
 NAMES = ("en_1", "en_2", "en_4", "de_1", "fr_1", "es_1", "it_1")
 
@@ -22,7 +23,7 @@ def speech_codes(Q: int = 4, N: int = 64) -> tuple[Codec, list[np.ndarray]]:
     kbps = Q * (N.bit_length() - 1) * 75 / 1000
     codec = Codec(replace(preset("tiny_24khz"), quantizer=QuantizerConfig(Q, N), bandwidths=(kbps,)))
     sounds = [audio.read(data_folder() / f"speech_{name}.flac")[0] for name in NAMES]  # (1,T) each
-    latents = [codec.encoder(sound.T[None].copy()).data[0] for sound in sounds]
+    latents = [codec.encoder(Tensor(sound.T[None].copy())).data[0] for sound in sounds]
     residual = np.concatenate(latents)
     for codebook in codec.quantizer.codebooks:
         codebook[...] = kmeans(residual, N, 15, np.random.default_rng(0))[0]
