@@ -6,6 +6,7 @@ from minicodec import audio
 from minicodec.course.speech_codes import NAMES, speech_codes
 from minicodec.files import data_folder
 from minicodec.metrics import entropy
+from minicodec.tensor import Tensor
 
 
 def test_codes_are_the_codecs_own_and_can_be_predicted():
@@ -18,6 +19,6 @@ def test_codes_are_the_codecs_own_and_can_be_predicted():
     assert bits < 3.7, "pauses repeat a code"
     stays = np.mean([np.mean(codes[0, 1:] == codes[0, :-1]) for codes in spoken])
     assert stays > 0.3, "so does a vowel"
-    z = codec.encoder(wav.T[None].copy()).data[0]
+    z = codec.encoder(Tensor(wav.T[None].copy())).data[0]
     errors = [np.square(z - codec.quantizer.decode(spoken[0][:q])).mean() for q in (1, 2)]
     assert errors[1] < 0.9 * errors[0], "the second level is for what the first one left"
