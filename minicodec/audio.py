@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minicodec import wav_header
+from minicodec import mp3_header, wav_header
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
@@ -275,13 +275,16 @@ def _open(path: Name) -> Iterator[Any]:
 
 @contextmanager
 def _source(path: Name) -> Iterator[Any]:
-    """What soundfile is to open: the file, or, if it is a WAV file that denies its sound, one that does not."""
-    header = wav_header.read(path)
-    if header is None or not header.silent_about:
+    """What soundfile is to open: the file, or, if its header is silent about its sound, one whose header is not."""
+    wav, mp3 = wav_header.read(path), mp3_header.read(path)
+    if wav and wav.silent_about:
+        with wav_header.Repaired(path, wav) as repaired:
+            yield repaired
+    elif mp3:
+        with mp3_header.Repaired(path, mp3) as whole:
+            yield whole
+    else:
         yield _system_name(path)
-        return
-    with wav_header.Repaired(path, header) as repaired:
-        yield repaired
 
 
 def _system_name(path: Name) -> str | bytes:

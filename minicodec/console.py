@@ -3,6 +3,7 @@
 import sys
 from contextlib import suppress
 
+LONGEST = 1000  # characters of a message; names of files can have four times as many
 
 def on_terminal() -> bool:
     """Is somebody looking at stderr in a terminal?"""
@@ -17,5 +18,6 @@ def say(line: str, end: str = "\n") -> None:
 
 
 def one_line(text: object) -> str:
-    """A message, which can hold the name of any file, without line breaks or control characters."""
-    return "".join(c if c.isprintable() else "�" for c in str(text))
+    """A message, which can hold the name of any file, without line breaks or control characters, and not too long."""
+    line = "".join(c if c.isprintable() else "�" for c in str(text))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

@@ -9,9 +9,11 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 CHUNKS = 1000  # that are looked through for the sound; real files have fewer than ten
+LONGEST_CHUNK = 1 << 24  # bytes of a chunk that stands before the sound in a stream; a picture, at most
+PCM, EXTENSIBLE = 1, 0xFFFE  # kinds of samples; the second has the kind later on
 UNKNOWN = 0x7FFF0000  # bytes; sizes from here on stand for "unknown" if the file is shorter
 
 
@@ -51,14 +53,50 @@ def read(path: str | os.PathLike[str]) -> WavHeader | None:
                 return None
             (size,) = struct.unpack("<I", head[4:])
             if head[:4] == b"fmt ":
-                fmt = file.read(size + size % 2)[:14]
+                fmt = file.read(min(size, 14))
                 frame_bytes = struct.unpack("<H", fmt[12:14])[0] if len(fmt) == 14 else 0
+                file.seek(size + size % 2 - len(fmt), os.SEEK_CUR)
             elif head[:4] == b"data":
                 present = os.fstat(file.fileno()).st_size - file.tell()
                 return WavHeader(size, present, place, frame_bytes) if frame_bytes else None
             else:
                 file.seek(size + size % 2, os.SEEK_CUR)
     return None
+
+
+@dataclass(frozen=True)
+class Format:
+    """What the samples are: 1 is PCM; bits of each; channels; Hz; and the bytes that are promised."""
+
+    kind: int
+    bits: int
+    channels: int
+    sample_rate: int
+    promised: int
+
+
+def read_stream(source: BinaryIO) -> Format:
+    """The header of a WAV file that arrives, from which "RIFF" was read: what comes next is sound. ValueError."""
+    if source.read(8)[4:] != b"WAVE":
+        raise ValueError("it does not go on as one")
+    fmt = b""
+    for _ in range(CHUNKS):
+        head = source.read(8)
+        if len(head) < 8:
+            break
+        (size,) = struct.unpack("<I", head[4:])
+        if head[:4] == b"data":
+            if len(fmt) < 16:
+                raise ValueError("it does not say what its samples are")
+            kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt[:16])
+            if kind == EXTENSIBLE and len(fmt) >= 26:
+                (kind,) = struct.unpack("<H", fmt[24:26])
+            return Format(kind, bits, channels, rate, size)
+        if size > LONGEST_CHUNK:
+            raise ValueError(f"it has {size} bytes before its sound")
+        content = source.read(size + size % 2)
+        fmt = content if head[:4] == b"fmt " else fmt
+    raise ValueError("it has no sound")
 
 
 class Repaired(io.RawIOBase):

@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+import tracemalloc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings, strategies as st
 from scipy.signal import resample_poly
 
-from minicodec import audio
+from minicodec import audio, mp3_header
 from minicodec.errors import InputError
 
 FORMATS = ["wav", "flac", "ogg", "opus", "mp3"]
@@ -239,6 +240,52 @@ def test_what_is_missing_at_the_end_is_told(tmp_path, suffix, mode):
     assert audio.flaw(path, got) == f"{missing:.2f} of its 10.00 s are missing (cut off, or damaged)"
 
 
+def without_length(path):
+    """Take away the first frame of an MP3 file, which says how many there are."""
+    data = path.read_bytes()
+    first = mp3_header._frame(int.from_bytes(data[:4], "big"))
+    assert b"Xing" in data[:first] or b"Info" in data[:first]
+    path.write_bytes(data[first:])
+
+
+@pytest.mark.parametrize("mode", ["VARIABLE", "CONSTANT"])
+@pytest.mark.parametrize("loud", ["first", "last"])
+@pytest.mark.parametrize(("rate", "channels"), [(24_000, 1), (44_100, 2), (8000, 1)])
+def test_an_mp3_that_does_not_say_its_length_is_read_in_whole(tmp_path, mode, loud, rate, channels):
+    """libsndfile alone stops after 3.8 of 10 s, or believes that there are 55."""
+    wav = noise(channels, 10 * rate)
+    wav[:, slice(5 * rate, None) if loud == "first" else slice(5 * rate)] *= 1e-4
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, wav.T, rate, bitrate_mode=mode, compression_level=0.2)
+    whole, _ = audio.read(path)
+    without_length(path)
+    path.write_bytes(b"ID3\x04\0\0\0\0\x0f\x50" + bytes(2000) + path.read_bytes() + b"TAG" + bytes(125))
+    got, _ = audio.read(path)
+    assert 0 < got.shape[1] - whole.shape[1] < 3000
+    assert audio.info(path).frames == got.shape[1]
+    assert audio.flaw(path, got.shape[1]) is None
+    shift = 576  # of what the lost frame said is to be left out
+    np.testing.assert_allclose(got[:, shift:][:, : whole.shape[1]][:, 5000:], whole[:, 5000:], rtol=0, atol=1e-4)
+    middle, _ = audio.read(path, start=7 * rate, frames=100)
+    np.testing.assert_allclose(middle, got[:, 7 * rate :][:, :100], rtol=0, atol=1e-4)
+
+
+def test_a_cut_mp3_without_length_and_what_is_none(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(1, 240_000)[0], 24_000, bitrate_mode="VARIABLE")
+    assert mp3_header.read(path) is None  # it has all that is needed
+    without_length(path)
+    frames = mp3_header.read(path).frames
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + b"\xff" * 300 + data[len(data) // 2 :])  # it finds its way
+    assert frames - 3 <= mp3_header.read(path).frames <= frames
+    path.write_bytes(data[: len(data) // 2])
+    assert mp3_header.read(path).frames == pytest.approx(frames / 2, abs=2)
+    for other in (b"", b"ID3", b"ID3" + b"\x7f" * 300, b"\xff\xfb" * 500, b"RIFF" + data, bytes(1000)):
+        path.write_bytes(other)
+        assert mp3_header.read(path) is None
+
+
 @pytest.mark.parametrize("promised", [0x7FFFFFFF, 0xFFFFFFFF, 2**32 - 40])
 def test_a_length_that_stands_for_unknown_is_no_flaw(tmp_path, promised):
     path = tmp_path / "a.wav"
@@ -350,3 +397,19 @@ def test_importing_audio_is_cheap():
     root = Path(audio.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFE])
+def test_a_header_that_claims_gigabytes_takes_no_memory(tmp_path, size):
+    path = tmp_path / "a.wav"
+    data = bytearray(wav_file(data=bytes(200), promised=200))
+    at = data.index(b"fmt ") + 4
+    data[at : at + 4] = struct.pack("<I", size)
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            audio.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -1,12 +1,14 @@
 """`minicodec stream`: audio in, frames of codes out, and back, as they come."""
 
 import io
+import struct
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 import minicodec
 from minicodec.cli import main
@@ -103,6 +105,61 @@ def test_bad_streams_are_refused(direction, data, options, reason, model, capsys
         patch.setattr("sys.stdout", Standard())
         assert run("stream", direction, "-m", model, *options) == 2
     complaint = capsys.readouterr().err
+    assert reason in complaint
+    assert complaint.count("\n") == 1
+
+
+def wav_file(pcm, *, rate=24_000, channels=1, subtype="PCM_16", form="WAV"):
+    file = io.BytesIO()
+    soundfile.write(file, pcm.reshape(-1, channels), rate, subtype=subtype, format=form)
+    return file.getvalue()
+
+
+def encoded(data, model, monkeypatch):
+    """Exit status and what came out."""
+    out = Standard()
+    monkeypatch.setattr("sys.stdin", Standard(data))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        return run("stream", "encode", "-m", model), out.buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("promised", [None, 0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_wav_file_is_its_samples(form, promised, model, monkeypatch):
+    pcm = (3000 * np.random.default_rng(0).normal(size=9001)).astype("<i2")
+    data = wav_file(pcm, form=form)
+    at = data.index(b"data") + 4
+    if promised is None:
+        data += b"LIST\x04\0\0\0INFO"  # what stands behind the sound is no sound
+    else:
+        data = data[:at] + struct.pack("<I", promised) + data[at + 4 :]
+    data = data[:12] + b"junk\x03\0\0\0abc\0" + data[12:]
+    assert encoded(data, model, monkeypatch) == encoded(pcm.tobytes(), model, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (wav_file(np.zeros(100), rate=48_000), "is a WAV file of 16 bit, 1 channel, 48000 Hz; the model takes 16 bit PCM"),
+        (wav_file(np.zeros(100), channels=2), "is a WAV file of 16 bit, 2 channels, 24000 Hz"),
+        (wav_file(np.zeros(100), subtype="PCM_24"), "is a WAV file of 24 bit"),
+        (wav_file(np.zeros(100), subtype="FLOAT"), "is a WAV file of 32 bit"),
+        (wav_file(np.zeros(100), subtype="ULAW"), "is a WAV file of 8 bit"),
+        (wav_file(np.zeros(100))[:30], "is a WAV file that cannot be read (it has no sound)"),
+        (b"RIFF1234AVI ", "is a WAV file that cannot be read (it does not go on as one)"),
+        (b"RIFF1234WAVEdata1234", "it does not say what its samples are"),
+        (b"RIFF1234WAVELIST\xff\xff\xff\xff", "it has 4294967295 bytes before its sound"),
+        (wav_file(np.zeros(100), form="FLAC"), "is a FLAC file, and stream takes samples"),
+        (wav_file(np.zeros(100), form="AIFF"), "is an AIFF file"),
+        (wav_file(np.zeros(100), form="OGG", subtype="VORBIS"), "is an Ogg file"),
+    ],
+)
+def test_no_header_is_coded_as_sound(data, reason, model, monkeypatch, capsys):
+    status, _ = encoded(data, model, monkeypatch)
+    complaint = capsys.readouterr().err
+    assert status == 2
+    assert complaint.startswith("minicodec: stdin: ")
     assert reason in complaint
     assert complaint.count("\n") == 1
 

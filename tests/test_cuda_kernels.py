@@ -5,7 +5,7 @@ import pytest
 
 from minicodec.backend import OPS
 from minicodec.course.cases import Case, indices, normal
-from minicodec.kernels.gpu import cublas, nearest_codeword as nearest_codeword_cuda
+from minicodec.kernels.gpu import nearest_codeword as nearest_codeword_cuda
 from minicodec.kernels.gpu.arithmetic import column_sums_cupy
 from minicodec.kernels.gpu.cublas import Matrices, gemm, multiply, multiply_transposed
 from minicodec.kernels.gpu.cuda import SOURCES, Kernels
@@ -135,19 +135,6 @@ def test_gemm_is_for_contiguous_float32(gpu):
     for wrong in (gpu.zeros((4, 4)), a.T[:, :3]):
         with pytest.raises(ValueError, match="contiguous float32"):
             gemm(Matrices(wrong, 4), Matrices(a, 4), Matrices(a.copy(), 4), (3, 3, 3))
-
-
-def test_tf32_is_asked_for(gpu, monkeypatch):
-    asked = []
-    gemm_of_cublas = gpu.cuda.cublas.gemmStridedBatchedEx
-    monkeypatch.setattr(
-        gpu.cuda.cublas, "gemmStridedBatchedEx", lambda *args: (asked.append(args[-2]), gemm_of_cublas(*args))
-    )
-    a = gpu.zeros((4, 4), np.float32)
-    for enabled in (False, True):
-        with cublas.tf32(enabled):
-            gemm(Matrices(a, 4), Matrices(a, 4), Matrices(a.copy(), 4), (4, 4, 4))
-    assert asked == [gpu.cuda.cublas.CUBLAS_COMPUTE_32F, gpu.cuda.cublas.CUBLAS_COMPUTE_32F_FAST_TF32]
 
 
 def test_a_launch_wants_contiguous_arrays(gpu):

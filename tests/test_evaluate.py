@@ -219,6 +219,21 @@ def test_damaged_rows_are_named(done, clips, model, tmp_path, capsys, damage):
         assert rows_of(out / "results.csv") == rows_of(done / "results.csv")
 
 
+CHANGES = [{"payload_bytes": "x"}, {"seconds": 0}, {"seconds": True}, {"si_sdr": None}, {"clip": "other"}, {"more": 1}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_of_which_a_part_is_wrong_are_named(done, clips, model, tmp_path, capsys, change):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    path = out / "clips" / "music-song" / "rows.json"
+    rows = json.loads(path.read_bytes())
+    assert rows[0]["payload_bytes"] is not None
+    path.write_text(json.dumps([rows[0] | change, *rows[1:]]), encoding="utf-8")
+    assert cli.main(command(model, clips, out)) == 2
+    assert f"minicodec: {path}: is damaged (its rows are others)" in capsys.readouterr().err
+
+
 def test_a_folder_with_other_things_in_it_is_left_alone(clips, model, tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
     assert cli.main(command(model, clips, tmp_path)) == 2

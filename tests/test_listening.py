@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -95,7 +98,28 @@ def test_patterns_that_match_nothing_and_too_many_conditions_are_refused(folder,
         find_clips(make_folder(tmp_path / "many", ["one"], many))
 
 
-NAMES = ["", "Ann", "=HYPERLINK(1)", "+1", "-1", "@x", "'=1", "'", 'a,"b";\'c', "Jürgen 音"]
+NAMES = ["", "Ann", "=HYPERLINK(1)", "+1", "-1", "@x", "'=1", "'", 'a,"b";\'c', "Jürgen 音", ";=1", "; '=1", "＝1", "a; ＠'"]
+
+
+# Adds ratings from a process of its own, as soon as all have started.
+SERVER = """
+import sys, time
+from pathlib import Path
+from minicodec.evaluation.listening.ratings import DRAFT, Rating, append
+time.sleep(max(0, float(sys.argv[3]) - time.time()))
+for i in range(20):
+    append(Path(sys.argv[1]), [Rating("t", sys.argv[2] * 32, "Ann", "c", "x", i, DRAFT)] * 3)
+"""
+
+
+def test_two_servers_write_the_header_once_and_lose_no_line(tmp_path):
+    for attempt in range(3):
+        path, start = tmp_path / f"{attempt}.csv", str(time.time() + 2)
+        command = [sys.executable, "-c", SERVER, path]
+        servers = [subprocess.Popen([*command, digit, start]) for digit in "0123"]
+        assert [server.wait() for server in servers] == [0] * 4
+        found = ratings.read(path)  # refuses a header between ratings
+        assert Counter((r.session, r.score) for r in found) == {(d * 32, i): 3 for d in "0123" for i in range(20)}
 
 
 def row(listener="", score=50, state=DRAFT, clip="drums", condition="reference", session="0" * 32):
@@ -115,6 +139,15 @@ def test_no_cell_is_a_formula_to_a_spreadsheet(name, tmp_path):
     ratings.append(tmp_path / "r.csv", [row(name, clip=name)])
     line = (tmp_path / "r.csv").read_text().splitlines()[1]
     assert line == f"2026-01-01T00:00:00+00:00,{'0' * 32},'{name},'{name},reference,50,draft"
+
+
+@pytest.mark.parametrize("name", [";=1+1", "Ann; =1+1", "＝1+1", "＋1", "－1", "＠sum", " =1", "a;＝b"])
+def test_no_cell_is_a_formula_where_semicolons_begin_cells_and_signs_are_wide(name, tmp_path):
+    ratings.append(tmp_path / "r.csv", [row(name)])
+    line = (tmp_path / "r.csv").read_text(encoding="utf-8").splitlines()[1]
+    cells = [cell.strip(' "') for cell in re.split("[,;]", line)]
+    assert not any(cell.startswith(tuple("=+-@＝＋－＠")) for cell in cells)
+    assert any(cell.startswith("'") for cell in cells)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,21 @@ def test_ratings_are_in_the_file_when_the_answer_comes(server):
     assert state["screens"][2] == {"scores": SIX, "done": False}
 
 
+def test_a_hundred_listeners_at_once_are_all_served(server):
+    """All connections are made before the first is taken up."""
+    server.shutdown()  # from here on nobody accepts; the system keeps those that wait
+    connections = [socket.create_connection(("127.0.0.1", server.server_port), timeout=20) for _ in range(100)]
+    for connection in connections:
+        connection.sendall(b"GET /test HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    again = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    again.start()
+    for connection in connections:
+        with connection:
+            assert connection.makefile("rb").read().startswith(b"HTTP/1.0 200 ")
+    server.shutdown()
+    again.join()
+
+
 def test_posts_at_the_same_time_lose_nothing(server):
     tokens = [start(server, f"listener {i}") for i in range(4)]
     posts = [(token, screen, value) for value in range(5) for screen in (1, 2) for token in tokens]

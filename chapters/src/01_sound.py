@@ -9,6 +9,11 @@
 # **Reading time**: 25 minutes, and half an hour for the exercises. The cells take a few seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(1)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 

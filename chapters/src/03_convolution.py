@@ -9,6 +9,11 @@
 # **Reading time**: 35 minutes, and as much again for the exercises. The cells take a few seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(3)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -9,6 +9,11 @@
 # **Reading time**: 40 minutes, and an hour for the exercises. The cells take about 15 seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(17)
+
+# %%
 import os
 
 for library in ("OPENBLAS", "MKL", "OMP", "NUMBA"):  # one core: we compare ideas, not cores

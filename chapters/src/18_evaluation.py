@@ -10,6 +10,11 @@
 # **Reading time**: 40 minutes, and 45 for the exercises. The cells take about 20 seconds.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(18)
+
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import hilbert

@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from minicodec.course import placing
     from minicodec.course.catalogue import all_exercises
 
-    for original in sorted(chapters_folder().glob("*.ipynb")):
+    for original in [*sorted(chapters_folder().glob("*.ipynb")), chapters_folder() / "bibliography.md"]:
         text = original.read_text(encoding="utf-8")
-        if args.variant:
+        if args.variant and original.suffix == ".ipynb":
             text = with_variants(text, args.variant)
         target = args.folder / original.name
         if target.exists():

@@ -89,6 +89,8 @@ def _is_target(last: str, kind: Kind, alone: bool) -> bool:
 
 def _expand(path: str, kind: Kind) -> Iterator[tuple[Path, Path]]:
     """(file, its place in the folder) of what an argument names."""
+    if not path:
+        raise InputError("an empty text names no file")
     if path == STREAM or not os.path.isdir(path):
         yield Path(path), Path(Path(path).name)
         return

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from minicodec.codec.files.bitstream import Layout
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.transform import TransformConfig
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 
 # What an integer may be, whoever wrote it: no model that is a codec has more, and one that had would take all memory.
 RANGES = {
@@ -176,38 +176,29 @@ def _checked(kind: Any, value: Any, name: str) -> Any:
         return tuple(_checked(get_args(kind)[0], item, name) for item in value)
     if kind is float:
         if type(value) not in (int, float) or not 0 < value < 1e9:
-            raise ValueError(f"{name} should be a number above 0, not {_brief(value)}")
+            raise ValueError(f"{name} should be a number above 0, not {brief(value)}")
         return float(value)
     if type(value) is not kind:  # not isinstance: True is an int
-        raise ValueError(f"{name} should be {kind.__name__}, not {_brief(value)}")
+        raise ValueError(f"{name} should be {kind.__name__}, not {brief(value)}")
     if kind is int:
         least, most = RANGES.get(name, OTHERWISE)
         if not least <= value <= most:
-            raise ValueError(f"{name} should be {least} … {most}, not {_brief(value)}")
+            raise ValueError(f"{name} should be {least} … {most}, not {brief(value)}")
     elif kind is str and not (1 <= len(value) <= LENGTH_LIMIT and value.isprintable()):
-        raise ValueError(f"{name} should be a word, not {_brief(value)}")
+        raise ValueError(f"{name} should be a word, not {brief(value)}")
     return value
 
 
 def _checked_table(cls: Any, values: Any, name: str) -> Any:
     if not isinstance(values, Mapping):
-        raise ValueError(f"{name} should be a table, not {_brief(values)}")
+        raise ValueError(f"{name} should be a table, not {brief(values)}")
     known = {f.name: f for f in fields(cls)}
     unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
-        raise ValueError(f"unknown option {_brief(', '.join(unknown))}; there are {', '.join(sorted(known))}")
+        raise ValueError(f"unknown option {brief(', '.join(unknown))}; there are {', '.join(sorted(known))}")
     absent: dict[str, Any] = {f.name: {} for f in known.values() if is_dataclass(f.type) and f.name not in values}
     values = dict(values) | absent
     missing = [f.name for f in known.values() if f.name not in values and f.default is MISSING]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing")
     return cls(**{key: _checked(known[key].type, value, key) for key, value in values.items()})
-
-
-def _brief(value: Any) -> str:
-    """Text of a file's making, in a message: one line of bounded length."""
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a number of many digits"
-    text = " ".join(str(value).split())
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= 40 else text[:40] + "…"

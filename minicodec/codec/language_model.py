@@ -27,7 +27,7 @@ from minicodec import functional as F
 from minicodec.backend import xp
 from minicodec.codec import weights
 from minicodec.device import host
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 from minicodec.nn.layers import Embedding, LayerNorm, Linear
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor, no_grad
@@ -37,6 +37,7 @@ SECONDS = 3.5  # of the past that attention sees
 SLOWEST = 10_000  # period, over 2π frames, of the slowest cosine of the positions
 METADATA_KEY = "minicodec_lm"  # in a safetensors file
 SIZE_LIMIT = 1 << 16  # of any number in a configuration
+NUMBERS_LIMIT = 1 << 26  # of all weights together; the published ones have 1 << 24
 RUN_LM = "lm.safetensors"  # in a training run's folder, beside the codec it belongs to
 
 
@@ -62,10 +63,10 @@ class LanguageModelConfig:
 
     def __post_init__(self) -> None:
         wrong = [name for name, size in asdict(self).items() if name != "zero_past" and size < 1]
-        wrong += ["heads"] * (not wrong and self.D % self.heads > 0) + ["D"] * (self.D % 2)
+        wrong += ["heads"] * (not wrong and self.D % self.heads > 0) + ["D"] * (self.D % 2 or self.D < 4)
         if wrong:
             sizes = ", ".join(f"{name} = {getattr(self, name)}" for name in wrong)
-            raise ValueError(f"{sizes} cannot be used: D is a multiple of heads and of 2, the others 1 or more")
+            raise ValueError(f"{sizes} cannot be used: D is a multiple of heads and of 2, from 4, the others 1 or more")
 
 
 class Past(NamedTuple):
@@ -160,7 +161,7 @@ def load(path: str | PathLike[str]) -> LanguageModel:
         raise InputError(f"{path}: is no language model: its sizes are missing from its metadata")
     try:
         about = json.loads(metadata[METADATA_KEY])
-        lm = LanguageModel(_config(about["config"]), codec=str(about["codec"]), rng=weights.blank(arrays))
+        lm = LanguageModel(config_from(about["config"]), codec=str(about["codec"]), rng=weights.blank(arrays))
         weights.check_finite(arrays)
         lm.load_state_dict(arrays)
         if about.get("digest", lm.digest) != lm.digest:  # older files have none
@@ -171,14 +172,18 @@ def load(path: str | PathLike[str]) -> LanguageModel:
     return lm
 
 
-def _config(values: Any) -> LanguageModelConfig:
+def config_from(values: Any) -> LanguageModelConfig:
     """Sizes from a file. ValueError, TypeError: they are none, or beyond what any codec needs."""
     if not isinstance(values, dict):
         raise ValueError("its sizes are no table")
     for name, size in values.items():
         if type(size) is not (bool if name == "zero_past" else int) or size > SIZE_LIMIT:
-            raise ValueError(f"{name[:40]} = {str(size)[:40]}")
-    return LanguageModelConfig(**values)
+            raise ValueError(f"{brief(name)} = {brief(size)}")
+    config = LanguageModelConfig(**values)
+    layer = 4 * config.D * config.D + 2 * config.D * config.hidden
+    if config.layers * layer + config.Q * config.D * (2 * config.N + 1) > NUMBERS_LIMIT:
+        raise ValueError(f"its sizes make more than {NUMBERS_LIMIT} weights")
+    return config
 
 
 class TransformerLayer(Module):

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minicodec.device import host
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 from minicodec.files import write_atomically
 
 
@@ -25,7 +25,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (OSError, SafetensorError, TypeError) as error:  # TypeError: bfloat16, which NumPy does not have
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
+        raise InputError(f"{path}: cannot be read as safetensors: {brief(error, 200)}") from None
     return {key: a.astype(np.float32) if a.dtype == np.float16 else a for key, a in arrays.items()}, metadata
 
 

@@ -45,7 +45,9 @@ def _text_of(answer: Any) -> tuple[str, dict[str, Any]]:
     lines, _ = inspect.findsource(method)
     place = method.__code__.co_firstlineno
     for node in ast.walk(ast.parse("".join(lines))):
-        if isinstance(node, ast.ClassDef) and node.name == answer.__name__ and node.lineno < place <= (node.end_lineno or 0):
+        named = isinstance(node, ast.ClassDef) and node.name == answer.__name__
+        if named and node.lineno < place <= (node.end_lineno or 0):
+            assert isinstance(node, ast.ClassDef)
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             return textwrap.dedent("".join(lines[first - 1 : node.end_lineno])), method.__globals__
     raise OSError("the class has no source")

@@ -35,19 +35,35 @@ Row = dict[str, Any]  # clip, category, system, kbps … and the metrics: a line
 
 def read_rows(folder: Path, settings: Settings) -> list[Row]:
     """The rows of all clips that are done, in the order of the settings."""
-    paths = [folder / "clips" / clip.name / ROWS for clip in settings.clips]
-    return [row for path in paths if path.is_file() for row in _rows(path, settings)]
+    paths = {clip.name: folder / "clips" / clip.name / ROWS for clip in settings.clips}
+    return [row for clip in settings.clips if paths[clip.name].is_file() for row in _rows(paths[clip.name], clip, settings)]
 
 
-def _rows(path: Path, settings: Settings) -> list[Row]:
+def _rows(path: Path, clip: Clip, settings: Settings) -> list[Row]:
+    problem = "its rows are others"
     try:
         rows = json.loads(path.read_bytes())
-        if [(row["system"], row["kbps"]) for row in rows] == [(c.system, c.kbps) for c in settings.possible]:
-            return list(rows)
-        problem = "its rows are others"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(rows, list) and len(rows) == len(settings.possible):
+            if all(_is_row(row, clip, one, settings) for row, one in zip(rows, settings.possible, strict=True)):
+                return rows
+    except (OSError, ValueError, RecursionError) as error:
         problem = str(error)
     raise InputError(f"{path}: is damaged ({problem}); delete the folder {path.parent}, and the clip is done again")
+
+
+def _is_row(row: Any, clip: Clip, condition: Condition, settings: Settings) -> bool:
+    """Is it what `evaluate_clip` writes: with all that tables and pages need?"""
+    about = {"clip": clip.name, "category": clip.category, "system": condition.system, "kbps": condition.kbps}
+    sizes = ("payload_bytes", "file_bytes", "payload_kbps")
+    figures = ("seconds", "delay_samples", *settings.metrics)
+    if not isinstance(row, dict) or row.keys() != {*about, *sizes, *figures}:
+        return False
+    coded = [row[name] is None for name in sizes] != [True] * 3  # anchors are not
+    return (
+        all(row[name] == value for name, value in about.items())
+        and all(type(row[name]) in (int, float) for name in (*figures, *(sizes if coded else ())))
+        and row["seconds"] > 0
+    )
 
 
 def readable(settings: Settings, notice: Callable[[str], None]) -> Settings:

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minicodec.device import host
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 from minicodec.files import write_atomically
 
 PATTERN = re.compile(r"step-(\d{8})\.safetensors")
@@ -58,7 +58,7 @@ def load(path: Path) -> tuple[int, Groups]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
     except (OSError, SafetensorError, TypeError) as error:  # TypeError: a type of numbers that NumPy does not have
-        raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
+        raise InputError(f"{path}: cannot be read as a checkpoint ({brief(error, 200)})") from error
     if metadata is not None and metadata.get(CHECKSUM) != _checksum(arrays):
         raise InputError(f"{path}: is damaged (its checksum is wrong)")
     step = arrays.pop("step", np.array(-1))

@@ -17,7 +17,7 @@ from typing import Any
 from minicodec.codec import config as codec_config
 from minicodec.codec.config import CodecConfig
 from minicodec.codec.model import PUBLISHED
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 from minicodec.files import write_atomically
 from minicodec.metrics import MEL_FLOOR
 
@@ -235,6 +235,8 @@ def load(path: Path) -> RunConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         training = {name: value for name, value in values["training"].items() if name not in RETIRED}
+        if not isinstance(values["data"], str):
+            raise ValueError(f"data = {brief(values['data'])} where the name of a folder should be")
         return RunConfig(
             codec_config.from_dict(values["model"], str(path)), _training(training, str(path)), values["data"]
         )
@@ -254,7 +256,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     training = asdict(_training(training, preset))
     for setting in settings:
         apply_setting(setting, model, training)
-    what = f"--set {' '.join(settings)}"
+    what = f"--set {brief(' '.join(settings), 200)}"
     try:
         return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
     except InputError:  # it names the settings already
@@ -276,18 +278,21 @@ def _training(values: dict[str, Any], name: str) -> TrainingConfig:
         parts = {"loss": LossConfig, "adversary": AdversaryConfig, "augment": AugmentationConfig}
         return fill(TrainingConfig, values | {name: fill(c, values.get(name, {})) for name, c in parts.items()})
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {error}") from None
+        raise InputError(f"{name}: {brief(error, 300)}") from None
 
 
 def fill(cls: Any, values: Mapping[str, Any]) -> Any:
     """A dataclass from a table; lists become tuples. ValueError: an unknown option, or a value of another type."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{brief(values)} where a table of options should be")
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
-        raise ValueError(f"there is no option {', '.join(unknown)} in training")
+        raise ValueError(f"there is no option {brief(', '.join(unknown))} in training")
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     for field_ in fields(cls):
         if field_.default is not MISSING and not _fits(given.get(field_.name, field_.default), field_.default):
-            raise ValueError(f"{field_.name} = {given[field_.name]!r:.50} where the default is {field_.default!r}")
+            words = f"{field_.name} = {brief(repr(given[field_.name]))} where the default is {field_.default!r}"
+            raise ValueError(words)
     return cls(**given)
 
 
@@ -295,7 +300,7 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
     """Change the one entry of the trees that "key=value" addresses. The value is TOML, or else a plain word."""
     key, equals, text = setting.partition("=")
     if not equals:
-        raise InputError(f"--set {setting}: write it as key=value")
+        raise InputError(f"--set {brief(setting, 80)}: write it as key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # ValueError: no TOML, or a number of thousands of digits
@@ -303,10 +308,11 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
         near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
-        raise InputError(f"--set {setting}: there is no option {key}; did you mean {near}? (run.json of a run has all)")
+        words = f"there is no option {brief(key)}; did you mean {near}? (run.json of a run has all)"
+        raise InputError(f"--set {brief(setting, 80)}: {words}")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
-        raise InputError(f"--set {setting:.80}: {value!r:.50} where the default is {table[name]!r}")
+        raise InputError(f"--set {brief(setting, 80)}: {brief(repr(value))} where the default is {table[name]!r}")
     table[name] = float(value) if isinstance(table[name], float) else value
 
 

@@ -25,7 +25,7 @@ LINEAR_AXES = (1, 0)  # (Co,Ci) -> (Ci,Co), and (4H,Ci) -> (Ci,4H)
 
 QUANTIZER = {"codebooks": "embed", "counts": "cluster_size", "sums": "embed_avg", "updates": "inited"}
 
-NAMED_AT_MOST = 20  # wrong names in a message
+NAMED_AT_MOST = 5  # wrong names in a message
 
 
 class Source(NamedTuple):

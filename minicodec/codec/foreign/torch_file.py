@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 
 ORDERED_DICT, REBUILD_TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 STORAGES = {
@@ -58,7 +58,7 @@ def read_torch_file(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     # What zipfile raises for damaged archives, and what the machine does for damaged programs, which pop from an
     # empty stack or mistake a number for a dict.
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a PyTorch file: {_brief(error)}") from None
+        raise InputError(f"{path}: cannot be read as a PyTorch file: {brief(error, 200)}") from None
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError):
         raise InputError(f"{path}: cannot be read as a PyTorch file: its pickle is damaged") from None
     if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
@@ -90,11 +90,11 @@ class Storages:
         try:
             info = self.archive.getinfo(f"{self.root}/{name}")
         except KeyError:
-            raise ValueError(f"{_brief(name)} is missing from the archive") from None
+            raise ValueError(f"{brief(name)} is missing from the archive") from None
         if info.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{_brief(name)} is compressed, which PyTorch never does")
+            raise ValueError(f"{brief(name)} is compressed, which PyTorch never does")
         if info.file_size > limit:
-            raise ValueError(f"{_brief(name)} has {info.file_size} bytes, more than the {limit} that fit")
+            raise ValueError(f"{brief(name)} has {info.file_size} bytes, more than the {limit} that fit")
         self.budget -= info.file_size
         if self.budget < 0:
             raise ValueError("its parts are larger than the file")
@@ -109,7 +109,7 @@ class Storages:
             raw = self.member(f"data/{key}", limit=self.budget)
             self.arrays[key] = np.frombuffer(raw, STORAGES[dtype.text])
         if type(length) is not int or len(self.arrays[key]) != length:
-            raise ValueError(f"storage {_brief(key)} should have another length, and has {len(self.arrays[key])}")
+            raise ValueError(f"storage {brief(key)} should have another length, and has {len(self.arrays[key])}")
         return self.arrays[key]
 
 
@@ -195,7 +195,7 @@ def _set_item(target: Any, key: Any, value: Any) -> None:
 
 def _name(argument: Any) -> Name:
     if argument not in (ORDERED_DICT, REBUILD_TENSOR, *STORAGES):
-        name = _brief(argument.replace(" ", "."))
+        name = brief(argument.replace(" ", "."))
         raise ValueError(f"its pickle asks for {name}, which no state dict needs; nothing was run")
     return Name(argument)
 
@@ -219,9 +219,3 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: 
     if (0 not in shape and last >= len(storage)) or offset > len(storage):
         raise ValueError(f"a tensor reaches {last + 1} numbers into a storage of {len(storage)}")
     return as_strided(storage[offset:], shape, [n * storage.itemsize for n in strides], writeable=False)
-
-
-def _brief(text: object) -> str:
-    """Text of a file's making, in a message: one line of bounded length."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= 200 else line[:200] + "…"

@@ -15,7 +15,7 @@ from minicodec.codec import weights
 from minicodec.codec.config import CodecConfig, from_dict, preset
 from minicodec.codec.foreign.convert import TRANSFORMERS, TRANSFORMERS_PARAMETRIZED, take_over
 from minicodec.codec.model import PUBLISHED, Codec
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CONFIG_LIMIT = 1 << 20  # bytes; real ones have about 1000
@@ -64,10 +64,10 @@ def to_config(values: Mapping[str, Any], path: str) -> CodecConfig:
     """
     for name, value in FIXED.items():
         if values[name] != value:
-            raise ValueError(f"{name} is {values[name]!r}, only {value!r} is supported")
+            raise ValueError(f"{name} is {brief(values[name])}, only {value} is supported")
     for name, same in (("last_kernel_size", "kernel_size"), ("codebook_dim", "hidden_size")):
         if values[name] != values[same]:
-            raise ValueError(f"{name} is {values[name]!r}, only that of {same} is supported, {values[same]!r}")
+            raise ValueError(f"{name} is {brief(values[name])}, only that of {same} is supported, {brief(values[same])}")
     ratios, rate, entries = values["upsampling_ratios"], values["sampling_rate"], values["codebook_size"]
     chunk = None if values["chunk_length_s"] is None else int(values["chunk_length_s"] * rate)
     bandwidths, bits = values["target_bandwidths"], (entries - 1).bit_length()

@@ -13,8 +13,6 @@ import zlib
 
 import numpy as np
 
-CHUNK = 4500  # frames: a minute, at 75 a second
-
 
 def pack_bits(values, bits):
     """values (n) from 0 to 2^bits - 1 -> bytes: `bits` bits of each, least significant first.
@@ -93,8 +91,10 @@ def plain_file(codes, samples, model, N):
     return struct.pack("!4sBI", b"ECDC", 0, len(text)) + text + pack_bits(codes.T.ravel(), N.bit_length() - 1)
 
 
-def coded_file(codes, samples, model, N, chunk=CHUNK):
-    """codes (Q,frames), samples, model (a name) -> bytes of an .ecdc file of version 1, in chunks of `chunk` frames.
+def coded_file(codes, samples, model, N, chunk=4500):
+    """codes (Q,frames), samples, model (a name) -> bytes of an .ecdc file of version 1, in chunks of `chunk` frames:
+
+    a minute, at 75 a second.
 
     Each chunk is coded apart. Its CRC-32 is that of its bytes, and then of its codes, frame by frame, as "<i2".
     "lm" is "adaptive".

@@ -8,11 +8,14 @@ when a tab is closed or the server stopped, and the test goes on from the file a
 import csv
 import io
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from minicodec.errors import InputError
+from minicodec.files import exclusive
 
 DRAFT, FINAL = "draft", "final"
 
@@ -31,17 +34,18 @@ class Rating:
 
 
 HEADER = [field.name for field in fields(Rating)]
+FORMULA = re.compile(r"((?:^|;) *)(?=['=+\-@＝＋－＠\t\r\n])")  # where one would begin
+GUARDED = re.compile(r"((?:^|;) *)'")  # what stands there instead
 
 
 def append(path: Path, ratings: Iterable[Rating]) -> None:
-    """Add rows, and return when they are on the disk. One write to the end: two servers may share a file.
+    """Add rows, and return when they are on the disk. Several servers may share a file: one writes at a time.
 
     OSError: the disk is full or the file cannot be written; then none of the rows is in it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-    try:
+    with exclusive(path, waiting=lambda: None), _opened(path) as file:
         size = os.fstat(file).st_size
         if size == 0:
             writer.writerow(HEADER)
@@ -52,6 +56,14 @@ def append(path: Path, ratings: Iterable[Rating]) -> None:
             os.ftruncate(file, size)
             raise OSError(f"only {written} of {len(data)} bytes could be written")
         os.fsync(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor that writes to the end, without a buffer."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    try:
+        yield file
     finally:
         os.close(file)
 
@@ -70,7 +82,7 @@ def read(path: Path) -> list[Rating]:
 
 
 def _parsed(path: Path, line: int, row: list[str]) -> Rating:
-    cells = [cell.removeprefix("'") for cell in row]
+    cells = [GUARDED.sub(r"\1", cell) for cell in row]
     if len(cells) != len(HEADER) or cells[6] not in (DRAFT, FINAL) or cells[5] not in map(str, range(101)):
         raise InputError(f"{path}: line {line} is not a rating")
     time, session, listener, clip, condition, score, state = cells
@@ -78,5 +90,8 @@ def _parsed(path: Path, line: int, row: list[str]) -> Rating:
 
 
 def _guarded(value: str | int) -> str | int:
-    """A cell that a spreadsheet would take for a formula gets an apostrophe in front, which `read` takes off again."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@'\t\r\n")) else value
+    """What a spreadsheet would take for a formula gets an apostrophe in front, which `read` takes off again.
+
+    Where decimals have a comma, a semicolon begins a cell, too; full-width signs count as well.
+    """
+    return FORMULA.sub(r"\1'", value) if isinstance(value, str) else value

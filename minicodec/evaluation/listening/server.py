@@ -50,6 +50,8 @@ ALWAYS = {
 class Server(ThreadingHTTPServer):
     """Serves one test at host:port (port 0: any that is free) until it is shut down. InputError: it cannot."""
 
+    request_queue_size = 128  # browsers of a class that connect in the same moment; the default resets the sixth
+
     def __init__(self, test: ListeningTest, host: str, port: int):
         self.test, self.host = test, host
         if ":" in host:

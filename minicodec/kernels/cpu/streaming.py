@@ -17,7 +17,8 @@ class PackedConvolution:
     """Frames (1,n,Ci) convolved with weights (K,Ci,Co), + bias (Co)."""
 
     def __init__(self, w: np.ndarray, bias: np.ndarray, stride: int, dilation: int):
-        self.packed, self.bias, self.stride, self.dilation = pack(w), bias, stride, dilation
+        self.packed, self.bias, self.stride, self.dilation = pack(w), bias.copy(), stride, dilation
+        self.bias.setflags(write=False)
         self.narrow = w.copy() if few_columns(len(w), w.shape[2], stride) else None  # has a faster way of its own
 
     def __call__(
@@ -27,11 +28,18 @@ class PackedConvolution:
         if self.narrow is not None and activation is None and add_to is None and also is None:
             return correlate(frames, self.narrow, count, self.stride, self.dilation, bias=self.bias)
         _, Ci, Co = self.packed.shape
-        y = np.empty((1, count, Co), np.float32) if add_to is None else add_to
-        steps = {"batch_step": 0, "row_step": self.stride * Ci, "tap_step": self.dilation * Ci}
-        other = None if also is None else (also[0], also[1].packed)
-        finish = {"also": other, "add": add_to is not None, "bias": self.bias, "activation": activation}
-        return multiply(frames, self.packed, y, **steps, **finish)
+        return multiply(
+            frames,
+            self.packed,
+            np.empty((1, count, Co), np.float32) if add_to is None else add_to,
+            batch_step=0,
+            row_step=self.stride * Ci,
+            tap_step=self.dilation * Ci,
+            also=None if also is None else (also[0], also[1].packed),
+            add=add_to is not None,
+            bias=self.bias,
+            activation=activation,
+        )
 
     def weights(self) -> np.ndarray:
         """As they were, (K,Ci,Co)."""

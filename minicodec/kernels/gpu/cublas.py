@@ -15,14 +15,9 @@ second way, and the first only where taps do not touch: with dilation, and for t
 
 Unlike the engine for CPUs, cuBLAS sums in an order of its own choice, by shape and GPU: the last bits of a result
 differ with the batch. Run twice, the same product has the same bits.
-
-TF32: since 2020, NVIDIA's tensor cores multiply float32 numbers about eight times as fast if factors may be rounded to
-10 bits of fraction (sums stay float32). Relative errors of 1e-3, fine for training, so it is offered: `with tf32():`.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,17 +26,6 @@ from minicodec.backend import xp
 from minicodec.kernels.gpu.cuda import contiguous
 
 ONE, ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)  # cuBLAS reads its factors at an address
-_tf32 = [False]
-
-
-@contextmanager
-def tf32(enabled: bool = True) -> Iterator[None]:
-    """Round the factors of all products in a `with` block to TF32, on GPUs that know it (compute capability 8)."""
-    _tf32.append(enabled)
-    try:
-        yield
-    finally:
-        _tf32.pop()
 
 
 class Matrices(NamedTuple):
@@ -64,7 +48,6 @@ def gemm(a: Matrices, b: Matrices, out: Matrices, shape: tuple[int, int, int], *
         _check(matrices, *((columns, rows) if matrices.transposed else (rows, columns)), batches)
     cupy = xp(out.array)
     cublas = cupy.cuda.cublas
-    compute = cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if _tf32[-1] else cublas.CUBLAS_COMPUTE_32F
     operations = [cublas.CUBLAS_OP_T if matrices.transposed else cublas.CUBLAS_OP_N for matrices in (b, a)]
     operands = [
         (m.array.data.ptr + 4 * m.start, cupy.cuda.runtime.CUDA_R_32F, m.row_step, m.batch_step) for m in (b, a, out)
@@ -72,7 +55,13 @@ def gemm(a: Matrices, b: Matrices, out: Matrices, shape: tuple[int, int, int], *
     # cuBLAS counts in columns. Our rows are its columns: it sees aᵀ, bᵀ, outᵀ, and outᵀ = bᵀ aᵀ.
     cublas.gemmStridedBatchedEx(
         *(cupy.cuda.device.get_cublas_handle(), *operations, N, M, P, ONE.ctypes.data, *operands[0], *operands[1]),
-        *((ONE if add else ZERO).ctypes.data, *operands[2], batches, compute, cublas.CUBLAS_GEMM_DEFAULT),
+        *(
+            (ONE if add else ZERO).ctypes.data,
+            *operands[2],
+            batches,
+            cublas.CUBLAS_COMPUTE_32F,
+            cublas.CUBLAS_GEMM_DEFAULT,
+        ),
     )
 
 

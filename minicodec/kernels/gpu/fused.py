@@ -1,7 +1,6 @@
 """Layers of the codec on a GPU: ELU and its derivative on the way to and from the padded array.
 
-Definitions: ops/fused.py. The bias takes a pass over the output of its own, since cuBLAS does not add it. A residual
-unit is its three layers.
+Definitions: ops/fused.py. The bias takes a pass over the output of its own, since cuBLAS does not add it.
 """
 
 from minicodec.kernels.gpu.activations import run as run_activation
@@ -17,7 +16,6 @@ from minicodec.ops.fused import (
     l1_distance,
     l1_distance_backward,
     l1_distance_forward,
-    residual_unit,
 )
 
 
@@ -60,24 +58,6 @@ def conv_transpose1d_layer_backward_cupy(dy, saved, *, stride=1, left=0, right=0
     return dx, dw, column_sums_cupy(dy.reshape(-1, dy.shape[-1])) if needs[2] else None
 
 
-def residual_unit_forward_cupy(x, w1, b1, w2, b2, ws, bs, *, left, right, mode="zero", dilation=1):
-    """x (B,T,C), w1 (K,C,H), b1 (H), w2 (1,H,C), b2 (C), ws (1,C,C), bs (C) -> y (B,T,C); left + right = K - 1 taps."""
-    h, saved1 = conv1d_layer_forward_cupy(x, w1, b1, left=left, right=right, mode=mode, dilation=dilation)
-    z, saved2 = conv1d_layer_forward_cupy(h, w2, b2)
-    s, saved_s = conv1d_layer_forward_cupy(x, ws, bs, elu=False)
-    return s + z, (saved1, saved2, saved_s)
-
-
-def residual_unit_backward_cupy(dy, saved, *, left, right, mode="zero", dilation=1):
-    """dy (B,T,C) -> dx (B,T,C), dw1 (K,C,H), db1 (H), dw2 (1,H,C), db2 (C), dws (1,C,C), dbs (C)."""
-    saved1, saved2, saved_s = saved
-    dh, dw2, db2 = conv1d_layer_backward_cupy(dy, saved2)
-    dx1, dw1, db1 = conv1d_layer_backward_cupy(dh, saved1, left=left, right=right, mode=mode, dilation=dilation)
-    dx2, dws, dbs = conv1d_layer_backward_cupy(dy, saved_s, elu=False)
-    return dx1 + dx2, dw1, db1, dw2, db2, dws, dbs
-
-
 conv1d_layer.add("cupy", conv1d_layer_forward_cupy, conv1d_layer_backward_cupy)
 conv_transpose1d_layer.add("cupy", conv_transpose1d_layer_forward_cupy, conv_transpose1d_layer_backward_cupy)
-residual_unit.add("cupy", residual_unit_forward_cupy, residual_unit_backward_cupy)
 l1_distance.add("cupy", l1_distance_forward, l1_distance_backward)  # keeps less than its parts would

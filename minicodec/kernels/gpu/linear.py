@@ -1,4 +1,4 @@
-"""The linear layer on a GPU: `x @ w` by way of kernels/gpu/cublas.py, which knows whether TF32 is wanted."""
+"""The linear layer on a GPU: `x @ w` by way of kernels/gpu/cublas.py."""
 
 import numpy as np
 

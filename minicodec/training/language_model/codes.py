@@ -11,6 +11,7 @@ that do not belong together never meet. Lower bitrates are the first rows of the
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _hash(path: Path) -> str:
 def _load(path: Path, codec: Codec) -> np.ndarray:
     try:
         codes = np.array(np.lib.format.open_memmap(path, mode="r"))  # nothing is allocated that the file does not hold
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
         raise InputError(f"{path}: cannot be read as codes ({error}); remove it, and it is computed again") from error
     N, Q = codec.config.quantizer.entries, codec.config.levels(max(codec.bandwidths))
     if codes.ndim != 2 or len(codes) != Q or codes.dtype != np.int16 or not codes.size:

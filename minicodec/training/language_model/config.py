@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minicodec.codec.language_model import SECONDS, LanguageModelConfig
+from minicodec.codec.language_model import SECONDS, LanguageModelConfig, config_from
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
@@ -108,6 +108,8 @@ def with_steps(run: LanguageModelRunConfig, steps: int) -> LanguageModelRunConfi
 
 
 def _from_dict(values: Mapping[str, Any]) -> LanguageModelRunConfig:
-    model = fill(LanguageModelConfig, values["model"])
+    model = config_from(values["model"])
     training = fill(LanguageModelTrainingConfig, values["training"])
+    if wrong := [name for name in ("codec", "codec_name", "data") if not isinstance(values[name], str)]:
+        raise ValueError(f"{', '.join(wrong)} should be a text")
     return LanguageModelRunConfig(**{**values, "model": model, "training": training})

@@ -14,7 +14,7 @@ import numpy as np
 from minicodec.codec.files.bitstream import SCALE, Chunk, Header, Layout, read_scale
 from minicodec.codec.files.entropy import chunk_coder
 from minicodec.codec.files.entropy.adaptive import Adaptive
-from minicodec.codec.files.entropy.container import ENTRY, CodedHeader, check, checksum, pack_header
+from minicodec.codec.files.entropy.container import ENTRY, FRAMES_LIMIT, CodedHeader, check, checksum, pack_header
 from minicodec.codec.files.entropy.predictor import Predictor
 from minicodec.codec.language_model import LanguageModel
 from minicodec.errors import InputError
@@ -77,7 +77,10 @@ class CodedWriter:
         rate = layout.sample_rate / layout.hop
         seconds = ADAPTIVE_SECONDS if isinstance(predictor, Adaptive) else SECONDS
         self.layout, self.own_chunks = layout, layout.chunk_samples is not None
-        self.chunk_frames = layout.frames(layout.chunk_samples) if layout.chunk_samples else round(seconds * rate)
+        own = layout.frames(layout.chunk_samples) if layout.chunk_samples else None
+        self.chunk_frames = own or min(max(1, round(seconds * rate)), FRAMES_LIMIT)
+        if self.chunk_frames > FRAMES_LIMIT:
+            raise InputError(f"the model has chunks of {own} frames; entropy-coded files have at most {FRAMES_LIMIT}")
         self.predictor = predictor
         self.entries: list[tuple[int, int]] = []
 

@@ -186,9 +186,15 @@ def _check_finish(out, bias, activation, derivative_at):
     """The same for what happens to finished outputs."""
     if activation not in ACTIVATIONS or (activation is None and derivative_at is not None):
         raise ValueError(f"multiply: no activation {activation!r}")
-    for name, a, shape in [("bias", bias, out.shape[2:]), ("derivative_at", derivative_at, out.shape)]:
-        if a is not None and (a.shape != shape or a.dtype != np.float32 or not a.flags.c_contiguous):
-            raise ValueError(f"multiply: {name} must be contiguous float32 {shape}, it is {a.dtype} {a.shape}")
+    if bias is not None:
+        _check_like("bias", bias, out.shape[2:])
+    if derivative_at is not None:
+        _check_like("derivative_at", derivative_at, out.shape)
+
+
+def _check_like(name, a, shape):
+    if a.shape != shape or a.dtype != np.float32 or not a.flags.c_contiguous:
+        raise ValueError(f"multiply: {name} must be contiguous float32 {shape}, it is {a.dtype} {a.shape}")
 
 
 def _finish(activation, derivative_at, slope):
@@ -201,6 +207,8 @@ def _read_only(a):
     """A flat view that may not be written, whatever a is (None: empty): all calls run one compiled function."""
     if a is None:
         return NO_NUMBERS
+    if a.ndim == 1 and not a.flags.writeable:
+        return a
     flat = a.reshape(-1)
     flat.setflags(write=False)
     return flat

@@ -1,0 +1,152 @@
+# %% [markdown]
+# # 0 A door
+#
+# **You will be able to** say what a neural codec is by having heard one; find your way through this
+# book by its diagram; and use the four words that all chapters use: `@exercise`, `check`, `yours`,
+# `my_codec`.
+#
+# **Before you start**: Python. Headphones help.
+#
+# **Reading time**: ten minutes. The cells take some ten seconds. (Shift + Enter runs a cell.)
+
+# %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(0)
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minicodec
+from minicodec import audio
+from minicodec.course import check, exercise, yours
+from minicodec.course.show import play, spectrograms
+from minicodec.evaluation.baselines import opus
+from minicodec.files import data_folder
+
+yours();
+
+# %% [markdown]
+# ## Listen
+#
+# Here are five seconds of speech: 24 000 numbers a second, 16 bits each, 384 kbit/s. A **codec**
+# makes a small file out of them, and sound out of the file. We allow it 6 kbit/s: one bit in
+# sixty-four.
+#
+# Opus, which carries most calls on the internet, was built by people who knew how voices work. The
+# other one knew nothing. It is the network that comes with this book: it was shown sound, and told
+# when it was wrong.
+
+# %%
+wav, rate = audio.read(data_folder() / "speech_en_3.flac", frames=5 * 24_000)
+codec = minicodec.load()
+packet = codec.compress(wav, kbps=6)  # the bytes of a file
+neural, _ = minicodec.decompress(packet, codec)
+classic = opus(wav, rate, 6).wav
+
+play(wav, rate, f"the original: {wav.size * 2} bytes")
+play(classic, rate, "Opus at 6 kbit/s")
+play(neural, rate, f"the network at 6 kbit/s: {len(packet)} bytes")
+spectrograms({"original": wav[0], "Opus": classic[0], "the network": neural[0]}, rate)
+assert len(packet) * 8 / (wav.size / rate) < 6500
+
+# %% [markdown]
+# Neither is the original. Opus is a good telephone: nothing above 4 kHz. The network keeps the
+# brilliance of an s, and makes mistakes of its own. It is small and was trained for hours on two
+# cores of a CPU; its big sister, EnCodec, on which this book is modelled, was trained on eight GPUs
+# [Defossez22].
+#
+# ## The diagram
+#
+# Look at it again, above. From left to right: **numbers** come from a microphone (1). The
+# **encoder** (3 to 6) makes 75 vectors a second out of them. The **quantizer** (7, 8) replaces each
+# vector by a few numbers, its *codes*: "the nearest one in my book is number 417". The codes go to
+# the **file** (14, 15). The **decoder** (4, 6) looks them up, and paints sound.
+#
+# Below that, the way back. In **training** (10 to 13) something compares what came out with what
+# went in, and says for every weight in which direction it would have been better. That is a
+# gradient (2), and this book computes all of them by hand. Each chapter starts with this diagram
+# and a mark: *you are here*.
+#
+# All of it is Python that you can read, and in each chapter you write some of it yourself.
+#
+# ## How an exercise works
+#
+# A cell with `@exercise` holds a function without a body. Write it, run the cell, and `check` tells
+# you whether it is right: it compares with the library on cases that the library itself is tested
+# on, in numbers or gradients, and says in words what is wrong. Ask again with the same mistake, and
+# it says more.
+#
+# **As long as you have not written it, the library's own function stands in.** So nothing that
+# follows breaks, you can read first and write later, and you need not solve everything.
+#
+# Try it. A codec with 8 codebooks of 1024 entries sends 8 codes in each of its 75 frames a second.
+# One of 1024 is 10 bits, since $2^{10} = 1024$. How many thousand bits a second is that? Two lines
+# will do; be wrong first, if you like, and see what `check` says. (Then delete the `raise`.)
+#
+# ### Exercise 1
+
+# %%
+@exercise
+def bitrate(levels, entries, frame_rate):
+    """levels, entries, frame_rate (per second) -> kbps, a number: thousands of bits per second.
+
+    A frame holds one code for each level, and each code names one of `entries` (a power of two).
+    """
+    raise NotImplementedError
+
+
+check(bitrate)
+
+# %%
+for levels in (2, 4, 8):
+    asked = float(bitrate(levels, 1024, 75))
+    bits = 8 * len(codec.compress(wav, kbps=asked))
+    print(f"{levels} levels: {asked:g} kbit/s; the file has {bits / wav.size * rate / 1000:.2f}")
+
+# %% [markdown]
+# (A file has a few bytes more: it must say what it is.)
+#
+# ## What is yours
+#
+# A function that `check` has found right is kept, as text, in the folder `my_codec` beside your
+# notebooks. So the next chapter has it, too, though that is another notebook; `yours()`, in its
+# first cell, reads the folder, judges everything anew, and says what you have.
+
+# %%
+print("right so far:", ", ".join(yours()) or "nothing yet")
+
+# %% [markdown]
+# Chapter by chapter that folder fills: with a convolution and its gradient, an LSTM, a quantizer,
+# an optimiser. Many chapters end with `with use("student"):`, which runs the codec on *your*
+# functions, and the last one is all yours.
+#
+# ## How things are written
+#
+# | | |
+# |---|---|
+# | `x (B,T,C) -> y (B,To,Co)` | arrays of (batch, time, channels); equal letters are equal lengths |
+# | `(*x)` | any shape, that of x |
+# | `dy`, `dx` | the gradient of some loss with respect to y, x; it has the shape of y, x |
+# | `K, stride, dilation` | of a convolution: how many taps, how far apart its windows, its taps |
+# | `Q, N, D` | of a quantizer: levels, entries of a codebook, width of a vector |
+# | kbit/s, kbps | thousands of bits per second; dB are explained in chapter 1 |
+# | [Defossez22, §3.2] | a paper and its section; `bibliography.md` lists them |
+#
+# ## Exercises
+#
+# 1. `bitrate`: bits in a frame, frames in a second.
+#
+# To think about: 6 kbit/s are a quarter of a bit for each sample. How can one send a quarter of a
+# bit? What do you know about a voice before you hear it? And about a piece of music?
+#
+# ## What the paper says
+#
+# EnCodec is a "state-of-the-art real-time, high-fidelity, audio codec leveraging neural networks"
+# [Defossez22, abstract]. At 24 kHz it sends 1.5 to 24 kbit/s. All of its parts stand in the
+# diagram.
+#
+# ## What to read next
+#
+# Chapter 1. If you know what a sample, a decibel and a quantiser are, begin with chapter 2.

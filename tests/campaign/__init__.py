@@ -1,0 +1,1 @@
+"""Hostile inputs, and killed processes: see README.md beside this file."""
