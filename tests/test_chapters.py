@@ -68,7 +68,7 @@ def test_copies_are_never_overwritten(tmp_path, capsys):
     assert main(command) == 0
     copies = sorted(folder.glob("*.ipynb"))
     assert [p.name for p in copies] == [p.name for p in NOTEBOOKS]
-    assert {p.name for p in folder.iterdir()} - {p.name for p in copies} == {"bibliography.md"}
+    assert {p.name for p in folder.iterdir()} - {p.name for p in copies} == {"bibliography.md", "my_codec"}
     copies[0].write_text("my work")
     assert main(command) == 0
     assert copies[0].read_text() == "my work"

@@ -39,6 +39,12 @@ def answer(one, number, monkeypatch):
     exec(compile("".join(linecache.cache[title][2]), title, "exec"), names)
 
 
+@pytest.fixture(autouse=True)
+def definitions():
+    with minicodec.backend.use("numpy"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A reader's folder with all answers given, and one with those of a few chapters."""

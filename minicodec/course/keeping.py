@@ -45,9 +45,9 @@ def _text_of(answer: Any) -> tuple[str, dict[str, Any]]:
     lines, _ = inspect.findsource(method)
     place = method.__code__.co_firstlineno
     for node in ast.walk(ast.parse("".join(lines))):
-        named = isinstance(node, ast.ClassDef) and node.name == answer.__name__
-        if named and node.lineno < place <= (node.end_lineno or 0):
-            assert isinstance(node, ast.ClassDef)
+        if not isinstance(node, ast.ClassDef) or node.name != answer.__name__:
+            continue
+        if node.lineno < place <= (node.end_lineno or 0):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             return textwrap.dedent("".join(lines[first - 1 : node.end_lineno])), method.__globals__
     raise OSError("the class has no source")

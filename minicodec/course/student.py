@@ -124,7 +124,8 @@ def _take_up(name: str, text: str, path: Path) -> None:
     try:
         function = _recall(name, text, path)
     except (Exception, SystemExit) as error:  # the reader's own code, which may have been changed by hand
-        print(f"{path}: {name} cannot be used. {raised(error)}")
+        whose = path if path.stem == name else f"{path}: {name}"
+        print(f"{whose}: cannot be used. {raised(error)}")
         return
     verdict = judge(one, one.called(function))
     if verdict.status != "right":

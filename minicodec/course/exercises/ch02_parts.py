@@ -36,7 +36,7 @@ def _shapes(rng, fresh):
 
 def _graph(edges):
     """Objects with what parents_first looks at: (parents, requires_grad) of each."""
-    nodes = []
+    nodes: list[SimpleNamespace] = []
     for parents, wanted in edges:
         nodes.append(SimpleNamespace(parents=tuple(nodes[p] for p in parents), requires_grad=wanted))
     return nodes

@@ -84,7 +84,8 @@ def _layer(kind):
         "transposed": lambda: ConvTranspose1d(2, 3, 4, rng, stride=2), "unit": lambda: ResidualUnit(2, rng),
         "lstm": lambda: LSTM(2, 2, rng), "elu": lambda: elu,
     }[kind]()  # fmt: skip
-    for p in parameters(layer).values() if kind != "elu" else ():
+    found = {} if kind == "elu" else parameters(layer)
+    for p in found.values():
         p.data = (p.data + 0.3 * rng.normal(size=p.data.shape)).astype(np.float32)
     return layer
 
@@ -106,7 +107,7 @@ def _kinds(rng, fresh):
 def _codec():
     codec = Codec(CONFIG, np.random.default_rng(4))
     for level in codec.quantizer.levels:
-        level.codewords = np.random.default_rng(5).normal(size=level.codewords.shape).astype(np.float32)
+        level.codewords = np.asarray(np.random.default_rng(5).normal(size=level.codewords.shape), np.float32)
     return codec
 
 
