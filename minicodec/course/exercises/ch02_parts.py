@@ -93,7 +93,7 @@ def _found(part, prefix):
     inner = SimpleNamespace(weight=parameter([1.0]), layers=[parameter([2.0]), SimpleNamespace(bias=parameter([3.0]))])
     whole = SimpleNamespace(inner=inner, stride=2, name="net", g=parameter([4.0]), array=np.ones(2), steps=[np.sin, inner])
     found = part(whole, prefix)
-    return " ".join(found), flat([t.data for t in found.values()])
+    return flat([t.data for t in found.values()]), " ".join(found)
 
 
 EXERCISES = [
@@ -167,7 +167,7 @@ EXERCISES = [
         hint="exp of a large number is infinite, and np.where computes both sides: np.minimum(x, 0) first.",
     ),
     of_part(
-        "parameters", 6, lambda rng, fresh: iter([("",), ("net.",)]), _found, returned=("paths", "values"),
+        "parameters", 6, lambda rng, fresh: iter([("",), ("net.",)]), _found, returned=("values", "paths"),
         slips=[
             ("{f\"{name}.{i}\": v for i, v in enumerate(value)} if isinstance(value, list) else {name: value}",
              "{name: value}", "Tensors in lists are left out"),
