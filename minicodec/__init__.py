@@ -3,8 +3,10 @@
     codec = minicodec.load()                                    # the model that comes with it, "minicodec-24k"
     codec = minicodec.load("runs/speech")                       # a training run's folder, or a .safetensors file
     codec = minicodec.build("mini_24khz", seed=0)               # an untrained preset
-    packet = codec.compress(wav, kbps=6)                        # wav (C,T) float32 -> the bytes of an .ecdc file
-    wav, sample_rate = minicodec.decompress(packet, codec)           # -> wav (C,T) float32, Hz
+    codes = codec.encode(wav, kbps=6).codes                     # wav (C,T) float32 -> (Q,frames) int16; or batches
+    wav = codec.decode(codes)
+    packet = codec.compress(wav, kbps=6)                        # the bytes of an .ecdc file
+    wav, sample_rate = minicodec.decompress(packet, codec)     # -> wav (C,T) float32, Hz
 """
 
 from importlib import import_module

@@ -90,10 +90,10 @@ class Op:
             promise = f"a tuple of {len(shapes)}, one gradient (or None) for each input"
             raise TypeError(f"op {self.name}: its backward must return {promise}, not {_described(returned)}")
         for i, (dx, shape) in enumerate(zip(returned, shapes, strict=True)):
-            its_shape = getattr(dx, "shape", ())
-            if dx is not None and its_shape != shape:
-                problem = f"its backward returned a gradient of shape {its_shape} for input {i}, of shape {shape}"
-                raise ValueError(f"op {self.name}: {problem}")
+            if dx is None or (getattr(dx, "shape", ()) == shape and getattr(dx, "dtype", FLOAT32).kind in "fiu"):
+                continue
+            problem = f"its backward must return an array {shape} of real numbers as gradient of input {i}"
+            raise ValueError(f"op {self.name}: {problem}, not {_described(dx)}")
         return returned
 
 
@@ -101,7 +101,7 @@ def _described(returned: Any) -> str:
     """In words, for an error."""
     if isinstance(returned, tuple | list):
         return f"a {type(returned).__name__} of {len(returned)}"
-    return f"an array {returned.shape}" if isinstance(returned, np.ndarray) else f"{returned!r:.50}"
+    return f"an array {returned.shape} of {returned.dtype}" if isinstance(returned, np.ndarray) else f"{returned!r:.50}"
 
 
 def chosen(implementations: dict[str, T], arrays: Sequence[Any], fit: bool) -> T:

@@ -44,7 +44,7 @@ def read(path: str | os.PathLike[str]) -> Mp3Header | None:
 @lru_cache(NOT_FAR)  # a training opens its files again and again
 def _read(path: str, size: int, _: int) -> Mp3Header | None:
     with open(path, "rb") as file:
-        if size < 1 << 8 or file.read(3) != b"ID3" and _frame(_word(file, 0)) is None:
+        if size < 1 << 8 or (file.read(3) != b"ID3" and _frame(_word(file, 0)) is None):
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             start = _first(data)
@@ -92,7 +92,7 @@ def _frames(data: mmap.mmap, at: int, word: int) -> Iterator[int]:
 
 def _next(data: mmap.mmap, at: int, end: int, word: int | None) -> int | None:
     """The first place from `at` on where a frame stands and, right after it, another of the same kind."""
-    while 0 <= (at := data.find(b"\xff", at, end)):
+    while (at := data.find(b"\xff", at, end)) >= 0:
         here = int.from_bytes(data[at : at + 4], "big")
         length = _frame(here) if word is None or (here ^ word) & SAME == 0 else None
         if length is not None:

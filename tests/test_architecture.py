@@ -12,7 +12,7 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "console"},
-    {"files", "audio", "threads", "download", "wav_header"},
+    {"files", "audio", "threads", "download", "wav_header", "mp3_header"},
     {"backend", "device"},
     {"ops"},
     {"kernels"},
@@ -36,6 +36,7 @@ CODEC_LAYERS = [  # the same within codec/
     {"seanet", "transform", "quantizer", "language_model"},
     {"transform"},
     {"streaming", "files"},
+    {"batch"},
     {"config", "presets"},
     {"model"},
     {"foreign"},

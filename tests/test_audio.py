@@ -3,9 +3,9 @@
 import os
 import re
 import struct
-import tracemalloc
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np

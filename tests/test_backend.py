@@ -192,8 +192,10 @@ def test_a_wrong_forward_is_named(ops, forward, error):
         (lambda dy, saved: dy, r"must return a tuple of 1, .*not an array \(1, 3\)"),
         (lambda dy, saved: (dy, dy), r"must return a tuple of 1, .*not a tuple of 2"),
         (lambda dy, saved: None, r"must return a tuple of 1, .*not None"),
-        (lambda dy, saved: (dy[0],), r"a gradient of shape \(3,\) for input 0, of shape \(1, 3\)"),
-        (lambda dy, saved: (1.0,), r"a gradient of shape \(\) for input 0, of shape \(1, 3\)"),
+        (lambda dy, saved: (dy[0],), r"an array \(1, 3\) of real numbers .* input 0, not an array \(3,\) of float64"),
+        (lambda dy, saved: (1.0,), r"an array \(1, 3\) of real numbers as gradient of input 0, not 1\.0"),
+        (lambda dy, saved: (dy * 1j,), r"an array \(1, 3\) of real numbers .* not an array \(1, 3\) of complex128"),
+        (lambda dy, saved: ([dy],), r"an array \(1, 3\) of real numbers .* not a list of 1"),
     ],
 )
 def test_a_wrong_backward_is_named(ops, backward, error):

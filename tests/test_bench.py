@@ -75,7 +75,8 @@ def test_a_real_run_leaves_its_files(measured):
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        (["conv3d"], "nothing is called conv3d: choose from ops, cases, start, targets, conv1d"),
+        (["conv3d"], "nothing is called conv3d: did you mean conv2d or conv1d?"),
+        (["xyz"], "nothing is called xyz: choose from ops, cases, start, targets, conv1d"),
         (["linear", "--threads", "0"], "--threads 0"),
         (["linear", "--rounds", "-1"], "--rounds -1"),
         (["linear", "--rounds", "0"], "--rounds 0"),
@@ -172,6 +173,8 @@ def test_targets_are_what_is_measured_for_them():
     assert (settings.start, settings.device, len(settings.threads), settings.compiled) == (False, "gpu", 1, False)
     starts = [bench.chosen(parser.parse_args(argv)).start for argv in ([], ["--quick"], ["start", "--quick"])]
     assert starts == [True, False, True]
+    first_look = bench.chosen(parser.parse_args(["--quick"]))
+    assert (first_look.ops, len(first_look.cases)) == ((), 11)
 
 
 # Children

@@ -1,11 +1,13 @@
 """How `minicodec bench` puts rounds together and shows them, on children that are played. No duration is asserted."""
 
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from minicodec import cli
 from minicodec.bench import machine, pictures, report as reports, run, start
 from minicodec.bench.cases import Case
 from minicodec.errors import InputError
@@ -244,3 +246,20 @@ def test_roofline(played, drawn):
     x, y = roof.get_xdata(), roof.get_ydata()
     np.testing.assert_allclose(y, np.minimum(100, 20 * x))
     assert one.get_title() == "1 thread: sgemm 100 GF/s, memory 20 GB/s"
+
+
+def test_tables_are_as_narrow_as_the_terminal(played, monkeypatch, capsys):
+    """Wider ones are split, and what a row is about stands in each part."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    argv = ["bench", "conv1d", "encoder", "--threads", "1", "2", "--rounds", "3", "--peer", "torch"]
+    assert cli.main(argv) == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = out.split("\nencodec_24khz on")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith("conv1d")]
+    assert {tuple(row[:5]) for row in rows} == {
+        ("conv1d", "1x9x2", "3x2x4", way, threads) for way in ("forward", "backward") for threads in "12"
+    }
+    assert len(rows) > 4
+    assert sum(line.startswith("encoder, 10 s") for line in lines) > 1

@@ -34,6 +34,15 @@ def test_the_card_has_figures_of_every_rate():
     assert (FOLDER / "model.safetensors").stat().st_size < 10_000_000
 
 
+def test_a_changed_bit_of_it_is_found(tmp_path):
+    """Its file has a digest of weights and configuration."""
+    content = (FOLDER / "model.safetensors").read_bytes()
+    spoiled = tmp_path / "model.safetensors"
+    spoiled.write_bytes(content[:-1000] + bytes([content[-1000] ^ 1]) + content[-999:])
+    with pytest.raises(InputError, match="is damaged: weights and configuration are not those that were saved"):
+        minicodec.load(spoiled)
+
+
 @pytest.mark.parametrize("row", rows(), ids=" ".join)
 def test_the_card_tells_the_truth(row):
     name, kbps, quality, distance = row

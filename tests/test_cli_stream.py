@@ -141,7 +141,10 @@ def test_a_wav_file_is_its_samples(form, promised, model, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (wav_file(np.zeros(100), rate=48_000), "is a WAV file of 16 bit, 1 channel, 48000 Hz; the model takes 16 bit PCM"),
+        (
+            wav_file(np.zeros(100), rate=48_000),
+            "is a WAV file of 16 bit, 1 channel, 48000 Hz; the model takes 16 bit PCM",
+        ),
         (wav_file(np.zeros(100), channels=2), "is a WAV file of 16 bit, 2 channels, 24000 Hz"),
         (wav_file(np.zeros(100), subtype="PCM_24"), "is a WAV file of 24 bit"),
         (wav_file(np.zeros(100), subtype="FLOAT"), "is a WAV file of 32 bit"),

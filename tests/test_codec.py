@@ -217,9 +217,12 @@ def test_models_that_cannot_be_found(tmp_path):
 def test_wrong_codes_are_refused(tiny):
     codes = np.zeros((2, 3), np.int16)
     for chunks, reason in [
-        ([], "a list of chunks is needed"),
-        (codes, "a list of chunks is needed"),
-        ([codes], "a list of chunks is needed"),
+        ([], "codes (Q,frames) are needed, or a list of chunks with at least one in it"),
+        (None, "codes (Q,frames) are needed"),
+        (codes[0], "codes (1…8,frames) are needed"),
+        ([codes, codes - 1], "item 1: codes from -1 to -1"),
+        ([[Chunk(codes)], []], "item 1: codes (Q,frames) are needed"),
+        ([Chunk(codes), codes], "item 0: codes (Q,frames) are needed"),
         ([Chunk(codes[0])], "codes (1…8,frames) are needed"),
         ([Chunk(codes + 0.7)], "codes are integers, these are float64"),
         ([Chunk(codes - 1)], "codes from -1 to -1"),

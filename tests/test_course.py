@@ -283,3 +283,16 @@ def test_a_cell_that_fails_later_names_the_exercise(workplace, capsys, monkeypat
     assert "This cell calls what you wrote for quantize" in same
     assert "✗ quantize" in checked
     assert "(which was found wrong)" in after
+
+
+def test_mine_is_the_readers_answer_once_it_is_right_and_else_the_librarys(workplace):
+    library = student.library("receptive_field")
+
+    def receptive_field(layers):
+        return library(layers)
+
+    assert student.mine("receptive_field") is library
+    student.check(receptive_field)
+    assert student.mine("receptive_field") is receptive_field
+    with pytest.raises(ValueError, match="no exercise called nothing"):
+        student.mine("nothing")

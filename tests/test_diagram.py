@@ -36,8 +36,9 @@ def test_every_block_lies_in_its_group_and_every_group_on_the_card():
         x, y, w, h = next(inner)
         assert 0 <= x < x + w <= width
         assert 0 <= y < y + h <= height
-        for _ in group.blocks:
+        for _, name in group.blocks:
             bx, by, bw, bh = next(inner)
+            assert 30 + 6.5 * len(name) < bw, f"{name} does not fit"
             assert x < bx < bx + bw < x + w, group.title
             assert y < by < by + bh < y + h, group.title
 

@@ -98,7 +98,22 @@ def test_patterns_that_match_nothing_and_too_many_conditions_are_refused(folder,
         find_clips(make_folder(tmp_path / "many", ["one"], many))
 
 
-NAMES = ["", "Ann", "=HYPERLINK(1)", "+1", "-1", "@x", "'=1", "'", 'a,"b";\'c', "Jürgen 音", ";=1", "; '=1", "＝1", "a; ＠'"]
+NAMES = [
+    "",
+    "Ann",
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "@x",
+    "'=1",
+    "'",
+    'a,"b";\'c',
+    "Jürgen 音",
+    ";=1",
+    "; '=1",
+    "＝1",
+    "a; ＠'",
+]
 
 
 # Adds ratings from a process of its own, as soon as all have started.
@@ -141,7 +156,7 @@ def test_no_cell_is_a_formula_to_a_spreadsheet(name, tmp_path):
     assert line == f"2026-01-01T00:00:00+00:00,{'0' * 32},'{name},'{name},reference,50,draft"
 
 
-@pytest.mark.parametrize("name", [";=1+1", "Ann; =1+1", "＝1+1", "＋1", "－1", "＠sum", " =1", "a;＝b"])
+@pytest.mark.parametrize("name", [";=1+1", "Ann; =1+1", "＝1+1", "＋1", "－1", "＠sum", " =1", "a;＝b", '"=1', ';"=1'])
 def test_no_cell_is_a_formula_where_semicolons_begin_cells_and_signs_are_wide(name, tmp_path):
     ratings.append(tmp_path / "r.csv", [row(name)])
     line = (tmp_path / "r.csv").read_text(encoding="utf-8").splitlines()[1]

@@ -101,6 +101,44 @@ def test_nothing_of_the_mp3_decoder_reaches_stderr(place, model):
     assert done.stderr == ""
 
 
+def test_nothing_of_the_mp3_decoder_reaches_stderr_in_a_training(place, model):
+    """What Python, and other libraries, write there does; so does the line about a file that is left out."""
+    (place / "data").mkdir()
+    for i in range(3):
+        soundfile.write(f"data/{i}.mp3", noise(1, 48_000), 24_000)
+        content = bytearray((place / f"data/{i}.mp3").read_bytes())
+        content[3000:4000] = np.random.default_rng(i).bytes(1000)
+        (place / f"data/{i}.mp3").write_bytes(content)
+    (place / "data/none.wav").write_bytes(b"no")
+    settings = [
+        "steps=1",
+        "batch=2",
+        "seconds=0.5",
+        "valid_clips=1",
+        "valid_seconds=0.25",
+        "warmup_steps=1",
+        "log_every=1",
+    ]
+    command = [sys.executable, "-c", TRAIN, "train", "tiny_24khz", "--data", "data", "--out", "run", "--set", *settings]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *others = done.stderr.splitlines()
+    assert first.startswith("left out: ")
+    assert "a library's own line" in others
+    assert not any("mpg123" in line or line.startswith(("Note: ", "Warning: ")) for line in others), done.stderr
+
+
+TRAIN = """
+import os, sys
+from minicodec.cli import main
+from minicodec.training import run as runs
+start = runs.start
+def start_and_print(*args):
+    os.write(2, b"a library's own line\\n")
+    return start(*args)
+runs.start = start_and_print
+sys.exit(main(sys.argv[1:]))
+"""
 MEMORY = """
 import sys
 from minicodec.cli import main
@@ -115,10 +153,10 @@ print(peak() - before)
 
 
 def test_many_channels_at_a_high_rate_take_little_memory(place, model):
-    """64 channels of 16 s at 192 kHz, silent, take some kB in a file, and would be 786 MB as an array."""
+    """64 channels of 6 s at 192 kHz, silent, take some kB in a file, and would be 295 MB as an array."""
     soundfile.write("short.wav", noise(2), 44_100)
     with soundfile.SoundFile("bomb.ogg", "w", 192_000, 64, format="OGG", subtype="VORBIS") as file:
-        for _ in range(160):
+        for _ in range(60):
             file.write(np.zeros((19_200, 64), np.float32))
     assert (place / "bomb.ogg").stat().st_size < 2_000_000
     done = subprocess.run([sys.executable, "-c", MEMORY, str(model)], capture_output=True, text=True, check=True)
@@ -253,6 +291,7 @@ def test_evaluations_tables_are_split_where_they_do_not_fit():
     assert fitting(heads, rows, 26 + 8 + 3 * 6) == [[0, 1, 2, 3, 4]]
     assert fitting(heads, rows, 26 + 8 + 3 * 6 - 1) == [[0, 1, 2, 3], [0, 1, 4]]
     assert fitting(heads, rows, 10) == [[0, 1, 2], [0, 1, 3], [0, 1, 4]]
+    assert fitting(heads, rows, 10, leading=1) == [[0, 1], [0, 2], [0, 3], [0, 4]]
 
 
 def test_an_unknown_setting_gets_suggestions_and_no_list():

@@ -276,7 +276,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
     ("setting", "message"),
     [
         ("loss.mle=2", "--set loss.mle=2: there is no option loss.mle; did you mean loss.mel, "),
-        ("filters=8", "did you mean seanet.filters"),
+        ("filters=8", "did you mean seanet.filters, adversary.filters? (run.json of a run has all)"),
         ("steps", "--set steps: write it as key=value"),
         ("steps=many", "--set steps=many: 'many' where the default is 3000"),
         ("steps=1.5", "1.5 where the default is 3000"),
@@ -297,7 +297,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("cooldown=1.5", "cooldown = 1.5 cannot be used"),
         ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
         ("loss.mel_drawn=8", "loss.mel_drawn = 8 cannot be used: there are 3"),
-        ("loss.mel_kind=mel", "loss.mel_kind = 'mel': choose fitting or published"),
+        ("loss.mel_kind=mel", "loss.mel_kind = 'mel': choose fitting, absolute or published"),
         ("loss.mel_floor=0", "loss.mel_floor = 0.0 cannot be used"),
         ("rates=[1]", "rates = (1,) cannot be used: the model has 0.75, 1.5, 3, 6 kbps"),
         ("loss.mel_windows=[16]", "loss.mel_windows = (16,) cannot be used"),

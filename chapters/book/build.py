@@ -10,6 +10,7 @@ A warning of Sphinx is an error, and so is a link that leads nowhere.
 
 import argparse
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 
 import links
 import sounds
+from citations import anchor
 
 import minicodec
 
@@ -64,6 +66,7 @@ def main() -> int:
         shutil.copyfile(with_outputs(notebook, out / "run"), source / "chapters" / notebook.name)
     for origin, page in GUESTS.items():
         shutil.copyfile(ROOT / origin, source / page)
+    (source / "bibliography.md").write_text(bibliography(), encoding="utf-8")
     (source / "sound_players.txt").write_text(sounds.players(site / "sounds"), encoding="utf-8")
     (source / "face.txt").write_text(face(), encoding="utf-8")
     for name, (title, patterns) in API.items():
@@ -97,6 +100,12 @@ def _was_run(copy: nbformat.NotebookNode, original: nbformat.NotebookNode) -> bo
     same = [cell.source for cell in copy.cells] == [cell.source for cell in original.cells]
     failed = any(output.output_type == "error" for cell in code for output in cell.outputs)
     return same and not failed and all(cell.execution_count for cell in code)
+
+
+def bibliography() -> str:
+    """chapters/bibliography.md, with a place in each row that links can lead to."""
+    text = (CHAPTERS / "bibliography.md").read_text(encoding="utf-8")
+    return re.sub(r"^\| \[(.+?)\] \|", lambda m: f'| <span id="{anchor(m[1])}"></span>{m[1]} |', text, flags=re.M)
 
 
 def examples(folder: Path) -> str:

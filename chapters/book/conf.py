@@ -1,7 +1,6 @@
 """Sphinx's settings for the book. `build.py` gathers the pages and calls it."""
 
 import importlib.util
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from docutils import nodes
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
+from citations import CITATION, anchor
 from docstrings import to_rest
 
 import minicodec
@@ -66,10 +66,6 @@ def copy_mathjax(app: Any, error: Exception | None) -> None:
             shutil.copyfile(mathjax() / part, target / part)
 
 
-KEYS = re.findall(r"^\((.+)\)=$", (HERE / "bibliography.md").read_text(encoding="utf-8"), flags=re.M)
-CITATION = re.compile(r"\b(" + "|".join(map(re.escape, KEYS)) + r")\b")
-
-
 def link_citations(app: Any, tree: nodes.document, page: str) -> None:
     """Make a link to the bibliography of each of its keys, in prose of every page but itself."""
     if page == "bibliography":
@@ -80,7 +76,7 @@ def link_citations(app: Any, tree: nodes.document, page: str) -> None:
             continue
         pieces: list[nodes.Node] = []
         for i, piece in enumerate(CITATION.split(text)):
-            link = nodes.reference("", piece, refuri=f"{address}#{nodes.make_id(piece)}", internal=True)
+            link = nodes.reference("", piece, refuri=f"{address}#{anchor(piece)}", internal=True)
             pieces.append(link if i % 2 else nodes.Text(piece))
         text.parent.replace(text, pieces)
 

@@ -40,15 +40,15 @@ def players(folder: Path) -> str:
         wav = audio.resample(audio.remix(wav, codec.channels), rate, codec.sample_rate)
         wav = wav[:, : SECONDS * codec.sample_rate]
         text += f"## {title}\n\n`{clip}.flac`\n\n"
-        text += "| | kbit/s | SI-SDR | mel distance | |\n|---|--:|--:|--:|---|\n"
+        text += "| | kbit/s | SI-SDR (dB) | mel distance (dB) |\n|---|--:|--:|--:|\n"
         for number, sound in enumerate(rows(codec, wav)):
             file = folder / f"{clip}-{number}.flac"
             soundfile.write(file, np.clip(sound.wav.T, -1, 1), codec.sample_rate, subtype="PCM_16")
             scores = "| "
             if number:
                 distance = mel_distance(wav, sound.wav, codec.sample_rate)
-                scores = f"{float(si_sdr(wav, sound.wav)[0]):.1f} dB | {distance:.1f} dB".replace("-", "−")
-            text += f"| {sound.name} | {sound.kbps:.3g} | {scores} | {player(file)} |\n"
+                scores = f"{float(si_sdr(wav, sound.wav)[0]):.1f} | {distance:.1f}".replace("-", "−")
+            text += f"| <span class='coded'>{sound.name}</span> {player(file)} | {sound.kbps:.3g} | {scores} |\n"
         text += "\n"
     return text
 

@@ -126,7 +126,7 @@ print("right so far:", ", ".join(yours()) or "nothing yet")
 #
 # | | |
 # |---|---|
-# | `x (B,T,C) -> y (B,To,Co)` | arrays of (batch, time, channels); equal letters are equal lengths |
+# | `x (B,T,C) -> y (B,To,Co)` | arrays of (batch, time, channels); equal letters, equal lengths |
 # | `(*x)` | any shape, that of x |
 # | `dy`, `dx` | the gradient of some loss with respect to y, x; it has the shape of y, x |
 # | `K, stride, dilation` | of a convolution: how many taps, how far apart its windows, its taps |

@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 6 SEANet: the parts become a network
 #
-# **You will be able to** say what every layer of the codec's encoder and decoder is for, count its weights without
-# running it, take a gradient through a weight that has been split into length and direction, and show that the whole
-# network can learn: one second of speech, by heart.
+# **You will be able to** say what every layer of the codec's encoder and decoder is for, count its
+# weights without running it, take a gradient through a weight that has been split into length and
+# direction, and show that the whole network can learn: one second of speech, by heart.
 #
 # **Before you start**: chapters 3 to 5.
 #
-# **Reading time**: 40 minutes, and an hour for the exercises. The cells take about half a minute, nearly all of it
-# in the two trainings at the end.
+# **Reading time**: 40 minutes, and an hour for the exercises. The cells take about half a minute,
+# nearly all of it in the two trainings at the end.
 
 # %%
 from minicodec.course.diagram import you_are_here
@@ -25,7 +25,7 @@ from minicodec.codec.config import preset
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import Decoder, Encoder, ResidualUnit, SEANetConfig
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, source, spectrogram
+from minicodec.course.show import panels, play, source, spectrogram
 from minicodec.files import data_folder
 from minicodec.metrics import si_sdr
 from minicodec.nn.layers import ConvTranspose1d
@@ -41,13 +41,14 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## The idea: less time, more channels
 #
-# A second of sound is 24 000 numbers that mean little one by one. We want 75 vectors that mean a lot: 13 ms of
-# sound each. An encoder gets there in small steps. Each step looks at a few frames, mixes them, keeps every second
-# (fourth, fifth, eighth) answer, and doubles the number of channels, so that what is lost in time can be kept side
-# by side. The decoder is the same in a mirror: fewer channels, more time, until there is one channel with 24 000
-# samples a second again.
+# A second of sound is 24 000 numbers that mean little one by one. We want 75 vectors that mean a
+# lot: 13 ms of sound each. An encoder gets there in small steps. Each step looks at a few frames,
+# mixes them, keeps every second (fourth, fifth, eighth) answer, and doubles the number of channels,
+# so that what is lost in time can be kept side by side. The decoder is the same in a mirror: fewer
+# channels, more time, until there is one channel with 24 000 samples a second again.
 #
-# The two together are called SEANet. Here is the encoder's whole construction; you know all of its parts.
+# The two together are called SEANet. Here is the encoder's whole construction; you know all of its
+# parts.
 
 # %%
 source(Encoder)
@@ -59,39 +60,56 @@ source(Encoder)
 config = SEANetConfig()  # of EnCodec at 24 kHz
 networks = [Encoder(1, config, rng=rng), Decoder(1, config, rng=rng)]
 wav, rate = audio.read(data_folder() / "speech_en_1.flac")
-second = wav.mean(axis=0)[24_000:48_000].astype(np.float32)[None, :, None]  # (B,T,C) = (1, 24000, 1)
+second = wav.mean(axis=0)[24_000:48_000].astype(np.float32)[
+    None, :, None
+]  # (B,T,C) = (1, 24000, 1)
 
 stations, x = [("sound", 24_000, 1, 0, 0)], Tensor(second)
 with no_grad():
     for network in networks:
         for layer in network.layers:
             T, x = x.shape[1], layer(x)
-            matrices = ("weight_v", "weight_ih", "weight_hh")  # what is multiplied with; no biases, no norms
-            weights = sum(p.data.size for name, p in layer.named_parameters() if name.endswith(matrices))
+            matrices = (
+                "weight_v",
+                "weight_ih",
+                "weight_hh",
+            )  # what is multiplied with; no biases, no norms
+            weights = sum(
+                p.data.size for name, p in layer.named_parameters() if name.endswith(matrices)
+            )
             times = T if isinstance(layer, ConvTranspose1d) else x.shape[1]
-            stations.append((type(layer).__name__, x.shape[1], x.shape[2], weights, weights * times))
+            stations.append(
+                (type(layer).__name__, x.shape[1], x.shape[2], weights, weights * times)
+            )
 
 print("layer             frames/s  channels   numbers/s    weights   products/s")
 for name, frames, channels, weights, products in stations:
     if name != "ELU":  # which changes no shape, and has no weights
-        print(f"{name:16}{frames:10}{channels:10}{frames * channels:12}{weights:11}{products / 1e6:11.0f} M")
+        print(
+            f"{name:16}{frames:10}{channels:10}{frames * channels:12}{weights:11}"
+            f"{products / 1e6:11.0f} M"
+        )
 assert x.shape == second.shape
 
 # %% [markdown]
-# 24 000 numbers become 75 · 128 = 9 600. That is not yet the compression (chapters 7 and 8 do that); it is the same
-# sound in a form in which compression is easy.
+# 24 000 numbers become 75 · 128 = 9 600. That is not yet the compression (chapters 7 and 8 do
+# that); it is the same sound in a form in which compression is easy.
 #
-# Where is the work, and where are the weights? A convolution uses each of its weights once for every frame that it
-# writes (a transposed one: for every frame that it reads). So the few weights of the outer layers are used 24 000
-# times a second, and the many of the LSTM 75 times: it has more than half of the weights, and a fifth of the work.
+# Where is the work, and where are the weights? A convolution uses each of its weights once for
+# every frame that it writes (a transposed one: for every frame that it reads). So the few weights
+# of the outer layers are used 24 000 times a second, and the many of the LSTM 75 times: it has more
+# than half of the weights, and a fifth of the work.
 
 # %%
 shown = [s for s in stations if s[3]]
 numbers = np.array([s[3:] for s in shown], float)
 names = [f"{name} → {frames}/s × {channels}" for name, frames, channels, _, _ in shown]
 half = len(shown) // 2
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), sharey=True)
-for ax, column, title in [(axes[0], 0, "weights / millions"), (axes[1], 1, "products per second / millions")]:
+axes = panels(2, 4.8, sharey=True)
+for ax, column, title in [
+    (axes[0], 0, "weights / millions"),
+    (axes[1], 1, "products per second / millions"),
+]:
     colours = ["C0"] * half + ["C1"] * (len(shown) - half)
     ax.barh(np.arange(len(shown)), numbers[:, column] / 1e6, color=colours)
     ax.set(xlabel=title)
@@ -99,7 +117,6 @@ axes[0].set_yticks(np.arange(len(shown)), names, fontsize=7)
 axes[0].invert_yaxis()
 axes[0].set_title("encoder (blue), decoder (orange): weights")
 axes[1].set_title("the same layers: work")
-plt.tight_layout()
 plt.show()
 lstm = np.array(["LSTM" in name for name in names])
 assert numbers[lstm, 0].sum() > 0.5 * numbers[:, 0].sum()
@@ -114,25 +131,28 @@ print(f"per second of sound: {numbers[:half, 1].sum() / 1e9:.2f} billion product
 # $$ y = \text{shortcut}(x) + [\text{ELU} \to \text{conv}_{K=3},\, C \to C/2 \;\to\; \text{ELU} \to
 #    \text{conv}_{K=1},\, C/2 \to C](x) $$
 #
-# Why add? Think of the gradient. Through twenty layers it is multiplied by twenty matrices, and you have seen in
-# chapter 5 what becomes of that. Along a sum it passes as it is: $dx = dy + \ldots$ A unit whose convolutions do
-# nothing yet does no harm, either: what is there already goes through. (The middle of the unit has half the
-# channels: that is cheaper, and it forces the unit to say in few numbers what it wants to change.)
+# Why add? Think of the gradient. Through twenty layers it is multiplied by twenty matrices, and you
+# have seen in chapter 5 what becomes of that. Along a sum it passes as it is: $dx = dy + \ldots$ A
+# unit whose convolutions do nothing yet does no harm, either: what is there already goes through.
+# (The middle of the unit has half the channels: that is cheaper, and it forces the unit to say in
+# few numbers what it wants to change.)
 #
-# In between stands **ELU**: $a$ where $a > 0$, $e^a - 1$ elsewhere. Without something that is not linear, twenty
-# convolutions would be one convolution. ELU has no kink at 0 (its slope there is 1 from both sides), and it is
-# never quite flat, so a unit that is negative everywhere can still learn.
+# In between stands **ELU**: $a$ where $a > 0$, $e^a - 1$ elsewhere. Without something that is not
+# linear, twenty convolutions would be one convolution. ELU has no kink at 0 (its slope there is 1
+# from both sides), and it is never quite flat, so a unit that is negative everywhere can still
+# learn.
 #
 # ### Exercise 1
 #
-# The unit with the shortcut $x$ itself (the published models have a convolution K = 1 there), and without biases.
-# Write it in NumPy alone, or with `F.conv1d`, `F.elu` and `.data`. Causal means: the two frames of padding stand on
-# the left.
+# The unit with the shortcut $x$ itself (the published models have a convolution K = 1 there), and
+# without biases. Write it in NumPy alone, or with `F.conv1d`, `F.elu` and `.data`. Causal means:
+# the two frames of padding stand on the left.
 
 # %%
 @exercise
 def residual_unit(x, w3, w1):
-    """x (B,T,C), w3 (3,C,H), w1 (1,H,C) -> y (B,T,C): x + [ELU, causal conv with w3, ELU, conv with w1](x).
+    """x (B,T,C), w3 (3,C,H), w1 (1,H,C) -> y (B,T,C): x + [ELU, causal conv with w3, ELU, conv
+    with w1](x).
 
     No biases, zeros as padding. ELU(a) = a for a > 0, exp(a) - 1 elsewhere.
     """
@@ -153,19 +173,21 @@ np.testing.assert_allclose(mine, unit(Tensor(x)).data, atol=1e-5)
 # %% [markdown]
 # ## Weight norm: length and direction apart
 #
-# Each output channel of a convolution has a vector of K·Ci weights. That vector has a *direction*: what the channel
-# looks for. And it has a *length*: how loud the channel answers. Plain gradient descent moves both at once, with
-# one step size, and they get into each other's way: to turn a long vector by some angle takes a larger step than to
-# turn a short one.
+# Each output channel of a convolution has a vector of K·Ci weights. That vector has a *direction*:
+# what the channel looks for. And it has a *length*: how loud the channel answers. Plain gradient
+# descent moves both at once, with one step size, and they get into each other's way: to turn a long
+# vector by some angle takes a larger step than to turn a short one.
 #
-# Weight norm learns them as separate numbers, a vector $v$ of which only the direction counts, and a length $g$:
+# Weight norm learns them as separate numbers, a vector $v$ of which only the direction counts, and
+# a length $g$:
 #
-# $$ w = g\,\frac{v}{\|v\|}, \qquad \|v\| = \sqrt{\textstyle\sum v^2} \;\text{ for each output channel on its own} $$
+# $$ w = g\,\frac{v}{\|v\|}, \qquad
+#    \|v\| = \sqrt{\textstyle\sum v^2} \;\text{ for each output channel on its own} $$
 #
 # ### Exercise 2
 #
-# `axis` is the axis that has one length each. A conv weight (K,Ci,Co) has `axis=2`, and g the shape (1,1,Co).
-# (Transposed convolutions have `axis=1`: the published weights were made so.)
+# `axis` is the axis that has one length each. A conv weight (K,Ci,Co) has `axis=2`, and g the shape
+# (1,1,Co). (Transposed convolutions have `axis=1`: the published weights were made so.)
 
 # %%
 @exercise
@@ -182,14 +204,15 @@ check(weight_norm_forward)
 # %% [markdown]
 # ## Its backward, derived
 #
-# $dw$ arrives. Look at one channel, and call the direction $u = v/\|v\|$, so that $w = g\,u$. Move $g$ by $\delta
-# g$: $w$ moves by $\delta g\,u$, and the loss by $\langle dw, u\rangle\,\delta g$. That is the first gradient:
+# $dw$ arrives. Look at one channel, and call the direction $u = v/\|v\|$, so that $w = g\,u$. Move
+# $g$ by $\delta g$: $w$ moves by $\delta g\,u$, and the loss by $\langle dw, u\rangle\,\delta g$.
+# That is the first gradient:
 #
 # $$ dg = \langle dw, u\rangle $$
 #
-# Now move $v$ by $\delta v$. The part of $\delta v$ along $u$ makes $v$ longer and changes nothing. Only the rest
-# turns it, and the longer $v$ is, the less: $\delta u = (\delta v - u\,\langle u, \delta v\rangle)\,/\,\|v\|$. So
-# the loss moves by
+# Now move $v$ by $\delta v$. The part of $\delta v$ along $u$ makes $v$ longer and changes nothing.
+# Only the rest turns it, and the longer $v$ is, the less: $\delta u = (\delta v - u\,\langle u,
+# \delta v\rangle)\,/\,\|v\|$. So the loss moves by
 #
 # $$ \langle dw,\; g\,\delta u\rangle \;=\; \tfrac{g}{\|v\|}\,\bigl(\langle dw, \delta v\rangle
 #    - \langle dw, u\rangle\langle u, \delta v\rangle\bigr)
@@ -199,18 +222,19 @@ check(weight_norm_forward)
 #
 # $$ dv = \frac{g}{\|v\|}\,\bigl(dw - dg\;u\bigr) $$
 #
-# In words: $dw$ is cut into two parts. The part along $u$ belongs to the length, the part across $u$ to the
-# direction.
+# In words: $dw$ is cut into two parts. The part along $u$ belongs to the length, the part across
+# $u$ to the direction.
 #
 # ### Exercise 3
 #
-# `saved` is `(direction, length, g, others)`: $u$, with the shape of v; $\|v\|$, with the shape of g; g; and the
-# tuple of all axes but `axis`, over which sums go.
+# `saved` is `(direction, length, g, others)`: $u$, with the shape of v; $\|v\|$, with the shape of
+# g; g; and the tuple of all axes but `axis`, over which sums go.
 
 # %%
 @exercise
 def weight_norm_backward(dw, saved, *, axis):
-    """dw (*v) -> dv (*v), dg (*g). saved: (direction (*v), length (*g), g (*g), the axes to sum over)."""
+    """dw (*v) -> dv (*v), dg (*g). saved: (direction (*v), length (*g), g (*g), the axes to sum
+    over)."""
     raise NotImplementedError
 
 
@@ -219,9 +243,10 @@ check(weight_norm_backward)
 # %% [markdown]
 # Then compare with `source(library_backward)`.
 #
-# Two things follow from the formula, and a picture shows both. First, $dv$ stands at a right angle to $v$, so a
-# step of gradient descent always makes $v$ *longer*: $\|v - \eta\,dv\|^2 = \|v\|^2 + \eta^2\|dv\|^2$. Second, a $v$
-# that is twice as long gets a gradient half as long, and is turned by a quarter of the angle.
+# Two things follow from the formula, and a picture shows both. First, $dv$ stands at a right angle
+# to $v$, so a step of gradient descent always makes $v$ *longer*: $\|v - \eta\,dv\|^2 = \|v\|^2 +
+# \eta^2\|dv\|^2$. Second, a $v$ that is twice as long gets a gradient half as long, and is turned
+# by a quarter of the angle.
 
 # %%
 v, g = np.array([[1.6], [0.9]]), np.array([[1.0]])  # two weights of one channel: axis 1
@@ -244,8 +269,13 @@ circle = np.linspace(0, 2 * np.pi, 200)
 left.plot(np.cos(circle), np.sin(circle), color="lightgrey", label="all w of length g = 1")
 arrow = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.008}
 zero = np.zeros((2, 1))
-arrows = [(zero, v, "grey", "v"), (zero, u, "black", "w"), (u, dw, "C3", "dw"),
-          (u, dg * u, "C0", "its part along u: dg"), (u, dw - dg * u, "C2", "its part across u: for dv")]
+arrows = [
+    (zero, v, "grey", "v"),
+    (zero, u, "black", "w"),
+    (u, dw, "C3", "dw"),
+    (u, dg * u, "C0", "its part along u: dg"),
+    (u, dw - dg * u, "C2", "its part across u: for dv"),
+]
 for start, along, colour, name in arrows:
     left.quiver(*start[:, 0], *along[:, 0], color=colour, label=name, **arrow)
 left.set(xlim=(-1.3, 2), ylim=(-1.3, 2), aspect="equal", title="dw, cut in two")
@@ -271,19 +301,22 @@ plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# So $v$'s length acts like a learning rate of the direction, which falls by itself. (With Adam, chapter 13, steps
-# are about equally long whatever the gradient; there, too, what counts is the step against the length of $v$.)
+# So $v$'s length acts like a learning rate of the direction, which falls by itself. (With Adam,
+# chapter 13, steps are about equally long whatever the gradient; there, too, what counts is the
+# step against the length of $v$.)
 #
 # ## Count the weights
 #
-# How large is it? One can ask the program. But who can count it by hand has understood the construction.
+# How large is it? One can ask the program. But who can count it by hand has understood the
+# construction.
 #
 # ### Exercise 4
 
 # %%
 @exercise
 def encoder_parameters(filters, latent, strides, lstm_layers):
-    """filters, latent, strides (a tuple), lstm_layers -> n: how many numbers an encoder for mono sound learns.
+    """filters, latent, strides (a tuple), lstm_layers -> n: how many numbers an encoder for mono
+    sound learns.
 
     A convolution K, Ci -> Co with weight norm: K·Ci·Co for v, Co for g, Co for the bias.
     An LSTM layer of H channels: two matrices (H,4H) and one bias (4H).
@@ -291,7 +324,7 @@ def encoder_parameters(filters, latent, strides, lstm_layers):
     The layers, with C = filters at first:
         convolution K = 7, 1 -> C
         for each stride: a residual unit, then a convolution K = 2·stride, C -> 2·C, and C doubles
-            (the unit: convolutions K = 3, C -> C//2; K = 1, C//2 -> C; and as shortcut K = 1, C -> C)
+            (the unit: convolutions K = 3, C -> C//2; K = 1, C//2 -> C; shortcut: K = 1, C -> C)
         lstm_layers LSTM layers of C channels
         convolution K = 7, C -> latent
     """
@@ -303,15 +336,18 @@ check(encoder_parameters)
 # %%
 counted = encoder_parameters(32, 128, (2, 4, 5, 8), 2)
 assert counted == sum(p.data.size for p in networks[0].parameters())
-print(f"{counted / 1e6:.2f} million in the encoder, of which the LSTM has {2 * 8 * 512**2 / 1e6:.2f} million")
+print(
+    f"{counted / 1e6:.2f} million in the encoder, "
+    f"of which the LSTM has {2 * 8 * 512**2 / 1e6:.2f} million"
+)
 
 # %% [markdown]
 # ## Do all the gradients fit together?
 #
-# Every layer's backward has been tested on its own. The whole is the next question: is the gradient of a loss with
-# respect to *all* weights of encoder and decoder right? To test each weight would take a day. But one random
-# direction is a strong test: move all weights at once by $\epsilon\,\delta$; the loss must move by
-# $\epsilon\,\langle \text{gradient}, \delta\rangle$.
+# Every layer's backward has been tested on its own. The whole is the next question: is the gradient
+# of a loss with respect to *all* weights of encoder and decoder right? To test each weight would
+# take a day. But one random direction is a strong test: move all weights at once by
+# $\epsilon\,\delta$; the loss must move by $\epsilon\,\langle \text{gradient}, \delta\rangle$.
 
 # %%
 small = SEANetConfig(filters=4, latent=6, strides=(2, 4), lstm_layers=1)
@@ -343,22 +379,24 @@ np.testing.assert_allclose(by_gradients, by_differences, rtol=1e-5)
 # %% [markdown]
 # ## Where to begin
 #
-# An untrained network must be able to *hear*: two different sounds must give two different outputs, or there is
-# nothing to learn from. What does an output of a convolution look like at the start? It is a sum of n = K·Ci
-# products. If the inputs are about independent and each has power $\sigma^2$, the sum has power $\sigma^2 \sum
-# w^2$. PyTorch draws weights from $\pm 1/\sqrt{n}$, uniformly: each has a mean square of $1/(3n)$, so the sum of n
-# squares is $1/3$. **Two thirds of the power are lost, at every layer.** The biases keep theirs: after many layers,
-# nothing but biases is left.
+# An untrained network must be able to *hear*: two different sounds must give two different outputs,
+# or there is nothing to learn from. What does an output of a convolution look like at the start? It
+# is a sum of n = K·Ci products. If the inputs are about independent and each has power $\sigma^2$,
+# the sum has power $\sigma^2 \sum w^2$. PyTorch draws weights from $\pm 1/\sqrt{n}$, uniformly:
+# each has a mean square of $1/(3n)$, so the sum of n squares is $1/3$. **Two thirds of the power
+# are lost, at every layer.** The biases keep theirs: after many layers, nothing but biases is left.
 #
-# The cure is one line: scale the weights so that the squares sum to 1. Weight norm makes that easy: it is a matter
-# of $g$.
+# The cure is one line: scale the weights so that the squares sum to 1. Weight norm makes that easy:
+# it is a matter of $g$.
 
 # %%
-codecs = {name: Codec(preset("tiny_24khz"), seed=0) for name in ("PyTorch's weights", "power preserved")}
+codecs = {
+    name: Codec(preset("tiny_24khz"), seed=0) for name in ("PyTorch's weights", "power preserved")
+}
 initialise_codec(codecs["power preserved"])
 other = wav.mean(axis=0)[96_000:120_000].astype(np.float32)[None, :, None]
 
-figure, axes = plt.subplots(figsize=(9, 3.2))
+axes = panels(height=3.2)
 left_over = {}
 for name, codec in codecs.items():
     a, b, heard = Tensor(second), Tensor(other), []
@@ -369,8 +407,11 @@ for name, codec in codecs.items():
     axes.semilogy(heard, ".-", label=name)
     left_over[name] = heard[-1]
 axes.axvline(len(codec.encoder.layers) - 0.5, color="grey", lw=0.8)
-axes.set(xlabel="layer (right of the line: decoder)", ylabel="RMS of the difference",
-         title="What is left of the difference between two sounds, before training")
+axes.set(
+    xlabel="layer (right of the line: decoder)",
+    ylabel="RMS of the difference",
+    title="What is left of the difference between two sounds, before training",
+)
 axes.legend()
 plt.show()
 first_conv = codecs["PyTorch's weights"].decoder.layers[0].effective_weight().data
@@ -378,25 +419,28 @@ assert abs((first_conv**2).sum(axis=(0, 1)).mean() - 1 / 3) < 0.05
 assert left_over["power preserved"] > 100 * left_over["PyTorch's weights"]
 
 # %% [markdown]
-# (The last layer is made ten times weaker on purpose: sound has an RMS of about 0.1, and a decoder that starts by
-# shouting has to unlearn that first.) `source(preserve_variance)` shows how it is done.
+# (The last layer is made ten times weaker on purpose: sound has an RMS of about 0.1, and a decoder
+# that starts by shouting has to unlearn that first.) `source(preserve_variance)` shows how it is
+# done.
 #
 # ## One second, by heart
 #
-# Before one trains a network on hours, one lets it learn a single second, without a quantizer. It must succeed. If
-# it does not, something is broken, and hours of data would only hide that. It is the cheapest test of a network
-# that there is.
+# Before one trains a network on hours, one lets it learn a single second, without a quantizer. It
+# must succeed. If it does not, something is broken, and hours of data would only hide that. It is
+# the cheapest test of a network that there is.
 #
-# The loss has two parts: the mean absolute difference of the waves, and a little of the difference of their
-# spectrograms (chapter 10 is about those). Adam (chapter 13) makes the steps. We do it twice, from both beginnings.
+# The loss has two parts: the mean absolute difference of the waves, and a little of the difference
+# of their spectrograms (chapter 10 is about those). Adam (chapter 13) makes the steps. We do it
+# twice, from both beginnings.
 
 # %%
-LONG = False  # True: 600 steps instead of 60, in 2 to 5 minutes: about 25 and 22 dB, almost the original
+LONG = False  # True: 600 steps, not 60, in 2 to 5 minutes: 25 and 22 dB, almost the original
 mel = MelLoss(rate, (256, 1024))
 
 
 def by_heart(codec, x, steps):
-    """Teach encoder and decoder the sound x (1,T,1) -> SI-SDR in dB at each step, and the last output (1,T,1)."""
+    """Teach encoder and decoder the sound x (1,T,1) -> SI-SDR in dB at each step, and the last
+    output (1,T,1)."""
     parameters = dict(codec.named_parameters())  # the codebooks are none of them
     optimizer = Adam(parameters, lr=2e-3, betas=(0.5, 0.9))
     curve = []
@@ -413,36 +457,38 @@ def by_heart(codec, x, steps):
 results = {name: by_heart(codec, second, 600 if LONG else 60) for name, codec in codecs.items()}
 
 # %%
-plt.figure(figsize=(9, 3))
+axes = panels(height=3)
 for name, (curve, _) in results.items():
-    plt.plot(np.maximum(curve, -30), label=name)
-plt.axhline(0, color="grey", lw=0.8)
-plt.xlabel("step")
-plt.ylabel("SI-SDR / dB (from -30 on)")
-plt.title("One second of speech, learned by heart (0 dB: half of the output's power is error)")
-plt.legend()
+    axes.plot(np.maximum(curve, -30), label=name)
+axes.axhline(0, color="grey", lw=0.8)
+axes.set(
+    xlabel="step",
+    ylabel="SI-SDR / dB (from -30 on)",
+    title="One second of speech, learned by heart (0 dB: half of the output's power is error)",
+)
+axes.legend()
 plt.show()
 assert results["power preserved"][0][-5:].mean() > 5
 assert results["power preserved"][0][-5:].mean() > results["PyTorch's weights"][0][-5:].mean() + 5
 
-figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True)
+axes = panels(3, 3, sharey=True)
 sounds = {"the original": second} | {name: decoded for name, (_, decoded) in results.items()}
 for ax, (name, sound) in zip(axes, sounds.items(), strict=True):
     spectrogram(ax, sound[0, :, 0], rate, name)
     ax.label_outer()
-plt.tight_layout()
 plt.show()
 for name, sound in sounds.items():
     play(sound[0, :, 0], rate, name)
 
 # %% [markdown]
-# The one is speech, a little hoarse. The other has not yet found its input: with the same network, the same data,
-# the same steps. As in chapter 5, where a network begins decides.
+# The one is speech, a little hoarse. The other has not yet found its input: with the same network,
+# the same data, the same steps. As in chapter 5, where a network begins decides.
 #
 # ## With your own code
 #
-# The same training, a tenth of a second long, on the backend "student": what you have written so far, in all
-# chapters, carries the gradients (the plain definitions stand in for the rest). The curve must be the library's.
+# The same training, a tenth of a second long, on the backend "student": what you have written so
+# far, in all chapters, carries the gradients (the plain definitions stand in for the rest). The
+# curve must be the library's.
 
 # %%
 short, curves = second[:, :2_560], {}
@@ -602,21 +648,22 @@ check(Decoder)
 # 3. `weight_norm_backward`: a gradient cut in two.
 # 4. `encoder_parameters`: the construction, counted.
 #
-# And three to think about. The first convolution has 7 taps: how many milliseconds is that, and how does the
-# network see more? Where would you save if the encoder had to be twice as fast, and where if it had to be half as
-# large? Why must the shortcut be a convolution, or at least something with weights, if a unit were to change the
-# number of channels?
+# And three to think about. The first convolution has 7 taps: how many milliseconds is that, and how
+# does the network see more? Where would you save if the encoder had to be twice as fast, and where
+# if it had to be half as large? Why must the shortcut be a convolution, or at least something with
+# weights, if a unit were to change the number of channels?
 #
 # ## What the paper says
 #
-# Encoder and decoder follow SEANet: C = 32 channels at first, strides (2, 4, 5, 8), two LSTM layers, latents of
-# width 128; weight normalisation where the model streams, layer normalisation where it does not [Defossez22, §3.1].
-# The paper gives both convolutions of a residual unit K = 3; the released models have 3 and 1, and so has
-# `ResidualUnit`. Width matters little: with C = 16 SI-SNR is 6.40 dB, with 32 it is 6.67, with 64 it is 6.70
-# [Defossez22, Appendix]. How to begin, the paper does not say.
+# Encoder and decoder follow SEANet: C = 32 channels at first, strides (2, 4, 5, 8), two LSTM
+# layers, latents of width 128; weight normalisation where the model streams, layer normalisation
+# where it does not [Defossez22, §3.1]. The paper gives both convolutions of a residual unit K = 3;
+# the released models have 3 and 1, and so has `ResidualUnit`. Width matters little: with C = 16
+# SI-SNR is 6.40 dB, with 32 it is 6.67, with 64 it is 6.70 [Defossez22, Appendix]. How to begin,
+# the paper does not say.
 #
 # ## What to read next
 #
-# `minicodec/codec/seanet.py`: the decoder, and the options that 48 kHz needs. `minicodec/nn/layers.py`: how the
-# layers hold their weights. Then chapter 7 takes the 75 vectors a second and makes numbers of them that fit into a
-# file.
+# `minicodec/codec/seanet.py`: the decoder, and the options that 48 kHz needs.
+# `minicodec/nn/layers.py`: how the layers hold their weights. Then chapter 7 takes the 75 vectors a
+# second and makes numbers of them that fit into a file.

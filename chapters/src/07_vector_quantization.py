@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 7 Vector quantization: a vocabulary of vectors
 #
-# **You will be able to** turn vectors into whole numbers and back, let the vocabulary learn from the data without a single
-# gradient, revive words that nobody uses, and find the mistakes that keep published codebooks from learning.
+# **You will be able to** turn vectors into whole numbers and back, let the vocabulary learn from
+# the data without a single gradient, revive words that nobody uses, and find the mistakes that keep
+# published codebooks from learning.
 #
 # **Before you start**: chapter 1 (quantisers). Gradients are not needed until chapter 8.
 #
@@ -19,7 +20,7 @@ import numpy as np
 
 from minicodec.codec.quantizer import ResidualVectorQuantizer, kmeans
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import source
+from minicodec.course.show import panels, source
 from minicodec.tensor import Tensor
 
 yours();
@@ -27,12 +28,14 @@ yours();
 # %% [markdown]
 # ## The idea: say which one it is
 #
-# Chapter 1 quantised one number at a time, with codes spread evenly or by a logarithm. An encoder (chapter 6) makes a vector of every short stretch of sound, a *latent* of, say,
-# 128 numbers, and they are anything but evenly spread: speech visits a few regions of that space over and over. So make a list
-# of N typical vectors, the **codebook**, give the same list to both sides, and send only *which one* is nearest:
-# $\log_2 N$ bits for a whole vector. With N = 1024, 10 bits.
+# Chapter 1 quantised one number at a time, with codes spread evenly or by a logarithm. An encoder
+# (chapter 6) makes a vector of every short stretch of sound, a *latent* of, say, 128 numbers, and
+# they are anything but evenly spread: speech visits a few regions of that space over and over. So
+# make a list of N typical vectors, the **codebook**, give the same list to both sides, and send
+# only *which one* is nearest: $\log_2 N$ bits for a whole vector. With N = 1024, 10 bits.
 #
-# In two dimensions one can look at it. Here are vectors from twelve clumps, as speech sounds might be:
+# In two dimensions one can look at it. Here are vectors from twelve clumps, as speech sounds might
+# be:
 
 # %%
 rng = np.random.default_rng(4)
@@ -45,22 +48,35 @@ def draw(n, rng=rng):
 
 
 def voronoi(axes, codebook, x, title):
-    """Colour the plane by which codeword is nearest; draw vectors, and codewords (crossed out if nobody chooses them)."""
+    """Colour the plane by which codeword is nearest; draw vectors, and codewords (crossed out if
+    nobody chooses them)."""
     grid = np.stack(np.meshgrid(np.linspace(-1.4, 1.4, 280), np.linspace(-1.4, 1.4, 280)), axis=-1)
-    axes.imshow(nearest_codeword_forward(grid, codebook) % 20, origin="lower", extent=(-1.4, 1.4, -1.4, 1.4),
-                cmap="tab20", alpha=0.35, interpolation="nearest")
+    axes.imshow(
+        nearest_codeword_forward(grid, codebook) % 20,
+        origin="lower",
+        extent=(-1.4, 1.4, -1.4, 1.4),
+        cmap="tab20",
+        alpha=0.35,
+        interpolation="nearest",
+    )
     axes.plot(*x[:600].T, ".", color="black", ms=1.5)
     used = np.bincount(nearest_codeword_forward(x, codebook), minlength=len(codebook)) > 0
     axes.plot(*codebook[used].T, "o", color="white", mec="black", ms=7)
     axes.plot(*codebook[~used].T, "X", color="red", mec="black", ms=8)
-    axes.set(title=f"{title}: {used.sum()} of {len(codebook)} used", xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), xlabel="latent 1")
+    axes.set(
+        title=f"{title}: {used.sum()} of {len(codebook)} used",
+        xlim=(-1.4, 1.4),
+        ylim=(-1.4, 1.4),
+        xlabel="latent 1",
+    )
 
 # %% [markdown]
 # ### Exercise 1: the nearest one
 #
-# $\|x - c\|^2 = \|x\|^2 - 2\,x\cdot c + \|c\|^2$. The first term is the same for all codewords, so it cannot change which is
-# nearest. The second is one matrix product for all vectors and all codewords at once. Ties go to the lowest index: two
-# machines that disagree about a tie would send different files.
+# $\|x - c\|^2 = \|x\|^2 - 2\,x\cdot c + \|c\|^2$. The first term is the same for all codewords, so
+# it cannot change which is nearest. The second is one matrix product for all vectors and all
+# codewords at once. Ties go to the lowest index: two machines that disagree about a tie would send
+# different files.
 
 # %%
 @exercise
@@ -73,31 +89,33 @@ check(nearest_codeword_forward)
 
 # %%
 x = draw(1000)
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.5))
+axes = panels(2, 4.5)
 voronoi(axes[0], x[:16], x, "16 of the vectors")
 voronoi(axes[1], rng.uniform(-1.4, 1.4, size=(16, 2)), x, "16 random points")
 axes[0].set_ylabel("latent 2")
-plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Each region (they are called Voronoi cells) sends the same number. Codewords in the wrong place are waste, and a red cross is
-# a codeword that nobody chooses: it costs bits and says nothing.
+# Each region (they are called Voronoi cells) sends the same number. Codewords in the wrong place
+# are waste, and a red cross is a codeword that nobody chooses: it costs bits and says nothing.
 #
 # ## k-means
 #
-# Where should the codewords lie? Two observations answer that. If the codewords are fixed, each vector should choose the
-# nearest. If the choices are fixed, each codeword should be the *mean* of the vectors that chose it: no other point has a
-# smaller sum of squared distances to them. So do one, then the other, again and again; neither step can make the error larger.
+# Where should the codewords lie? Two observations answer that. If the codewords are fixed, each
+# vector should choose the nearest. If the choices are fixed, each codeword should be the *mean* of
+# the vectors that chose it: no other point has a smaller sum of squared distances to them. So do
+# one, then the other, again and again; neither step can make the error larger.
 #
 # ### Exercise 2: one round
 
 # %%
 @exercise
 def kmeans_step(x, means):
-    """x (n,D), means (N,D) -> means (N,D), counts (N): each mean moves to the middle of the vectors nearest to it.
+    """x (n,D), means (N,D) -> means (N,D), counts (N): each mean moves to the middle of the
+    vectors nearest to it.
 
-    A mean that is nearest to none stays where it is. counts: how many vectors each mean had before it moved.
+    A mean that is nearest to none stays where it is. counts: how many vectors each mean had before
+    it moved.
     """
     raise NotImplementedError
 
@@ -110,39 +128,43 @@ for _ in range(20):
     errors.append(np.mean((x - means[nearest_codeword_forward(x, means)]) ** 2))
     means, counts = kmeans_step(x, means)
 assert (np.diff(errors) <= 1e-12).all(), "the error rose: see exercises 1 and 2"
-np.testing.assert_allclose(kmeans(x, 16, 1, np.random.default_rng(0))[0],
-                           kmeans_step(x, x[np.random.default_rng(0).choice(len(x), 16, replace=False)])[0])
+np.testing.assert_allclose(
+    kmeans(x, 16, 1, np.random.default_rng(0))[0],
+    kmeans_step(x, x[np.random.default_rng(0).choice(len(x), 16, replace=False)])[0],
+)
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.2))
+axes = panels(2, 4.2)
 voronoi(axes[0], means, x, "after 20 rounds")
 axes[1].semilogy(errors, ".-")
 axes[1].set(xlabel="round", ylabel="mean squared error", title="It never rises")
-plt.tight_layout()
 plt.show()
 
 # %% [markdown]
 # ## Learning while the encoder moves
 #
-# k-means wants all vectors at once, and all of them at rest. But the encoder is learning too, so its vectors move, and they come
-# in batches. The cure is a *moving average*. Keep, for each codeword, how many vectors chose it (a count $m$) and their sum
-# ($S$), and let both forget slowly:
+# k-means wants all vectors at once, and all of them at rest. But the encoder is learning too, so
+# its vectors move, and they come in batches. The cure is a *moving average*. Keep, for each
+# codeword, how many vectors chose it (a count $m$) and their sum ($S$), and let both forget slowly:
 #
-# $$ m \leftarrow \gamma m + (1-\gamma)\,m_{\text{batch}}, \qquad S \leftarrow \gamma S + (1-\gamma)\,s_{\text{batch}},
+# $$ m \leftarrow \gamma m + (1-\gamma)\,m_{\text{batch}}, \qquad
+#    S \leftarrow \gamma S + (1-\gamma)\,s_{\text{batch}},
 #    \qquad c = S / m, \qquad \gamma = 0.99 $$
 #
-# It is k-means over, roughly, the last hundred batches. The counts are *smoothed* before dividing, so that none is zero
-# (exercise 3 says how; it hardly matters otherwise).
-# No gradient is involved: the choice of a codeword is a jump, and has none.
+# It is k-means over, roughly, the last hundred batches. The counts are *smoothed* before dividing,
+# so that none is zero (exercise 3 says how; it hardly matters otherwise). No gradient is involved:
+# the choice of a codeword is a jump, and has none.
 #
 # ### Exercise 3
 
 # %%
 @exercise
 def ema_update(counts, sums, x, codes, decay):
-    """counts (N), sums (N,D), x (n,D), codes (n) -> counts (N), sums (N,D), codebook (N,D), after one batch.
+    """counts (N), sums (N,D), x (n,D), codes (n) -> counts (N), sums (N,D), codebook (N,D), after
+    one batch.
 
-    new = decay · old + (1 - decay) · this batch's, for both. The codebook is sums / smoothed, where
-    smoothed = (counts + e) / (total + N e) · total, with e = 1e-5 and total the sum of the new counts.
+    new = decay · old + (1 - decay) · this batch's, for both. The codebook is sums / smoothed,
+    where smoothed = (counts + e) / (total + N e) · total, with e = 1e-5 and total the sum of the
+    new counts.
     """
     raise NotImplementedError
 
@@ -154,20 +176,23 @@ check(ema_update)
 library = ResidualVectorQuantizer(1, 16, 2, rng=np.random.default_rng(0))
 library.codebooks, library.updates[:] = x[None, :16].copy(), 1
 library.counts, library.sums = np.full((1, 16), 8.0), 8 * x[None, :16]
-expected = ema_update(library.counts[0], library.sums[0], x, nearest_codeword_forward(x, x[:16]), 0.99)
+expected = ema_update(
+    library.counts[0], library.sums[0], x, nearest_codeword_forward(x, x[:16]), 0.99
+)
 library(Tensor(x[None]), 1, np.random.default_rng(0))
 np.testing.assert_allclose(library.codebooks[0], expected[2], rtol=1e-6)
 
 # %% [markdown]
 # ## Death and resurrection
 #
-# A codeword that nobody chooses gets nothing: $m$ and $S$ shrink together, their ratio stays, and the codeword
-# stays where it is (until $m$ is as small as the smoothing, which then pulls it to 0). If it lies in an empty place, it is dead
-# for good. And encoders do move away from codewords: this is called
-# codebook collapse.
+# A codeword that nobody chooses gets nothing: $m$ and $S$ shrink together, their ratio stays, and
+# the codeword stays where it is (until $m$ is as small as the smoothing, which then pulls it to 0).
+# If it lies in an empty place, it is dead for good. And encoders do move away from codewords: this
+# is called codebook collapse.
 #
-# So look from time to time who is hardly ever chosen (less than a tenth of the mean usage), and put such a codeword onto a random
-# vector of the batch, where there certainly is something to do. But where does one *write* it?
+# So look from time to time who is hardly ever chosen (less than a tenth of the mean usage), and put
+# such a codeword onto a random vector of the batch, where there certainly is something to do. But
+# where does one *write* it?
 #
 # ### Exercise 4
 #
@@ -176,9 +201,11 @@ np.testing.assert_allclose(library.codebooks[0], expected[2], rtol=1e-6)
 # %%
 @exercise
 def revive(counts, sums, dead, vectors):
-    """counts (N), sums (N,D), dead (k) entries, vectors (k,D) -> counts (N), sums (N,D): dead entries become vectors.
+    """counts (N), sums (N,D), dead (k) entries, vectors (k,D) -> counts (N), sums (N,D): dead
+    entries become vectors.
 
-    Each dead entry gets the mean of all counts (before the change), and the sum that makes its codeword the vector.
+    Each dead entry gets the mean of all counts (before the change), and the sum that makes its
+    codeword the vector.
     """
     raise NotImplementedError
 
@@ -192,10 +219,14 @@ def train(updates, reviving, start, rng):
     sums, along = codebook * counts[:, None], [codebook]
     for update in range(1, updates + 1):
         x = draw(200, rng)
-        counts, sums, codebook = ema_update(counts, sums, x, nearest_codeword_forward(x, codebook), 0.97)
+        counts, sums, codebook = ema_update(
+            counts, sums, x, nearest_codeword_forward(x, codebook), 0.97
+        )
         if reviving and update % 10 == 0:
             dead = np.flatnonzero(counts < 0.1 * counts.mean())
-            counts, sums = revive(counts, sums, dead, x[rng.choice(len(x), len(dead), replace=False)])
+            counts, sums = revive(
+                counts, sums, dead, x[rng.choice(len(x), len(dead), replace=False)]
+            )
             codebook = sums / counts[:, None]
         along.append(codebook)
     return along
@@ -203,12 +234,11 @@ def train(updates, reviving, start, rng):
 
 start = np.random.default_rng(1).uniform(-1.4, 1.4, size=(24, 2))
 lame, lively = (train(300, reviving, start, np.random.default_rng(2)) for reviving in (False, True))
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), sharey=True)
+axes = panels(3, 3.4, sharey=True)
 voronoi(axes[0], start, x, "start")
 voronoi(axes[1], lame[-1], x, "no revival")
 voronoi(axes[2], lively[-1], x, "revival")
 axes[0].set_ylabel("latent 2")
-plt.tight_layout()
 plt.show()
 
 
@@ -227,8 +257,9 @@ assert usage(lively[-1])[1] < usage(lame[-1])[1]
 # %% [markdown]
 # ## Find the mistake
 #
-# Here is how the released quantizer of EnCodec (and others that share the code) does it, in the order in which it happens.
-# Two things are wrong. Read it and find them before you go on: what does each line write, and who overwrites it?
+# Here is how the released quantizer of EnCodec (and others that share the code) does it, in the
+# order in which it happens. Two things are wrong. Read it and find them before you go on: what does
+# each line write, and who overwrites it?
 
 # %%
 def released_update(counts, sums, codebook, x, decay=0.99):
@@ -245,11 +276,13 @@ def released_start(x, N):
     return counts.astype(float), means, means  # counts, sums, codebook
 
 # %% [markdown]
-# **One.** The replacement is written into the codebook, and then `ema_update` computes the codebook anew from $S$ and $m$, in
-# which the dead are still dead. The new codeword does not live for a single step.
+# **One.** The replacement is written into the codebook, and then `ema_update` computes the codebook
+# anew from $S$ and $m$, in which the dead are still dead. The new codeword does not live for a
+# single step.
 #
-# **Two.** The start hands over *means* where the averages need *sums*. At the first update the codebook becomes
-# (0.99·mean + …)/(0.99·count + …): a codeword that stood for twenty vectors is suddenly almost twenty times too short.
+# **Two.** The start hands over *means* where the averages need *sums*. At the first update the
+# codebook becomes (0.99·mean + …)/(0.99·count + …): a codeword that stood for twenty vectors is
+# suddenly almost twenty times too short.
 #
 # Both can be measured:
 
@@ -268,14 +301,16 @@ for _ in range(60):
     codes = nearest_codeword_forward(x, right_codebook)
     right_counts, right_sums, right_codebook = ema_update(right_counts, right_sums, x, codes, 0.99)
 
-plt.figure(figsize=(9, 3))
+axes = panels(height=3)
 for name, curve in norms.items():
-    plt.plot(curve, label=name)
-plt.ylim(0, None)
-plt.xlabel("update")
-plt.ylabel("mean length of the codewords")
-plt.title("A start that forgets to multiply")
-plt.legend()
+    axes.plot(curve, label=name)
+axes.set(
+    ylim=(0, None),
+    xlabel="update",
+    ylabel="mean length of the codewords",
+    title="A start that forgets to multiply",
+)
+axes.legend()
 plt.show()
 assert norms["as released: S = mean"][1] < 0.3 * norms["right: S = mean · count"][1]
 
@@ -286,12 +321,20 @@ print("where the revived codeword lies after one released update:", after[1])
 np.testing.assert_allclose(after[1], [9, 9], rtol=1e-3)  # where it was: nothing has been revived
 
 # %% [markdown]
+<<<<<<< HEAD
 # Such mistakes do not crash. Training goes on, the loss falls, the codec works, a little worse than it could: codebooks that are
 # half in use, for years. What finds them is a test of what the code is *meant* to do: "after the update, the revived codeword
 # lies on its vector". `minicodec/codec/quantizer.py` lists five such promises, and `tests/test_quantizer.py` holds it to them.
 
 # %% [markdown]
 # ## Your codec: a codebook that learns
+=======
+# Such mistakes do not crash. Training goes on, the loss falls, the codec works, a little worse than
+# it could: codebooks that are half in use, for years. What finds them is a test of what the code is
+# *meant* to do: "after the update, the revived codeword lies on its vector".
+# `minicodec/codec/quantizer.py` lists five such promises, and `tests/test_quantizer.py` holds it to
+# them.
+>>>>>>> origin/main
 #
 # A level of the quantizer, as an object: it starts from k-means, follows the vectors that choose it, and now and then
 # revives the dead.
@@ -344,17 +387,19 @@ check(Codebook)
 # 3. `ema_update`: k-means that forgets.
 # 4. `revive`: in the place that counts.
 #
-# To think about: Why is "fewer than 2 counts" a bad definition of dead, if a batch may hold 8 or 64 clips? How many bits would
-# a codebook need that makes 60 dB of SNR from 128-dimensional vectors, if each bit per number buys 6 dB? (Then read chapter 8.)
-# Why must both sides have the same codebook to the last bit, but not the same encoder?
+# To think about: Why is "fewer than 2 counts" a bad definition of dead, if a batch may hold 8 or 64
+# clips? How many bits would a codebook need that makes 60 dB of SNR from 128-dimensional vectors,
+# if each bit per number buys 6 dB? (Then read chapter 8.) Why must both sides have the same
+# codebook to the last bit, but not the same encoder?
 #
 # ## What the paper says
 #
-# Codebooks of 1024 entries learn by moving averages with decay 0.99; entries that are not used are replaced by candidates of the
-# current batch [Defossez22, §3.2], following SoundStream [Zeghidour21]. That the averages must be written, not the codewords,
-# stands in neither.
+# Codebooks of 1024 entries learn by moving averages with decay 0.99; entries that are not used are
+# replaced by candidates of the current batch [Defossez22, §3.2], following SoundStream
+# [Zeghidour21]. That the averages must be written, not the codewords, stands in neither.
 #
 # ## What to read next
 #
-# `minicodec/ops/nearest_codeword.py` (one matrix product, and what makes ties safe) and the second half of
-# `minicodec/codec/quantizer.py`. Then chapter 8: one codebook is not enough, and the encoder must learn through the jump.
+# `minicodec/ops/nearest_codeword.py` (one matrix product, and what makes ties safe) and the second
+# half of `minicodec/codec/quantizer.py`. Then chapter 8: one codebook is not enough, and the
+# encoder must learn through the jump.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 8 Residual quantization, and a gradient through a jump
 #
-# **You will be able to** build a codec for any bitrate out of small codebooks; compute the gradient that an encoder needs
-# although a quantizer has none; and recognise two ways of doing that which look right and are wrong.
+# **You will be able to** build a codec for any bitrate out of small codebooks; compute the gradient
+# that an encoder needs although a quantizer has none; and recognise two ways of doing that which
+# look right and are wrong.
 #
 # **Before you start**: chapter 7 (codebooks), chapter 2 (gradients).
 #
@@ -20,7 +21,7 @@ import numpy as np
 from minicodec import audio, functional as F
 from minicodec.codec.quantizer import ResidualVectorQuantizer, kmeans
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, source
+from minicodec.course.show import panels, play, source
 from minicodec.files import data_folder
 from minicodec.tensor import Tensor, grad
 
@@ -29,13 +30,16 @@ yours();
 # %% [markdown]
 # ## The idea: say roughly which one, then correct
 #
-# EnCodec's good quality takes about 80 bits a frame (6 kbit/s, 75 frames a second). One codebook would need $2^{80}$ entries: more than there are grains of
-# sand. So do what a clerk does who gives change: the largest coin first, then the largest one for what is left.
+# EnCodec's good quality takes about 80 bits a frame (6 kbit/s, 75 frames a second). One codebook
+# would need $2^{80}$ entries: more than there are grains of sand. So do what a clerk does who gives
+# change: the largest coin first, then the largest one for what is left.
 #
-# Level 1 takes the nearest codeword. What it missed, the **residual**, is a vector again: level 2 has a codebook for residuals.
-# And so on. Eight codebooks of 1024 entries cost 80 bits, hold 8192 codewords and can say $1024^8 = 2^{80}$ different things.
+# Level 1 takes the nearest codeword. What it missed, the **residual**, is a vector again: level 2
+# has a codebook for residuals. And so on. Eight codebooks of 1024 entries cost 80 bits, hold 8192
+# codewords and can say $1024^8 = 2^{80}$ different things.
 #
-# There is a present in the box: stop after any number of levels, and you have a lower bitrate, from the same model.
+# There is a present in the box: stop after any number of levels, and you have a lower bitrate, from
+# the same model.
 #
 # ### Exercise 1
 #
@@ -44,7 +48,8 @@ yours();
 # %%
 @exercise
 def residual_encode(x, codebooks):
-    """x (n,D), codebooks (Q,N,D) -> codes (Q,n): each level quantizes what the levels before it have left over."""
+    """x (n,D), codebooks (Q,N,D) -> codes (Q,n): each level quantizes what the levels before it
+    have left over."""
     raise NotImplementedError
 
 
@@ -56,7 +61,8 @@ check(residual_encode)
 # %%
 @exercise
 def residual_decode(codes, codebooks):
-    """codes (Q,n), codebooks (at least Q, N, D) -> x (n,D): the sum of the chosen codewords. Q may be fewer than all."""
+    """codes (Q,n), codebooks (at least Q, N, D) -> x (n,D): the sum of the chosen codewords. Q may
+    be fewer than all."""
     raise NotImplementedError
 
 
@@ -65,9 +71,9 @@ check(residual_decode)
 # %% [markdown]
 # ## A codec already
 #
-# Take the simplest "encoder" there is: cut the waveform into pieces of 16 samples, and call each piece a vector. Codebooks by
-# k-means, one level after the other, each on what the levels before it left over, on some clips; then code a clip that was
-# not among them.
+# Take the simplest "encoder" there is: cut the waveform into pieces of 16 samples, and call each
+# piece a vector. Codebooks by k-means, one level after the other, each on what the levels before it
+# left over, on some clips; then code a clip that was not among them.
 
 # %%
 D, N, Q = 16, 256, 8
@@ -86,7 +92,9 @@ test = pieces("speech_en_3.flac")[: 3 * 24_000 // D]
 codebooks, residual = [], train
 for level in range(Q):
     codebooks.append(kmeans(residual, N, 12, np.random.default_rng(level))[0])
-    residual = residual - residual_decode(residual_encode(residual, codebooks[-1][None]), codebooks[-1][None])
+    residual = residual - residual_decode(
+        residual_encode(residual, codebooks[-1][None]), codebooks[-1][None]
+    )
 codebooks = np.stack(codebooks)
 
 codes = residual_encode(test, codebooks)
@@ -96,42 +104,55 @@ for q in levels:
     decoded = residual_decode(codes[:q], codebooks)
     snrs.append(10 * np.log10((test**2).sum() / ((test - decoded) ** 2).sum()))
     if q in (1, 3, 8):
-        play(decoded.ravel(), 24_000, f"{q} level(s): {q * np.log2(N) * 24 / D:.0f} kbit/s, SNR {snrs[-1]:.1f} dB")
+        play(
+            decoded.ravel(),
+            24_000,
+            f"{q} level(s): {q * np.log2(N) * 24 / D:.0f} kbit/s, SNR {snrs[-1]:.1f} dB",
+        )
 
-plt.figure(figsize=(9, 3.3))
-plt.step(levels, snrs, where="post")
-plt.plot(levels, snrs, "o", color="C0")
-plt.xlabel("levels")
-plt.ylabel("SNR / dB")
-plt.title("The staircase: each level takes off some of what is left")
+axes = panels(height=3.3)
+axes.step(levels, snrs, where="post")
+axes.plot(levels, snrs, "o", color="C0")
+axes.set(
+    xlabel="levels",
+    ylabel="SNR / dB",
+    title="The staircase: each level takes off some of what is left",
+)
 plt.show()
 assert (np.diff(snrs) > 0).all()
-assert np.array_equal(residual_encode(test, codebooks[:3]), codes[:3])  # a lower rate is a prefix of the higher one
+assert np.array_equal(
+    residual_encode(test, codebooks[:3]), codes[:3]
+)  # a lower rate is a prefix of the higher one
 
 # %% [markdown]
-# The first steps are high and the later ones low: what remains looks more and more like noise, in which there are no typical
-# vectors. For noise, chapter 1's six decibels a bit promise $6.02 \cdot 8 / 16 = 3$ dB for a level of 8 bits on 16 numbers.
-# The first two levels beat that, because speech is no noise; from the third on they stay below, because 256 codewords
-# learned from 8000 vectors (31 each) fit those better than a new clip.
+# The first steps are high and the later ones low: what remains looks more and more like noise, in
+# which there are no typical vectors. For noise, chapter 1's six decibels a bit promise $6.02 \cdot
+# 8 / 16 = 3$ dB for a level of 8 bits on 16 numbers. The first two levels beat that, because speech
+# is no noise; from the third on they stay below, because 256 codewords learned from 8000 vectors
+# (31 each) fit those better than a new clip.
 #
-# This codec sends 1500 codes of 8 bits a second for each level: 12 kbit/s. EnCodec sends 75 of 10 bits: 0.75 kbit/s.
-# The difference is the encoder, which makes one vector out of 320 samples. To learn that, it needs a gradient.
+# This codec sends 1500 codes of 8 bits a second for each level: 12 kbit/s. EnCodec sends 75 of 10
+# bits: 0.75 kbit/s. The difference is the encoder, which makes one vector out of 320 samples. To
+# learn that, it needs a gradient.
 #
 # ## The jump
 #
-# The decoder's loss sends a gradient $dz$ back to the quantized vector $z$. The encoder made $x$. In between stands
-# "take the nearest": a staircase, whose slope is 0 on every step and undefined at every edge. The true gradient is zero,
-# and an encoder that gets zero learns nothing.
+# The decoder's loss sends a gradient $dz$ back to the quantized vector $z$. The encoder made $x$.
+# In between stands "take the nearest": a staircase, whose slope is 0 on every step and undefined at
+# every edge. The true gradient is zero, and an encoder that gets zero learns nothing.
 #
-# The **straight-through** estimator is a bold lie: on the way back, pretend that $z$ was $x$. Whatever direction would have
-# helped $z$, send $x$ there. It usually points the right way, as long as $z$ is close to $x$. To keep it close, a
-# second loss pulls the encoder to its codewords, the **commitment** loss: with $r_1 = x$ and $r_{i+1} = r_i - q_i$,
+# The **straight-through** estimator is a bold lie: on the way back, pretend that $z$ was $x$.
+# Whatever direction would have helped $z$, send $x$ there. It usually points the right way, as long
+# as $z$ is close to $x$. To keep it close, a second loss pulls the encoder to its codewords, the
+# **commitment** loss: with $r_1 = x$ and $r_{i+1} = r_i - q_i$,
 #
-# $$ \ell \;=\; \frac1Q \sum_{i=1}^{Q} \operatorname{mean}\bigl( (r_i - q_i)^2 \bigr), \qquad q_i \text{ constant}. $$
+# $$ \ell \;=\; \frac1Q \sum_{i=1}^{Q} \operatorname{mean}\bigl( (r_i - q_i)^2 \bigr), \qquad
+#    q_i \text{ constant}. $$
 #
-# Here $q_i$ is the codeword chosen at level $i$, and the mean is over all $n \cdot D$ entries. In code the straight-through is
-# one line: $z = x + \operatorname{sg}(\sum_i q_i - x)$, where sg (stop gradient) means: this number, as a constant. Forward,
-# $z$ is $\sum q_i$; backward, $dz/dx = 1$. The commitment is another, `mse_loss(r, q)` for each level.
+# Here $q_i$ is the codeword chosen at level $i$, and the mean is over all $n \cdot D$ entries. In
+# code the straight-through is one line: $z = x + \operatorname{sg}(\sum_i q_i - x)$, where sg (stop
+# gradient) means: this number, as a constant. Forward, $z$ is $\sum q_i$; backward, $dz/dx = 1$.
+# The commitment is another, `mse_loss(r, q)` for each level.
 #
 # ### Exercise 3
 #
@@ -140,10 +161,12 @@ assert np.array_equal(residual_encode(test, codebooks[:3]), codes[:3])  # a lowe
 # %%
 @exercise
 def quantizer_backward(dz, x, codewords):
-    """dz (n,D), x (n,D), codewords (Q,n,D) -> dx (n,D): what reaches the encoder, from both of its losses.
+    """dz (n,D), x (n,D), codewords (Q,n,D) -> dx (n,D): what reaches the encoder, from both of its
+    losses.
 
-    dz passes straight through, and to it is added the gradient of the commitment loss: the mean over the Q levels of
-    mean((residual - codeword)²), the mean over all n·D entries. Codewords are constants.
+    dz passes straight through, and to it is added the gradient of the commitment loss: the mean
+    over the Q levels of mean((residual - codeword)²), the mean over all n·D entries. Codewords are
+    constants.
     """
     raise NotImplementedError
 
@@ -151,8 +174,8 @@ def quantizer_backward(dz, x, codewords):
 check(quantizer_backward)
 
 # %%
-# The library's quantizer, differentiated by the machine of chapter 2, agrees. (Its codebooks are ours, marked as
-# initialised; eval: they stay as they are.)
+# The library's quantizer, differentiated by the machine of chapter 2, agrees. (Its codebooks are
+# ours, marked as initialised; eval: they stay as they are.)
 quantizer = ResidualVectorQuantizer(Q, N, D, rng=np.random.default_rng(0))
 quantizer.codebooks, quantizer.updates[:] = codebooks, 1
 quantizer.eval()
@@ -166,20 +189,24 @@ np.testing.assert_allclose(dx, quantizer_backward(dz, test[:50], chosen), rtol=1
 # %% [markdown]
 # ## Two ways to do it wrong
 #
-# Both are natural: they make *each level* a module with a straight-through of its own. Watch what happens to gradients.
+# Both are natural: they make *each level* a module with a straight-through of its own. Watch what
+# happens to gradients.
 #
-# **Wrong 1.** Level by level, $\hat q_i = r_i + \operatorname{sg}(q_i - r_i)$, and $r_{i+1} = r_i - \hat q_i$. Forward that is still $r_i - q_i$, but backward its slope
-# is $1 - 1 = 0$: from level 2 on, no gradient gets through to $x$. Only the first level's commitment moves
-# the encoder; the other seven are talking to nobody.
+# **Wrong 1.** Level by level, $\hat q_i = r_i + \operatorname{sg}(q_i - r_i)$, and $r_{i+1} = r_i -
+# \hat q_i$. Forward that is still $r_i - q_i$, but backward its slope is $1 - 1 = 0$: from level 2
+# on, no gradient gets through to $x$. Only the first level's commitment moves the encoder; the
+# other seven are talking to nobody.
 #
-# **Wrong 2.** Cut the codeword off in the residual ($r_{i+1} = r_i - \operatorname{sg}(q_i)$, which is right), but keep the
-# straight-through of each level in the sum: $z = \sum_i \hat q_i$. Now each of the $Q$ levels passes $dz$ on to its $r_i$, and
-# each $r_i$ to $x$: the encoder's gradient is multiplied by $Q$. So $dz$ counts $Q$ times against the commitment, and batches at a
-# high bitrate outweigh the others.
+# **Wrong 2.** Cut the codeword off in the residual ($r_{i+1} = r_i - \operatorname{sg}(q_i)$, which
+# is right), but keep the straight-through of each level in the sum: $z = \sum_i \hat q_i$. Now each
+# of the $Q$ levels passes $dz$ on to its $r_i$, and each $r_i$ to $x$: the encoder's gradient is
+# multiplied by $Q$. So $dz$ counts $Q$ times against the commitment, and batches at a high bitrate
+# outweigh the others.
 
 # %%
 def ways(x, codebooks):
     """x (n,D) Tensor -> for each way: (z, commitment terms), built with Tensors."""
+
     def level(r, codebook):
         return codebook[F.nearest_codeword(r.data, codebook)]
 
@@ -199,7 +226,7 @@ def ways(x, codebooks):
 
 
 x = Tensor(test[:50], requires_grad=True)
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+axes = panels(2, 3.2)
 for n, (way, (z, commitments)) in enumerate(ways(x, codebooks).items()):
     factor = (grad(z, [x], dz)[0] * dz).sum() / (dz * dz).sum()
     axes[0].bar(n, factor, label=f"{way}: {factor:.0f} dz")
@@ -207,21 +234,28 @@ for n, (way, (z, commitments)) in enumerate(ways(x, codebooks).items()):
     axes[1].plot(levels, np.array(reach) + 1e-9, "o-", label=way)
     np.testing.assert_allclose(factor, {"wrong 1": 1, "wrong 2": Q, "right": 1}[way], atol=1e-9)
     assert (np.array(reach)[1:] > 1e-9).all() == (way != "wrong 1")
-axes[0].set(xticks=range(3), xticklabels=ways(x, codebooks), title="how much of dz reaches the encoder")
+axes[0].set(
+    xticks=range(3), xticklabels=ways(x, codebooks), title="how much of dz reaches the encoder"
+)
 axes[0].legend()
-axes[1].set(yscale="log", xlabel="level", ylabel="largest gradient", title="what a level's commitment tells the encoder")
+axes[1].set(
+    yscale="log",
+    xlabel="level",
+    ylabel="largest gradient",
+    title="what a level's commitment tells the encoder",
+)
 axes[1].legend()
-plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Neither mistake can be seen in the forward pass, and neither makes training crash. The right way: codewords are constants in the
-# residuals, and **one** straight-through around all levels together. `source(ResidualVectorQuantizer.__call__)` shows it.
+# Neither mistake can be seen in the forward pass, and neither makes training crash. The right way:
+# codewords are constants in the residuals, and **one** straight-through around all levels together.
+# `source(ResidualVectorQuantizer.__call__)` shows it.
 #
 # ## Does an encoder learn through the jump?
 #
-# A small test. The encoder is a matrix from 16 samples to 4 numbers, the decoder one back; between them stand two codebooks that
-# follow their vectors (chapter 7). Everything is started at random.
+# A small test. The encoder is a matrix from 16 samples to 4 numbers, the decoder one back; between
+# them stand two codebooks that follow their vectors (chapter 7). Everything is started at random.
 
 # %%
 from minicodec.nn.optim import Adam
@@ -231,7 +265,10 @@ def learn(way, steps=150):
     rng = np.random.default_rng(0)
     encoder = Tensor(0.5 * rng.normal(size=(D, 4)).astype(np.float32), True)
     decoder = Tensor(0.5 * rng.normal(size=(4, D)).astype(np.float32), True)
-    quantizer, optimizer = ResidualVectorQuantizer(2, 32, 4, rng=rng), Adam({"e": encoder, "d": decoder}, lr=0.02)
+    quantizer, optimizer = (
+        ResidualVectorQuantizer(2, 32, 4, rng=rng),
+        Adam({"e": encoder, "d": decoder}, lr=0.02),
+    )
     losses = []
     for _ in range(steps):
         batch = (10 * train[rng.choice(len(train), 256)]).astype(np.float32)
@@ -245,15 +282,14 @@ def learn(way, steps=150):
     return losses
 
 
-plt.figure(figsize=(9, 3))
+axes = panels(height=3)
 final = {}
 for way in ("straight through", "commitment only"):
     losses = learn(way)
     final[way] = np.mean(losses[-20:])
-    plt.semilogy(losses, label=way)
-plt.xlabel("step")
-plt.ylabel("mean squared error")
-plt.legend()
+    axes.semilogy(losses, label=way)
+axes.set(xlabel="step", ylabel="mean squared error")
+axes.legend()
 plt.show()
 print({way: f"{error:.3f}" for way, error in final.items()})
 assert final["straight through"] < final["commitment only"]
@@ -329,16 +365,19 @@ check(Codec)
 # 2. `residual_decode`: they add up.
 # 3. `quantizer_backward`: once, straight through.
 #
-# To think about: Is taking the nearest at each level the best choice of *all* levels together? (Try it with two coins.) The
-# bitrate is drawn anew for every batch in training; what would happen to level 8 if it were always 6 kbit/s? Why does the
-# commitment loss stay outside of the loss balancer (chapter 12)?
+# To think about: Is taking the nearest at each level the best choice of *all* levels together? (Try
+# it with two coins.) The bitrate is drawn anew for every batch in training; what would happen to
+# level 8 if it were always 6 kbit/s? Why does the commitment loss stay outside of the loss balancer
+# (chapter 12)?
 #
 # ## What the paper says
 #
-# Up to 32 codebooks of 1024 entries at 24 kHz, 10 bits each; a frame rate of 75 Hz makes 0.75 kbit/s per level. During training
-# the number of levels is drawn per batch, so that one model serves all rates [Defossez22, §3.2]. The commitment loss sums over
-# levels, with the gradient taken with respect to the encoder only [Defossez22, §3.4]; its weight, 1, stands in the code.
+# Up to 32 codebooks of 1024 entries at 24 kHz, 10 bits each; a frame rate of 75 Hz makes 0.75
+# kbit/s per level. During training the number of levels is drawn per batch, so that one model
+# serves all rates [Defossez22, §3.2]. The commitment loss sums over levels, with the gradient taken
+# with respect to the encoder only [Defossez22, §3.4]; its weight, 1, stands in the code.
 #
 # ## What to read next
 #
-# `minicodec/codec/quantizer.py`, which by now should hold no surprise. Then chapter 10: so far "close" meant equal samples.
+# `minicodec/codec/quantizer.py`, which by now should hold no surprise. Then chapter 10: so far
+# "close" meant equal samples.

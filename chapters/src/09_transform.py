@@ -361,7 +361,7 @@ print(f"the clips that it was made from: {np.mean(figures):.1f} dB; "
 
 # %% [markdown]
 # 16 000 vectors for 1024 codewords are few: the codebooks know some of their clips by heart. With
-# hours of sound (and nothing else changed) it is about 6 dB on speech and music alike.
+# hours of sound, and nothing else changed, it is about 6 dB on a mix of speech and music.
 #
 # ## It is a network
 #
@@ -468,10 +468,9 @@ for who, sound in table["speech_en_3"].items():
     play(sound, rate, who)
 
 # %% [markdown]
-# The two measures contradict each other. SI-SDR compares waves: there, this chapter wins
-# everywhere, by some decibels. The mel distance (chapter 10) compares what an ear gets to know: how
-# loud each band is at each moment. There, the trained codec wins everywhere. Listen, and decide
-# whom you believe.
+# The two measures contradict each other. SI-SDR compares waves, and there this chapter is ahead.
+# The mel distance (chapter 10) compares what an ear gets to know: how loud each band is at each
+# moment. There the trained codec is ahead, and by far. Listen, and decide which one you believe.
 #
 # What exactly is wrong? Three things, of which two can be seen.
 #
@@ -482,7 +481,7 @@ for who, sound in table["speech_en_3"].items():
 
 # %%
 t = np.arange(rate) / rate
-tone = (0.3 * np.sin(2 * np.pi * 450 * t)).astype(np.float32)
+tone = (0.3 * np.sin(2 * np.pi * 443 * t)).astype(np.float32)
 X_tone, codes = analyse(tone)[:-1], encode(tone)[:, :-1]
 strongest = np.argsort((X_tone**2).sum(axis=0))[-3:]
 curves(np.arange(len(X_tone)) * N / rate,
@@ -492,7 +491,7 @@ print(f"{codes.shape[1]} frames of the same tone: {len(np.unique(codes[0]))} dif
       f"the first level, {len(np.unique(codes, axis=1).T)} different sets of {Q}")
 play(tone, rate, "a tone")
 play(decode(encode(tone), len(tone)), rate, "and what becomes of it")
-assert len(np.unique(codes[0])) > 5
+assert len(np.unique(codes, axis=1).T) > 5
 
 # %% [markdown]
 # Each frame catches the wave at another point of its period, at another *phase*; the numbers change

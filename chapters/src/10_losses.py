@@ -1,14 +1,15 @@
 # %% [markdown]
-# # 10 Losses we hear
+# # 10 Losses that hear
 #
-# **You will be able to** say why the mean error of the samples is a poor judge of sound; compute a spectrogram and send a
-# gradient back through it; build the filters that resolve pitch as the ear does; and put them together into the loss that
-# EnCodec is trained with.
+# **You will be able to** say why the mean error of the samples is a poor judge of sound; compute a
+# spectrogram and send a gradient back through it; build the filters that resolve pitch as the ear
+# does; and put them together into the loss that EnCodec is trained with.
 #
-# **Before you start**: chapters 2 and 3 (a backward is the adjoint of a linear map). Complex numbers as pairs
-# $(\cos\theta, \sin\theta)$. Headphones help.
+# **Before you start**: chapters 2 and 3 (a backward is the adjoint of a linear map). Complex
+# numbers as pairs $(\cos\theta, \sin\theta)$. Headphones help.
 #
-# **Reading time**: 40 minutes, and an hour and a half for the exercises. The cells take some ten seconds.
+# **Reading time**: 40 minutes, and an hour and a half for the exercises. The cells take some twenty
+# seconds.
 
 # %%
 from minicodec.course.diagram import you_are_here
@@ -22,7 +23,7 @@ import numpy as np
 from minicodec import audio
 from minicodec.backend import OPS, use
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, source
+from minicodec.course.show import curves, panels, play, source
 from minicodec.files import data_folder
 from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank as library_filterbank, si_sdr
 from minicodec.nn.optim import Adam
@@ -35,9 +36,10 @@ yours();  # what you wrote in earlier chapters joins in
 # %% [markdown]
 # ## The idea: which of these is nearest?
 #
-# A codec is trained to make a number small: the loss, the distance between the original $x$ and what comes out, $\hat x$.
-# The first distance that comes to mind is that of the samples, $\frac1T\sum_t (x_t - \hat x_t)^2$. Here is a voice, and
-# three signals at **exactly the same distance** from it. Listen.
+# A codec is trained to make a number small: the loss, the distance between the original $x$ and
+# what comes out, $\hat x$. The first distance that comes to mind is that of the samples,
+# $\frac1T\sum_t (x_t - \hat x_t)^2$. Here is a voice, and three signals at **exactly the same
+# distance** from it. Listen.
 
 # %%
 wav, rate = audio.read(data_folder() / "speech_en_2.flac", start=12_000, frames=2 * 24_000)
@@ -59,43 +61,46 @@ for name, signal in candidates.items():
     np.testing.assert_allclose(np.mean((signal - voice) ** 2), np.mean(voice**2))
 
 # %% [markdown]
-# The first sounds like the voice. The second is a ruin. The third is nothing at all. To the mean squared error they are the
-# same. (Why is the turned one as far away as silence? A turn by an angle $\varphi$ moves a pointer of length $r$ by
-# $2 r \sin(\varphi/2)$, and for 60° that is $r$.)
+# The first sounds like the voice. The second is a ruin. The third is nothing at all. To the mean
+# squared error they are the same. (Why is the turned one as far away as silence? A turn by an angle
+# $\varphi$ moves a pointer of length $r$ by $2 r \sin(\varphi/2)$, and for 60° that is $r$.)
 #
-# The ear works otherwise. In the inner ear, different places answer to different frequencies; each reports *how strongly*
-# its frequency sounds just now, and little about phase. So the loss should compare what the ear compares: how much of which
-# frequency, and when.
+# The ear works otherwise. In the inner ear, different places answer to different frequencies; each
+# reports *how strongly* its frequency sounds just now, and little about phase. So the loss should
+# compare what the ear compares: how much of which frequency, and when.
 #
 # ## The short-time Fourier transform
 #
-# Cut the signal into frames of $n$ samples (`n_fft`), one every `hop` samples. Fade each frame in and out with a window $h$,
-# so that its cut ends do not count as sound. Then ask of each frame: how much does it look like a cosine with $f$ periods
-# per frame, and how much like a sine?
+# Cut the signal into frames of $n$ samples (`n_fft`), one every `hop` samples. Fade each frame in
+# and out with a window $h$, so that its cut ends do not count as sound. Then ask of each frame: how
+# much does it look like a cosine with $f$ periods per frame, and how much like a sine?
 #
-# $$ \mathrm{Re}\,Y_{b,t,f} = \sum_{k=0}^{n-1} h_k\, x_{b,\,t\cdot hop+k} \cos\theta_{fk}, \qquad
-#    \mathrm{Im}\,Y_{b,t,f} = -\sum_{k=0}^{n-1} h_k\, x_{b,\,t\cdot hop+k} \sin\theta_{fk}, \qquad
+# $$ \mathrm{Re}\,Y_{b,t,f} = \sum_{k=0}^{n-1} h_k\, x_{b,\,t\cdot\text{hop}+k}
+#    \cos\theta_{fk}, \qquad
+#    \mathrm{Im}\,Y_{b,t,f} = -\sum_{k=0}^{n-1} h_k\, x_{b,\,t\cdot\text{hop}+k}
+#    \sin\theta_{fk}, \qquad
 #    \theta_{fk} = \frac{2\pi f k}{n} $$
 #
-# for $f = 0 \ldots n/2$. At 24 kHz and $n = 1024$, bin $f$ stands for $f \cdot 23.4$ Hz. In one formula,
-# $Y = \sum_k h_k x_k e^{-i\theta}$: one complex number for each frame and bin. $|Y|$ says how much of the frequency there
-# is; the angle of $Y$ says where in its period it stands.
+# for $f = 0 \ldots n/2$. At 24 kHz and $n = 1024$, bin $f$ stands for $f \cdot 23.4$ Hz. In one
+# formula, $Y = \sum_k h_k x_k e^{-i\theta}$: one complex number for each frame and bin. $|Y|$ says
+# how much of the frequency there is; the angle of $Y$ says where in its period it stands.
 #
-# The window is Hann's: $h_k = \frac12 - \frac12\cos(2\pi k/n)$, the *periodic* one, as if it went on for ever.
-# `normalized` divides it by $\sqrt{\sum_k h_k^2}$. Then white noise of variance 1 has a mean $|Y|^2$ of 1 at any $n$, so
-# windows of different lengths can be compared.
+# The window is Hann's: $h_k = \frac12 - \frac12\cos(2\pi k/n)$, the *periodic* one, as if it went
+# on for ever. `normalized` divides it by $\sqrt{\sum_k h_k^2}$. Then white noise of variance 1 has
+# a mean $|Y|^2$ of 1 at any $n$, so windows of different lengths can be compared.
 #
 # ### Exercise 1
 #
-# Only frames that lie wholly inside x count. NumPy's `np.fft.rfft` computes the sum over $k$ for all $f$, quickly.
+# Only frames that lie wholly inside x count. NumPy's `np.fft.rfft` computes the sum over $k$ for
+# all $f$, quickly.
 
 # %%
 @exercise
 def stft_forward(x, *, n_fft, hop, normalized=False):
     """x (B,T) -> y (B,To,F,2): y[..., 0] = Re Y, y[..., 1] = Im Y.
 
-    To = 1 + (T - n_fft)//hop frames, F = n_fft//2 + 1 bins.
-    Window: Hann, periodic, n_fft samples; normalized: divided by the root of the sum of its squares.
+    To = 1 + (T - n_fft)//hop frames, F = n_fft//2 + 1 bins. Window: Hann, periodic, n_fft samples;
+    normalized: divided by the root of the sum of its squares.
     """
     raise NotImplementedError
 
@@ -119,7 +124,8 @@ assert abs((many**2).sum(axis=-1)[:, :, 1:-1].mean() - 1) < 0.05
 #
 # ## When, or at what pitch?
 #
-# How long should a frame be? Look at a voice and at drums, through 128 samples (5 ms) and through 2048 (85 ms).
+# How long should a frame be? Look at a voice and at drums, through 128 samples (5 ms) and through
+# 2048 (85 ms).
 
 # %%
 drums, _ = audio.read(data_folder() / "drums_1.flac", start=12_000, frames=2 * 24_000)
@@ -127,16 +133,28 @@ drums, _ = audio.read(data_folder() / "drums_1.flac", start=12_000, frames=2 * 2
 
 def levels(signal, window):
     """signal (T) -> (F,To), levels in dB."""
-    y = stft_forward(signal[None].astype(np.float64), n_fft=window, hop=window // 4, normalized=True)[0]
+    y = stft_forward(
+        signal[None].astype(np.float64), n_fft=window, hop=window // 4, normalized=True
+    )[0]
     return 10 * np.log10((y**2).sum(axis=-1).T + 1e-9)
 
 
 figure, grid = plt.subplots(2, 2, figsize=(9, 5.5), sharex=True, sharey=True, layout="constrained")
 for row, (name, signal) in zip(grid, [("voice", voice), ("drums", drums[0])], strict=True):
     for axes, window in zip(row, (128, 2048), strict=True):
-        picture = axes.imshow(levels(signal, window), origin="lower", aspect="auto", extent=(0, 2, 0, 12),
-                              vmin=-70, vmax=10, cmap="magma")
-        axes.set_title(f"{name}: {rate / window:.4g} Hz a bin, {1000 * window / rate:.0f} ms a frame", fontsize=9)
+        picture = axes.imshow(
+            levels(signal, window),
+            origin="lower",
+            aspect="auto",
+            extent=(0, 2, 0, 12),
+            vmin=-70,
+            vmax=10,
+            cmap="magma",
+        )
+        axes.set_title(
+            f"{name}: {rate / window:.4g} Hz a bin, {1000 * window / rate:.0f} ms a frame",
+            fontsize=9,
+        )
         axes.set(xlim=(0, 1.2), ylim=(0, 6))
 for axes in grid[:, 0]:
     axes.set_ylabel("frequency / kHz")
@@ -146,34 +164,38 @@ figure.colorbar(picture, ax=grid, label="level / dB")
 plt.show()
 
 # %% [markdown]
-# The short frames show every pulse of the voice and the sharp beginnings of the drums, but no pitch. The long ones draw the
-# harmonics of the voice as fine lines, and smear every stroke over 85 ms. A frame of $n$ samples cannot tell frequencies
-# apart that differ by less than about `rate / n`, and it cannot tell times apart within itself. One has to choose; or, in
-# a loss, not to choose: take several.
+# The short frames show every pulse of the voice and the sharp beginnings of the drums, but no
+# pitch. The long ones draw the harmonics of the voice as fine lines, and smear every stroke over 85
+# ms. A frame of $n$ samples cannot tell frequencies apart that differ by less than about `rate /
+# n`, and it cannot tell times apart within itself. One has to choose; or, in a loss, not to choose:
+# take several.
 #
 # ## The way back
 #
-# A loss of spectrograms must tell the *samples* how to move. Hold the window fixed and the STFT is linear: a matrix, so its
-# backward is the adjoint, as in chapter 3. Read the formula of $Y$ again and differentiate. Sample $k$ of a frame went into
-# $\mathrm{Re}\,Y_f$ with the factor $h_k\cos\theta_{fk}$ and into $\mathrm{Im}\,Y_f$ with $-h_k\sin\theta_{fk}$. So from a
-# frame it gets back
+# A loss of spectrograms must tell the *samples* how to move. Hold the window fixed and the STFT is
+# linear: a matrix, so its backward is the adjoint, as in chapter 3. Read the formula of $Y$ again
+# and differentiate. Sample $k$ of a frame went into $\mathrm{Re}\,Y_f$ with the factor
+# $h_k\cos\theta_{fk}$ and into $\mathrm{Im}\,Y_f$ with $-h_k\sin\theta_{fk}$. So from a frame it
+# gets back
 #
-# $$ dframe_k = h_k \sum_{f=0}^{n/2} \left( dRe_f \cos\theta_{fk} - dIm_f \sin\theta_{fk} \right) $$
+# $$ d\text{frame}_k = h_k \sum_{f=0}^{n/2}
+#    \left( d\mathrm{Re}_f \cos\theta_{fk} - d\mathrm{Im}_f \sin\theta_{fk} \right) $$
 #
 # and since the frames overlap, sample $\tau$ of the signal **adds** what all its frames send:
 #
-# $$ dx_{b,\tau} = \sum_{t,k\,:\;t\cdot hop + k = \tau} dframe_{b,t,k} $$
+# $$ dx_{b,\tau} = \sum_{t,k\,:\;t\cdot\text{hop} + k = \tau} d\text{frame}_{b,t,k} $$
 #
-# That is all. Mind the difference between the adjoint and the inverse: the inverse would restore $x$ from $Y$; the adjoint
-# brings gradients home. With a Fourier transform they look alike, and that is a trap. `np.fft.irfft(dY)` also computes a
-# sum of cosines and sines, but it divides by $n$, and it counts each bin with a mirror image (all but $f = 0$ and, for even
-# $n$, $f = n/2$) twice.
+# That is all. Mind the difference between the adjoint and the inverse: the inverse would restore
+# $x$ from $Y$; the adjoint brings gradients home. With a Fourier transform they look alike, and
+# that is a trap. `np.fft.irfft(dY)` also computes a sum of cosines and sines, but it divides by
+# $n$, and it counts each bin with a mirror image (all but $f = 0$ and, for even $n$, $f = n/2$)
+# twice.
 #
 # ### Exercise 2
 #
-# `saved` is `(T, window)`: the length of the signal, and the window that the forward multiplied with (normalised, if it was).
-# You can use two matrices, $\cos\theta$ and $\sin\theta$, or `irfft` with its two corrections. Samples that no frame has
-# seen get 0.
+# `saved` is `(T, window)`: the length of the signal, and the window that the forward multiplied
+# with (normalised, if it was). You can use two matrices, $\cos\theta$ and $\sin\theta$, or `irfft`
+# with its two corrections. Samples that no frame has seen get 0.
 
 # %%
 @exercise
@@ -198,20 +220,24 @@ np.testing.assert_allclose(np.vdot(y, dy), np.vdot(x, dx))
 #
 # ## Only how strong
 #
-# The ear hardly cares for the angle, so the loss takes $|Y| = \sqrt{\mathrm{Re}^2 + \mathrm{Im}^2}$. Its derivatives:
-# $\partial|Y|/\partial\mathrm{Re} = \mathrm{Re}/|Y|$, and the same for Im. In words: $|Y|$ grows fastest if one pulls at
-# the tip of the pointer in the direction in which it points, $Y/|Y|$. From there on it is the way back of exercise 2.
+# The ear hardly cares for the angle, so the loss takes $|Y| = \sqrt{\mathrm{Re}^2 +
+# \mathrm{Im}^2}$. Its derivatives: $\partial|Y|/\partial\mathrm{Re} = \mathrm{Re}/|Y|$, and the
+# same for Im. In words: $|Y|$ grows fastest if one pulls at the tip of the pointer in the direction
+# in which it points, $Y/|Y|$. From there on it is the way back of exercise 2.
 #
-# At $Y = 0$ there is no direction. Silence is full of such bins, so this is no rare case: we say that the gradient is 0 there.
+# At $Y = 0$ there is no direction. Silence is full of such bins, so this is no rare case: we say
+# that the gradient is 0 there.
 #
 # ### Exercise 3
 #
-# `saved` is `(T, window, Y, y)` with `Y` (B,To,F) complex and `y = |Y|`. Your `stft_backward` can do half of the work.
+# `saved` is `(T, window, Y, y)` with `Y` (B,To,F) complex and `y = |Y|`. Your `stft_backward` can
+# do half of the work.
 
 # %%
 @exercise
 def stft_magnitude_backward(dy, saved, *, n_fft, hop, normalized=False):
-    """dy (B,To,F) -> dx (B,T). saved: (T, window, Y, y), y = |Y|. Where y = 0, Y gets no gradient."""
+    """dy (B,To,F) -> dx (B,T). saved: (T, window, Y, y), y = |Y|. Where y = 0, Y gets no gradient.
+    """
     raise NotImplementedError
 
 
@@ -226,16 +252,17 @@ assert np.isfinite(dx).all(), "silence: a division by 0. np.where(y == 0, 1, y) 
 # %% [markdown]
 # ## Mel: pitch as we hear it
 #
-# A frame of 2048 samples has 1025 bins, all 11.7 Hz apart. For the ear they are not alike: it tells 200 Hz from 212 Hz
-# easily, and 10 000 Hz from 10 012 not at all. The *mel* scale has steps of pitch that seem equal to listeners, about
-# linear below 700 Hz and logarithmic above:
+# A frame of 2048 samples has 1025 bins, all 11.7 Hz apart. For the ear they are not alike: it tells
+# 200 Hz from 212 Hz easily, and 10 000 Hz from 10 012 not at all. The *mel* scale has steps of
+# pitch that seem equal to listeners, about linear below 700 Hz and logarithmic above:
 #
-# $$ m = 2595 \log_{10}\!\left(1 + \frac{f}{700}\right), \qquad f = 700\left(10^{m/2595} - 1\right) $$
+# $$ m = 2595 \log_{10}\!\left(1 + \frac{f}{700}\right), \qquad
+#    f = 700\left(10^{m/2595} - 1\right) $$
 #
-# A **mel filter bank** adds the bins up into M bands that are equally wide in mel, hence wider and wider in Hz. Put M + 2
-# *corners* at equal distances in mel, from 0 Hz to half the sample rate. Filter $m$ is a triangle: 0 at corner $m$, 1 at
-# corner $m + 1$, 0 again at corner $m + 2$, with straight sides (straight in Hz). Each filter is a column of a matrix:
-# `magnitudes @ filters`.
+# A **mel filter bank** adds the bins up into M bands that are equally wide in mel, hence wider and
+# wider in Hz. Put M + 2 *corners* at equal distances in mel, from 0 Hz to half the sample rate.
+# Filter $m$ is a triangle: 0 at corner $m$, 1 at corner $m + 1$, 0 again at corner $m + 2$, with
+# straight sides (straight in Hz). Each filter is a column of a matrix: `magnitudes @ filters`.
 #
 # ### Exercise 4
 
@@ -256,20 +283,27 @@ figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layou
 for axes, window, bins in [(above, 2048, 20), (below, 64, mel_bins(64, rate))]:
     f = np.fft.rfftfreq(window, 1 / rate)
     axes.plot(f / 1000, mel_filterbank(rate, window, bins), ".-" if window == 64 else "-")
-    axes.set(ylabel="weight", title=f"{bins} filters, windows of {window} samples: a bin every {f[1]:.4g} Hz")
+    axes.set(
+        ylabel="weight",
+        title=f"{bins} filters, windows of {window} samples: a bin every {f[1]:.4g} Hz",
+    )
 below.set_xlabel("frequency / kHz")
 plt.show()
 assert mel_filterbank(rate, 2048, 20).max(axis=0).min() > 0.9
 
 # %% [markdown]
-# The lower picture shows a limit. A window of 64 samples has a bin only every 375 Hz. Its lowest filters
-# just find one bin each, and not at their tips. The recipe of the paper takes 64 filters at *every* window, 32 samples
-# included. What becomes of them?
+# The lower picture shows a limit. A window of 64 samples has a bin only every 375 Hz. Its lowest
+# filters just find one bin each, and not at their tips. The recipe of the paper takes 64 filters at
+# *every* window, 32 samples included. What becomes of them?
 
 # %%
-mel = 2595 * np.log10(1 + np.fft.rfftfreq(32, 1 / rate) / 700)  # where the 17 bins of 32 samples lie, in mel
+mel = 2595 * np.log10(
+    1 + np.fft.rfftfreq(32, 1 / rate) / 700
+)  # where the 17 bins of 32 samples lie, in mel
 corners = np.linspace(0, mel[-1], 64 + 2)
-inside = [((mel > low) & (mel < high)).any() for low, high in zip(corners[:-2], corners[2:], strict=True)]
+inside = [
+    ((mel > low) & (mel < high)).any() for low, high in zip(corners[:-2], corners[2:], strict=True)
+]
 print("of 64 filters over 32 samples,", inside.count(False), "have no bin at all")
 assert inside.count(False) > 30
 try:
@@ -280,20 +314,22 @@ windows = (32, 64, 128, 256, 512, 1024, 2048)
 print("what it takes instead:", {window: mel_bins(window, rate) for window in windows})
 
 # %% [markdown]
-# More than half of them lie between two bins. They are 0 for any sound; they teach nothing, and they water down the mean.
-# Nothing crashes, so nobody notices. Here the number of filters grows with the window, and there are more of them where the
-# window is long.
+# More than half of them lie between two bins. They are 0 for any sound; they teach nothing, and
+# they water down the mean. Nothing crashes, so nobody notices. Here the number of filters grows
+# with the window, and there are more of them where the window is long.
 #
 # ## The loss
 #
-# Let $S$ be the mel spectrogram of $\hat x$ and $R$ that of the recording $x$, all magnitudes. For one window length, with
-# $e = 10^{-5}$:
+# Let $S$ be the mel spectrogram of $\hat x$ and $R$ that of the recording $x$, all magnitudes. For
+# one window length, with $e = 10^{-5}$:
 #
-# $$ L = \mathrm{mean}\,|S - R| \;+\; \mathrm{mean}\left(\log_{10}(S + e) - \log_{10}(R + e)\right)^2 $$
+# $$ L = \mathrm{mean}\,|S - R| \;+\;
+#    \mathrm{mean}\left(\log_{10}(S + e) - \log_{10}(R + e)\right)^2 $$
 #
-# Two terms, for two reasons. $|S - R|$ is ruled by what is loud. But ears hear *ratios*: a whisper of a tenth of the size is
-# as clear as the loud word. In a logarithm, ratios become differences, and all levels count alike, down to the floor $e$,
-# which keeps the logarithm of silence finite. The loss of a codec sums this over the windows 32, 64, …, 2048.
+# Two terms, for two reasons. $|S - R|$ is ruled by what is loud. But ears hear *ratios*: a whisper
+# of a tenth of the size is as clear as the loud word. In a logarithm, ratios become differences,
+# and all levels count alike, down to the floor $e$, which keeps the logarithm of silence finite.
+# The loss of a codec sums this over the windows 32, 64, …, 2048.
 #
 # ### Exercise 5
 #
@@ -302,7 +338,8 @@ print("what it takes instead:", {window: mel_bins(window, rate) for window in wi
 # %%
 @exercise
 def mel_loss_backward(mel, target):
-    """mel (B,T,M), target (B,T,M) -> dmel (B,T,M): the gradient of L with S = mel, R = target, e = 1e-5.
+    """mel (B,T,M), target (B,T,M) -> dmel (B,T,M): the gradient of L with S = mel, R = target, e =
+    1e-5.
 
     Both means are over all B·T·M entries.
     """
@@ -318,7 +355,10 @@ x_hat = Tensor(decoded[None, :, None], requires_grad=True)
 expected = grad(MelLoss(rate, (512,))(Tensor(original[None, :, None]), x_hat), [x_hat])[0].ravel()
 
 # ... is three of your functions in a row:
-options, margin = {"n_fft": 512, "hop": 128, "normalized": True}, 192  # so many zeros on both sides
+options = {"n_fft": 512, "hop": 128, "normalized": True}
+margin = (
+    512 - 128
+) // 2  # zeros on both sides: then the first hop, too, is in the middle of a frame
 filters = mel_filterbank(rate, 512, mel_bins(512, rate))
 target, _ = library.stft_magnitude_forward(np.pad(original, margin)[None], **options)
 sizes, saved = library.stft_magnitude_forward(np.pad(decoded, margin)[None], **options)
@@ -346,45 +386,49 @@ assert heard["every phase turned by 60°"] < 0.01 * heard["noise added"]
 assert heard["noise added"] < heard["silence"]
 
 # %% [markdown]
-# The voice with the turned phases is nearest, by far: more than a hundred times nearer than the noisy one.
+# The voice with the turned phases is nearest, by far: more than a hundred times nearer than the
+# noisy one.
 #
 # ## Why the time loss stays
 #
-# If the mel loss is so good, why does every recipe keep a loss of the samples too? Look at both as the voice is shifted
-# against itself, by up to 4 ms.
+# If the mel loss is so good, why does every recipe keep a loss of the samples too? Look at both as
+# the voice is shifted against itself, by up to 4 ms.
 
 # %%
 word = voice[4_000:16_000]
 delays = np.arange(0, 97)
 shifted = [voice[4_000 - d : 16_000 - d] for d in delays]
-curves = {"mean |x - x̂|": [np.abs(word - s).mean() for s in shifted],
-          "mel loss": [distance(word, s) for s in shifted[::3]]}
-plt.figure(figsize=(9, 3.2))
-plt.plot(delays / rate * 1000, np.array(curves["mean |x - x̂|"]) / np.abs(word).mean(), label="mean |x - x̂|")
-plt.plot(delays[::3] / rate * 1000, np.array(curves["mel loss"]) / distance(word, 0 * word), label="mel loss")
-plt.axhline(1, color="grey", lw=0.8, ls="--", label="either loss of silence")
-plt.xlabel("delay / ms")
-plt.ylabel("loss (silence = 1)")
-plt.title("A quarter of a millisecond late, and to the time loss silence would be better")
-plt.legend()
-plt.show()
-assert min(curves["mean |x - x̂|"][6:]) > np.abs(word).mean()  # silence
-assert max(curves["mel loss"]) < 0.1 * distance(word, 0 * word)
+shifted = shifted[::3]
+in_time = np.array([np.abs(word - s).mean() for s in shifted]) / np.abs(word).mean()
+in_mel = np.array([distance(word, s) for s in shifted]) / distance(word, 0 * word)
+curves(
+    delays[::3] / rate * 1000,
+    {"mean |x - x̂|": in_time, "mel loss": in_mel, "either loss of silence": np.ones(len(in_mel))},
+    xlabel="delay / ms",
+    ylabel="loss (silence = 1)",
+    title="A quarter of a millisecond late, and to the time loss silence would be better",
+)
+assert in_time[2:].min() > 1  # silence
+assert in_mel.max() < 0.1
 
 # %% [markdown]
-# The time loss is sharp: it knows the place to the sample, but only once one is near; further off it wanders up and down,
-# and what it says there leads nowhere. The mel loss is wide and lenient: 4 ms late is next to nothing to it. So
-# they do different work. The one says how it should sound, the other pins the waveform down.
+# The time loss is sharp: it knows the place to the sample, but only once one is near; further off
+# it wanders up and down, and what it says there leads nowhere. The mel loss is wide and lenient: 4
+# ms late is next to nothing to it. So they do different work. The one says how it should sound, the
+# other pins the waveform down.
 #
-# Let us hear what the mel loss alone would be content with. No network: the samples themselves are the parameters. They
-# start as faint noise, and Adam moves all of them down the mel loss of half a second of voice. The gradient runs through
-# **your** `stft_magnitude_backward`, if it is right.
+# Let us hear what the mel loss alone would be content with. No network: the samples themselves are
+# the parameters. They start as faint noise, and Adam moves all of them down the mel loss of half a
+# second of voice. The gradient runs through **your** `stft_magnitude_backward`, if it is right.
 
 # %%
 def sculpt(target, steps=120):
-    """target (T) -> a signal (T) with nearly the same mel spectrograms, and the loss at each step."""
+    """target (T) -> a signal (T) with nearly the same mel spectrograms, and the loss at each step.
+    """
     x = Tensor(target[None, :, None].astype(np.float32))
-    guess = Tensor(0.01 * np.random.default_rng(1).normal(size=x.shape).astype(np.float32), requires_grad=True)
+    guess = Tensor(
+        0.01 * np.random.default_rng(1).normal(size=x.shape).astype(np.float32), requires_grad=True
+    )
     optimizer, losses = Adam({"samples": guess}, lr=0.01, betas=(0.9, 0.99)), []
     for step in range(steps):
         optimizer.lr = 0.01 * (1 - step / steps)
@@ -401,11 +445,13 @@ whose = "your own" if "student" in OPS["stft_magnitude"].pairs else "the library
 print("by", whose, "stft_magnitude_backward")
 print(f"mel loss {losses[0]:.1f} -> {losses[-1]:.2f}; silence has {distance(word, 0 * word):.1f}")
 ratio = np.abs(word - found).mean() / np.abs(word).mean()
-print(f"SI-SDR {float(si_sdr(word, found)):.0f} dB; mean |x - x̂| is {ratio:.2f} times that of silence")
+print(
+    f"SI-SDR {float(si_sdr(word, found)):.0f} dB; mean |x - x̂| is {ratio:.2f} times silence's"
+)
 play(word, rate, "the voice")
 play(found, rate, "what the mel loss found")
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+axes = panels(2, 2.8)
 axes[0].semilogy(losses)
 axes[0].set(xlabel="step", ylabel="mel loss")
 span = slice(6_000, 6_480)
@@ -418,6 +464,7 @@ assert losses[-1] < 0.2 * losses[0]
 assert si_sdr(word, found) < 0
 
 # %% [markdown]
+<<<<<<< HEAD
 # By the mel loss it is nearly the voice; by the measure of the samples it is *worse than silence*. Phases came out as chance
 # would have it, and where those of neighbouring bins do not fit together, a voice sounds rough. A codec trained on this loss
 # alone has no reason to spend bits on the waveform. So take both losses, and watch both: when a codec learns, its mel
@@ -425,6 +472,13 @@ assert si_sdr(word, found) < 0
 
 # %% [markdown]
 # ## Your codec: losses of Tensors
+=======
+# By the mel loss it is nearly the voice; by the measure of the samples it is *worse than silence*.
+# Phases came out as chance would have it, and where those of neighbouring bins do not fit together,
+# a voice sounds rough. A codec trained on this loss alone has no reason to spend bits on the
+# waveform. So take both losses, and watch both: when a codec learns, its mel loss alone cannot tell
+# you whether more bits help.
+>>>>>>> origin/main
 #
 # The same losses, as operators: each gives a Tensor of one number, and knows how to send a gradient back. Your backwards
 # of above do the work.
@@ -517,19 +571,21 @@ check(mel_loss)
 # 4. `mel_filterbank`: triangles.
 # 5. `mel_loss_backward`: the loss, towards the spectrogram.
 #
-# To think about: The window at the first sample of a frame is 0. Why must frames overlap, then, and what would `dx` look like
-# with hop = n? By how many dB may a soft band be wrong before the log term of the loss gets to 1? If $S$ is 0 everywhere,
-# which samples get a gradient from the loss, and could training start from silence?
+# To think about: The window at the first sample of a frame is 0. Why must frames overlap, then, and
+# what would `dx` look like with hop = n? By how many dB may a soft band be wrong before the log
+# term of the loss gets to 1? If $S$ is 0 everywhere, which samples get a gradient from the loss,
+# and could training start from silence?
 #
 # ## What the paper says
 #
-# The reconstruction loss has a part in time, the L1 distance of the samples, and a part in frequency: L1 and L2 distances of
-# mel spectrograms with 64 bands, over windows of $2^5$ to $2^{11}$ samples with a hop of a quarter window
-# [Defossez22, §3.4]. AudioCraft's code takes the second distance of the logarithms, as here, and its recipe the windows from
-# $2^6$ on. The weights are 0.1 for time and 1 for frequency; chapter 12 says what such weights mean. The number of filters
-# that fits the window is a choice that later codecs made too.
+# The reconstruction loss has a part in time, the L1 distance of the samples, and a part in
+# frequency: L1 and L2 distances of mel spectrograms with 64 bands, over windows of $2^5$ to
+# $2^{11}$ samples with a hop of a quarter window [Defossez22, §3.4]. AudioCraft's code takes the
+# second distance of the logarithms, as here, and its recipe the windows from $2^6$ on. The weights
+# are 0.1 for time and 1 for frequency; chapter 12 says what such weights mean. The number of
+# filters that fits the window is a choice that later codecs made too.
 #
 # ## What to read next
 #
-# `minicodec/ops/stft.py` and `minicodec/training/losses.py`, 60 lines each without their comments. Then chapter 11: what no
-# fixed distance can teach, and a network that learns to be the judge.
+# `minicodec/ops/stft.py` and `minicodec/training/losses.py`, 60 lines each without their comments.
+# Then chapter 11: what no fixed distance can teach, and a network that learns to be the judge.

@@ -1,12 +1,15 @@
 # %% [markdown]
 # # 12 The loss balancer: weights that mean what they say
 #
-# **You will be able to** say why the weights of a sum of losses mean so little, measure who really steers a decoder, and
-# write the small piece of code that makes a weight of 3 mean "three times as much as a weight of 1".
+# **You will be able to** say why the weights of a sum of losses mean so little, measure who really
+# steers a decoder, and write the small piece of code that makes a weight of 3 mean "three times as
+# much as a weight of 1".
 #
-# **Before you start**: chapter 2 (gradients), chapter 10 (the time and the mel loss), chapter 11 (the discriminator's two losses).
+# **Before you start**: chapter 2 (gradients), chapter 10 (the time and the mel loss), chapter 11
+# (the discriminator's two losses).
 #
-# **Reading time**: 25 minutes, and half an hour for the exercises. The cells take some fifteen seconds.
+# **Reading time**: 25 minutes, and half an hour for the exercises. The cells take some fifteen
+# seconds.
 
 # %%
 from minicodec.course.diagram import you_are_here
@@ -20,7 +23,7 @@ import numpy as np
 from minicodec import audio, functional as F
 from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, source
+from minicodec.course.show import panels, play, source
 from minicodec.files import data_folder
 from minicodec.nn.layers import Conv1d, Linear
 from minicodec.nn.optim import Adam
@@ -35,17 +38,20 @@ yours();
 # %% [markdown]
 # ## The idea: count votes, not decibels
 #
-# By now we have four losses: the waveform should agree (`l1`), the spectrogram should agree (`mel`), the discriminator should be
-# fooled (`adversarial`), and its features should agree (`feature`). One adds them, with weights:
+# By now we have four losses: the waveform should agree (`l1`), the spectrogram should agree
+# (`mel`), the discriminator should be fooled (`adversarial`), and its features should agree
+# (`feature`). One adds them, with weights:
 #
 # $$ L \;=\; \sum_i \lambda_i\, L_i $$
 #
-# That is a meeting in which everybody shouts. $\lambda = 3$ for one and $\lambda = 1$ for the other does not mean that the first
-# counts three times as much: it means nothing, until we know how loud the two are by nature. The *value* of a loss does not say
-# that. A loss of 1000 that cannot be changed has no say at all. What moves the decoder is a loss's **gradient**.
+# That is a meeting in which everybody shouts. $\lambda = 3$ for one and $\lambda = 1$ for the other
+# does not mean that the first counts three times as much: it means nothing, until we know how loud
+# the two are by nature. The *value* of a loss does not say that. A loss of 1000 that cannot be
+# changed has no say at all. What moves the decoder is a loss's **gradient**.
 #
-# So let us measure gradients. The decoder in this chapter is small: it gets speech in 17 steps (chapter 1's uniform quantiser,
-# and nothing else) and should give back what was there before. It is three convolutions.
+# So let us measure gradients. The decoder in this chapter is small: it gets speech in 17 steps
+# (chapter 1's uniform quantiser, and nothing else) and should give back what was there before. It
+# is three convolutions.
 
 # %%
 speech = audio.read(data_folder() / "speech_en_2.flac")[0][0]
@@ -85,13 +91,14 @@ losses |= adversary.losses(Tensor(x), decoded)
 gradients = {name: grad(loss, [decoded])[0] for name, loss in losses.items()}
 
 # %% [markdown]
-# `grad(loss, [decoded])` is $g_i = \partial L_i / \partial \hat x$: in which direction this loss would like to move each sample
-# of the decoder's output $\hat x$, and how much it cares. We need one number for "how much".
+# `grad(loss, [decoded])` is $g_i = \partial L_i / \partial \hat x$: in which direction this loss
+# would like to move each sample of the decoder's output $\hat x$, and how much it cares. We need
+# one number for "how much".
 #
 # ### Exercise 1: how loud is a gradient?
 #
-# Each item of the batch has a gradient of its own, a long vector: all its times and channels. Take its Euclidean norm, and the
-# mean of these norms over the batch.
+# Each item of the batch has a gradient of its own, a long vector: all its times and channels. Take
+# its Euclidean norm, and the mean of these norms over the batch.
 
 # %%
 @exercise
@@ -109,7 +116,7 @@ check(gradient_size)
 weights = {"l1": 0.1, "mel": 1.0, "adversarial": 3.0, "feature": 3.0}
 sizes = {name: gradient_size(g) for name, g in gradients.items()}
 weighted = sum(weights[name] * sizes[name] for name in losses)
-figure, axes = plt.subplots(1, 3, figsize=(9, 3))
+axes = panels(3, 3)
 bars = [
     ("value of the loss L", [float(loss) for loss in losses.values()]),
     ("size of dL/dx̂", list(sizes.values())),
@@ -119,20 +126,21 @@ for one, (title, heights) in zip(axes, bars, strict=True):
     one.bar(list(losses), heights, color=["C0", "C1", "C2", "C3"], log=True)
     one.set(title=title)
     one.tick_params(axis="x", rotation=25)
-plt.tight_layout()
 plt.show()
 print("weights:", weights)
 print("shares :", {name: f"{weights[name] * sizes[name] / weighted:.5%}" for name in losses})
 assert weights["mel"] * sizes["mel"] > 0.99 * weighted
 
 # %% [markdown]
-# (The axes are logarithmic.) The weights are those of the paper; they ask for little `l1` and much `adversarial`. What the
-# decoder would be told in a plain sum is more than 99 % `mel`. The others sit in the meeting and are not heard.
+# (The axes are logarithmic.) The weights are those of the paper; they ask for little `l1` and much
+# `adversarial`. What the decoder would be told in a plain sum is more than 99 % `mel`. The others
+# sit in the meeting and are not heard.
 #
-# One can see where the sizes come from. The gradient of `l1`, a mean over $B \cdot T$ samples, is $\pm 1/(BT)$ at every sample,
-# whatever the error; the norm of $T$ such numbers is $1/(B\sqrt T)$. So it depends on how long the crops are! The mel loss holds
-# a logarithm. In a pause the mel bins are near 0, where the slope of a logarithm is immense. Neither number says anything about
-# how much the loss *matters*.
+# One can see where the sizes come from. The gradient of `l1`, a mean over $B \cdot T$ samples, is
+# $\pm 1/(BT)$ at every sample, whatever the error; the norm of $T$ such numbers is $1/(B\sqrt T)$.
+# So it depends on how long the crops are! The mel loss holds a logarithm. In a pause the mel bins
+# are near 0, where the slope of a logarithm is immense. Neither number says anything about how much
+# the loss *matters*.
 
 # %%
 print(f"l1: {sizes['l1']:.6f} measured, {1 / (4 * np.sqrt(4096)):.6f} by the formula")
@@ -141,16 +149,19 @@ np.testing.assert_allclose(sizes["l1"], 1 / (4 * np.sqrt(4096)), rtol=1e-2)
 # %% [markdown]
 # ## All losses pass through one door
 #
-# The weights could be set by trial and error, and would be wrong again when the crops get longer, or as the decoder learns. It
-# can be done once and for all, because of a property of our losses. Each of them sees the networks only through $\hat x$. Let
-# $w$ be any weight of the decoder or the encoder. By the chain rule, with the matrix $J = \partial\hat x/\partial w$,
+# The weights could be set by trial and error, and would be wrong again when the crops get longer,
+# or as the decoder learns. It can be done once and for all, because of a property of our losses.
+# Each of them sees the networks only through $\hat x$. Let $w$ be any weight of the decoder or the
+# encoder. By the chain rule, with the matrix $J = \partial\hat x/\partial w$,
 #
-# $$ dw \;=\; \sum_i \lambda_i\, J^\mathsf{T} g_i \;=\; J^\mathsf{T} \Bigl(\sum_i \lambda_i\, g_i\Bigr). $$
+# $$ dw \;=\; \sum_i \lambda_i\, J^\mathsf{T} g_i
+#    \;=\; J^\mathsf{T} \Bigl(\sum_i \lambda_i\, g_i\Bigr). $$
 #
-# Everything that the losses have to say to the networks goes through the one array $d\hat x = \sum_i \lambda_i g_i$. There we can
-# stand at the door, look at each $g_i$ on its own, and decide how much of it passes. And it is cheap: each loss is
-# differentiated only as far as $\hat x$; through the networks goes a single sweep (`grad(decoded, parameters, d_decoded)`), as
-# many losses as there may be.
+# Everything that the losses have to say to the networks goes through the one array $d\hat x =
+# \sum_i \lambda_i g_i$. There we can stand at the door, look at each $g_i$ on its own, and decide
+# how much of it passes. And it is cheap: each loss is differentiated only as far as $\hat x$;
+# through the networks goes a single sweep (`grad(decoded, parameters, d_decoded)`), as many losses
+# as there may be.
 
 # %%
 plain = losses["l1"] * weights["l1"]
@@ -160,34 +171,43 @@ separately = grad(plain, decoder.parameters)
 door = sum(weights[name] * gradients[name] for name in losses)
 together = grad(decoded, decoder.parameters, door)
 for a, b in zip(separately, together, strict=True):
-    np.testing.assert_allclose(a, b, atol=0.01 * np.abs(b).max())  # float32, and terms of very unequal size
+    np.testing.assert_allclose(
+        a, b, atol=0.01 * np.abs(b).max()
+    )  # float32, and terms of very unequal size
 
 # %% [markdown]
 # ## The balancer
 #
 # Now divide each $g_i$ by its own size. Then all are equally loud, and the weights decide alone:
 #
-# $$ d\hat x \;=\; \sum_i \; R\,\frac{\lambda_i}{\sum_j \lambda_j} \cdot \frac{g_i}{\langle n_i \rangle}, \qquad
-#    n_i = \text{the size of } g_i, \qquad \langle n_i\rangle = \text{its average over the last steps.} $$
+# $$ d\hat x \;=\; \sum_i \; R\,
+#    \frac{\lambda_i}{\sum_j \lambda_j} \cdot \frac{g_i}{\langle n_i \rangle}, \qquad
+#    n_i = \text{the size of } g_i, \qquad
+#    \langle n_i\rangle = \text{its average over the last steps.} $$
 #
-# $R$ (`norm`, 1) is how loud the whole is. If a loss is multiplied by 1000, $g_i$ and $\langle n_i\rangle$ are, and nothing
-# changes. Since $\lambda_i/\sum_j\lambda_j$ are shares, only their ratios matter.
+# $R$ (`norm`, 1) is how loud the whole is. If a loss is multiplied by 1000, $g_i$ and $\langle
+# n_i\rangle$ are, and nothing changes. Since $\lambda_i/\sum_j\lambda_j$ are shares, only their
+# ratios matter.
 #
-# Why the *average* size, and not that of this very batch? Because the size of a gradient is also news. In a batch that the
-# decoder already does well, the gradient is small and *should* count for little. Divided by its own size, every batch would get
-# the same vote. The average is slow: it takes out the unit of the loss, and lets the news through.
+# Why the *average* size, and not that of this very batch? Because the size of a gradient is also
+# news. In a batch that the decoder already does well, the gradient is small and *should* count for
+# little. Divided by its own size, every batch would get the same vote. The average is slow: it
+# takes out the unit of the loss, and lets the news through.
 #
 # ## An average that is right from the first step
 #
-# The usual moving average, $a \leftarrow \beta a + (1-\beta)\,n$ with $\beta = 0.999$, remembers about a thousand steps. But it
-# starts at 0. After the first step it is $n/1000$: the first gradient would be divided by a thousandth of its size. So keep
-# two sums, that of the sizes and that of the weights they have by now,
+# The usual moving average, $a \leftarrow \beta a + (1-\beta)\,n$ with $\beta = 0.999$, remembers
+# about a thousand steps. But it starts at 0. After the first step it is $n/1000$: the first
+# gradient would be divided by a thousandth of its size. So keep two sums, that of the sizes and
+# that of the weights they have by now,
 #
-# $$ \text{total} \leftarrow \beta\,\text{total} + n, \qquad \text{count} \leftarrow \beta\,\text{count} + 1, \qquad
+# $$ \text{total} \leftarrow \beta\,\text{total} + n, \qquad
+#    \text{count} \leftarrow \beta\,\text{count} + 1, \qquad
 #    \langle n\rangle = \text{total}/\text{count}. $$
 #
-# After $t$ steps, count is $1 + \beta + \dots + \beta^{t-1} = (1-\beta^t)/(1-\beta)$: what the total would be if all sizes had
-# been 1. The quotient is a true weighted mean at every step, the first included.
+# After $t$ steps, count is $1 + \beta + \dots + \beta^{t-1} = (1-\beta^t)/(1-\beta)$: what the
+# total would be if all sizes had been 1. The quotient is a true weighted mean at every step, the
+# first included.
 #
 # ### Exercise 2
 #
@@ -196,7 +216,8 @@ for a, b in zip(separately, together, strict=True):
 # %%
 @exercise
 def running_average(totals, counts, sizes, decay):
-    """totals (K), counts (K), sizes (K), decay -> totals (K), counts (K), averages (K), one step later.
+    """totals (K), counts (K), sizes (K), decay -> totals (K), counts (K), averages (K), one step
+    later.
 
     totals = decay · totals + sizes, counts = decay · counts + 1, averages = totals / counts.
     All is 0 before the first step. The inputs are not changed: the results are new arrays.
@@ -219,30 +240,35 @@ for size in sizes_seen:
     for name, divisor in zip(passed, (from_zero, average[0], size), strict=True):
         passed[name].append(size / divisor)
 
-plt.figure(figsize=(9, 3.3))
+axes = panels(height=3.3)
 for name, curve in passed.items():
-    plt.semilogy(curve, label="divided by " + name, lw=1)
-plt.xlabel("step")
-plt.ylabel("size of what passes")
-plt.title("A loss that joins at step 0; what passes is meant to have a size of 1")
-plt.legend()
+    axes.semilogy(curve, label="divided by " + name, lw=1)
+axes.set(
+    xlabel="step",
+    ylabel="size of what passes",
+    title="A loss that joins at step 0; what passes is meant to have a size of 1",
+)
+axes.legend()
 plt.show()
 np.testing.assert_allclose(passed["average from 0"][0], 1000)
 np.testing.assert_allclose(passed["total / count"][0], 1)
 assert 4 < passed["total / count"][150] < 30
 
 # %% [markdown]
-# Without the count, the losses would begin a thousand times too strong, and would still be four times too strong after 300 steps.
-# With it, all passes at about its weight, and outliers and quiet batches remain what they are.
+# Without the count, the losses would begin a thousand times too strong, and would still be four
+# times too strong after 300 steps. With it, all passes at about its weight, and outliers and quiet
+# batches remain what they are.
 #
 # ### Exercise 3: the sum
 #
-# A loss may reach 0, and then its average is 0 as well. Add $10^{-12}$ to the averages, as the library does.
+# A loss may reach 0, and then its average is 0 as well. Add $10^{-12}$ to the averages, as the
+# library does.
 
 # %%
 @exercise
 def balance(gradients, averages, weights, norm):
-    """gradients (K,B,T,C), averages (K), weights (K), norm -> dx (B,T,C): the K gradients in their shares.
+    """gradients (K,B,T,C), averages (K), weights (K), norm -> dx (B,T,C): the K gradients in their
+    shares.
 
     Each is divided by its average size + 1e-12, and multiplied by norm · weight / (sum of weights).
     """
@@ -266,7 +292,9 @@ class MyBalancer:
         """-> d_decoded (B,T,C), the share of each loss in it."""
         g = np.stack([grad(loss, [decoded])[0] for loss in losses.values()])
         sizes = np.array([gradient_size(one) for one in g])
-        self.totals, self.counts, averages = running_average(self.totals, self.counts, sizes, self.decay)
+        self.totals, self.counts, averages = running_average(
+            self.totals, self.counts, sizes, self.decay
+        )
         parts = self.weights * sizes / (averages + 1e-12)
         return balance(g, averages, self.weights, self.norm).astype(np.float32), parts / parts.sum()
 
@@ -289,13 +317,15 @@ for (mine, my_shares), (librarys, its_shares) in zip(
 print({name: round(share, 3) for name, share in its_shares.items()})
 
 # %% [markdown]
-# When yours is right, compare: `source(Balancer)`. The shares are now near the weights divided by their sum (7.1): 0.014, 0.14,
-# 0.42, 0.42. They need not be equal to them: the averages have seen four batches, and this batch is what it is.
+# When yours is right, compare: `source(Balancer)`. The shares are now near the weights divided by
+# their sum (7.1): 0.014, 0.14, 0.42, 0.42. They need not be equal to them: the averages have seen
+# four batches, and this batch is what it is.
 #
 # ## Multiply a loss by 1000
 #
-# The proof. Train the decoder with `l1` and `mel`, weights 1 and 1: once as they are, and once with `l1` multiplied by 1000 (as
-# if somebody had decided to measure it in thousandths). First in a plain sum, then with the balancer: yours, if it is right.
+# The proof. Train the decoder with `l1` and `mel`, weights 1 and 1: once as they are, and once with
+# `l1` multiplied by 1000 (as if somebody had decided to measure it in thousandths). First in a
+# plain sum, then with the balancer: yours, if it is right.
 
 # %%
 def train(balancer, factor, steps=80):
@@ -308,7 +338,9 @@ def train(balancer, factor, steps=80):
         l1, mel = F.l1_loss(decoded, Tensor(x)), mel_loss(Tensor(x), decoded)
         curve.append((float(l1), float(mel)))
         d_decoded, _ = balancer({"l1": l1 * factor, "mel": mel}, decoded)
-        for p, dp in zip(decoder.parameters, grad(decoded, decoder.parameters, d_decoded), strict=True):
+        for p, dp in zip(
+            decoder.parameters, grad(decoded, decoder.parameters, d_decoded), strict=True
+        ):
             p.grad = dp
         optimizer.step()
     return decoder, np.array(curve)
@@ -320,7 +352,7 @@ for factor in (1, 1000):
     trained["plain sum", factor] = train(Balancer(equal, balanced=False), factor)
     trained["balanced", factor] = train(MyBalancer(equal), factor)
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
+axes = panels(2, 3.5, sharey=True)
 for (kind, factor), (_, curve) in trained.items():
     style = {"lw": 4, "alpha": 0.4} if factor == 1 else {"lw": 1.2, "color": "black"}
     axes[int(kind == "balanced")].semilogy(curve[:, 0], label=f"l1 · {factor}", **style)
@@ -328,11 +360,12 @@ for (kind, factor), (_, curve) in trained.items():
 axes[0].set_ylabel("mean |x - x̂|")
 for one in axes:
     one.legend()
-plt.tight_layout()
 plt.show()
 
 curves = {key: curve for key, (_, curve) in trained.items()}
-ten_steps = {key: curve.reshape(-1, 10, 2).mean(axis=1) for key, curve in curves.items()}  # single ones show rounding
+ten_steps = {
+    key: curve.reshape(-1, 10, 2).mean(axis=1) for key, curve in curves.items()
+}  # single ones show rounding
 np.testing.assert_allclose(ten_steps["balanced", 1], ten_steps["balanced", 1000], rtol=0.05)
 at_the_end = {key: curve[-20:].mean(axis=0) for key, curve in curves.items()}
 assert at_the_end["plain sum", 1][0] > 2 * at_the_end["balanced", 1][0]
@@ -342,12 +375,14 @@ for (kind, factor), (l1, mel) in at_the_end.items():
     print(f"{kind:10s} l1 · {factor:4d}: l1 {l1:.4f}, mel {mel:.2f}")
 
 # %% [markdown]
-# On the right, two curves lie on one another: the unit in which a loss is measured has no influence any more. On the left, the
-# same two losses with the same two weights lead to two different decoders. In the plain sum 1 : 1, the waveform had no say, and
-# came out wrong. The mel loss, which had all the say, gained nothing by it: a waveform that is right has the right spectrogram.
+# On the right, two curves lie on one another: the unit in which a loss is measured has no influence
+# any more. On the left, the same two losses with the same two weights lead to two different
+# decoders. In the plain sum 1 : 1, the waveform had no say, and came out wrong. The mel loss, which
+# had all the say, gained nothing by it: a waveform that is right has the right spectrogram.
 #
-# Be fair to the plain sum, though: with `l1 · 1000` it does as well as the balancer. Good weights exist. But they had to be
-# found, and here they lie a factor of a thousand from the ones that looked fair; the balancer needs no search.
+# Be fair to the plain sum, though: with `l1 · 1000` it does as well as the balancer. Good weights
+# exist. But they had to be found, and here they lie a factor of a thousand from the ones that
+# looked fair; the balancer needs no search.
 
 # %%
 piece = slice(24_000, 24_000 + 48_000)
@@ -359,9 +394,9 @@ for key in [("plain sum", 1), ("balanced", 1)]:
 # %% [markdown]
 # ## Who stays outside: the commitment loss
 #
-# There is a fifth loss, which pulls the encoder to its codewords (chapter 8). Can it be balanced as well? It is computed from
-# the *latents*, which lie before the decoder. It does not pass through the door: its gradient with respect to $\hat x$ is
-# 0, and there is nothing to divide.
+# There is a fifth loss, which pulls the encoder to its codewords (chapter 8). Can it be balanced as
+# well? It is computed from the *latents*, which lie before the decoder. It does not pass through
+# the door: its gradient with respect to $\hat x$ is 0, and there is nothing to divide.
 
 # %%
 rng = np.random.default_rng(0)
@@ -383,21 +418,33 @@ for factor in (1, 1000):
 np.testing.assert_allclose(through_the_door[1], through_the_door[1000], rtol=1e-3, atol=1e-6)
 both = grad((decoded * d_decoded).sum() + out.commitment, weight_of)[0]
 np.testing.assert_allclose(both, through_the_door[1] + beside_it, rtol=1e-3, atol=1e-5)
-print(f"gradient of the encoder's weights: {np.linalg.norm(through_the_door[1]):.4f} through the door,",
-      f"{np.linalg.norm(beside_it):.4f} from the commitment")
+print(
+    "gradient of the encoder's weights: "
+    f"{np.linalg.norm(through_the_door[1]):.4f} through the door,",
+    f"{np.linalg.norm(beside_it):.4f} from the commitment",
+)
 
 # %% [markdown]
-# So it is added beside, with a weight of its own: $(\hat x \cdot d\hat x)\text{.sum()} + \lambda_c\,\ell$ is a number whose gradient
-# is both together, in one sweep (the trainer calls it `surrogate`). And here $R$ gets its meaning. What comes through the door
-# has the size $R$, whatever the losses are; what comes from the commitment has the size that it has by nature. Since
-# Adam does not care about the size of the whole gradient, doubling $R$ is the same as halving the commitment's weight.
+# So it is added beside, with a weight of its own: $(\hat x \cdot d\hat x)\text{.sum()} +
+# \lambda_c\,\ell$ is a number whose gradient is both together, in one sweep (the trainer calls it
+# `surrogate`). And here $R$ gets its meaning. What comes through the door has the size $R$,
+# whatever the losses are; what comes from the commitment has the size that it has by nature. Since
+# Adam does not care about the size of the whole gradient, doubling $R$ is the same as halving the
+# commitment's weight.
 #
+<<<<<<< HEAD
 # Two things that a balancer does *not* do. It does not notice when a loss is nearly 0: it makes a tiny gradient as loud as
 # it is told to, so training rests only because the learning rate falls or gradients of different batches cancel. And it
 # does not make peace: if two losses pull in opposite directions, they cancel, and $d\hat x$ is shorter than $R$.
 
 # %% [markdown]
 # ## Your codec: the balancer as a class
+=======
+# Two things that a balancer does *not* do. It does not notice when a loss is nearly 0: it makes a
+# tiny gradient as loud as it is told to, so training rests only because the learning rate falls or
+# gradients of different batches cancel. And it does not make peace: if two losses pull in opposite
+# directions, they cancel, and $d\hat x$ is shorter than $R$.
+>>>>>>> origin/main
 #
 # It remembers the usual size of each gradient from step to step.
 
@@ -432,18 +479,21 @@ check(Balancer)
 # 2. `running_average`: right from the first step.
 # 3. `balance`: the sum, in shares.
 #
-# To think about: The discriminator's losses join late, at step 10 000, say: what is their average at that step, and what would it
-# be without the count? `l1`'s gradient has the same size in every batch; which of the four losses has the most varying one, and
-# why? Adam divides by the size of gradients, too (`minicodec/nn/optim.py`): why does that not make the balancer superfluous?
+# To think about: The discriminator's losses join late, at step 10 000, say: what is their average
+# at that step, and what would it be without the count? `l1`'s gradient has the same size in every
+# batch; which of the four losses has the most varying one, and why? Adam divides by the size of
+# gradients, too (`minicodec/nn/optim.py`): why does that not make the balancer superfluous?
 #
 # ## What the paper says
 #
-# The balancer stands in [Defossez22, §3.4], with $R = 1$, $\beta = 0.999$ and the weights 0.1 (time), 1 (mel), 3 (adversarial) and
-# 3 (feature matching) for the 24 kHz model. The commitment loss is left out of it; that its weight is 1 stands only in the code.
-# The authors report an ablation: with all weights 1, SI-SNR is 10.3 dB with the balancer and 6.2 dB without; with the weights
-# 1, 2, 100 and 1, it is 8.4 dB with, and −35.8 dB, a ruined model, without.
+# The balancer stands in [Defossez22, §3.4], with $R = 1$, $\beta = 0.999$ and the weights 0.1
+# (time), 1 (mel), 3 (adversarial) and 3 (feature matching) for the 24 kHz model. The commitment
+# loss is left out of it; that its weight is 1 stands only in the code. The authors report an
+# ablation: with all weights 1, SI-SNR is 10.3 dB with the balancer and 6.2 dB without; with the
+# weights 1, 2, 100 and 1, it is 8.4 dB with, and −35.8 dB, a ruined model, without.
 #
 # ## What to read next
 #
 # `minicodec/training/balancer.py` (it is as short as yours) and the middle of `Trainer.update` in
-# `minicodec/training/trainer.py`, where it stands between the losses and the networks. Then chapter 13 trains the whole codec.
+# `minicodec/training/trainer.py`, where it stands between the losses and the networks. Then chapter
+# 13 trains the whole codec.

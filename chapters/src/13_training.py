@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 13 Train the codec
 #
-# **You will be able to** draw batches that can be drawn again, write Adam, put one training step together and know
-# why its parts are in that order, find out what a loss is for by leaving it out, and stop a training and go on
-# without a trace.
+# **You will be able to** draw batches that can be drawn again, write Adam, put one training step
+# together and know why its parts are in that order, find out what a loss is for by leaving it out,
+# and stop a training and go on without a trace.
 #
 # **Before you start**: chapters 6 to 8; 9 to 11 help, but are not needed.
 #
@@ -23,7 +23,7 @@ import numpy as np
 
 from minicodec import audio, functional as F
 from minicodec.course import check, exercise, yours
-from minicodec.course.show import play, source, spectrogram
+from minicodec.course.show import panels, play, source, spectrogram
 from minicodec.files import data_folder
 from minicodec.metrics import mel_distance, si_sdr
 from minicodec.nn.optim import Adam
@@ -38,24 +38,25 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## The idea: nothing but a loop
 #
-# All parts are there: an encoder, a quantizer, a decoder (chapters 6 to 8), and losses that say how far the result
-# is from the sound (chapter 10). Training is a loop around them:
+# All parts are there: an encoder, a quantizer, a decoder (chapters 6 to 8), and losses that say how
+# far the result is from the sound (chapter 10). Training is a loop around them:
 #
 # 1. draw a batch of short excerpts,
 # 2. code and decode them, and compute the losses,
 # 3. compute the gradient of the losses with respect to all weights,
 # 4. move each weight a little against its gradient.
 #
-# A real training does that for days, so it must survive a power cut, and somebody will want to know in half a year
-# why it went wrong in step 40 000. Both ask for the same property: **what happens in step n must depend on nothing
-# but the state before it, and n.**
+# A real training does that for days, so it must survive a power cut, and somebody will want to know
+# in half a year why it went wrong in step 40 000. Both ask for the same property: **what happens in
+# step n must depend on nothing but the state before it, and n.**
 #
 # ## Batches that can be drawn again
 #
-# A random generator that runs along with the training is part of its state: lose it, and no step can be repeated.
-# There is a simpler way. Make a *new* generator for each step, with the seed and the number of the step in its
-# seed: `[seed, step]`. Batch 40 000 is then a function of two integers. (Not `seed + step`: then runs with seeds 0
-# and 1 would see the same batches, one step apart.)
+# A random generator that runs along with the training is part of its state: lose it, and no step
+# can be repeated. There is a simpler way. Make a *new* generator for each step, with the seed and
+# the number of the step in its seed: `[seed, step]`. Batch 40 000 is then a function of two
+# integers. (Not `seed + step`: then runs with seeds 0 and 1 would see the same batches, one step
+# apart.)
 #
 # ### Exercise 1
 
@@ -64,8 +65,8 @@ rng = np.random.default_rng(0)
 def crops(wav, seed, step, size, length):
     """wav (T) -> x (size,length,1): the batch of a step, crops that start at random places of wav.
 
-    The places are np.random.default_rng([seed, step]).integers(n, size=size), in this order, where n is the number of
-    places at which a whole crop can start.
+    The places are np.random.default_rng([seed, step]).integers(n, size=size), in this order, where
+    n is the number of places at which a whole crop can start.
     """
     raise NotImplementedError
 
@@ -73,8 +74,8 @@ def crops(wav, seed, step, size, length):
 check(crops)
 
 # %% [markdown]
-# The library's `AudioFolder.batch(step, size)` does the same with a folder of files. For this chapter, sound at 8
-# kHz, as on the telephone, makes everything three times faster.
+# The library's `AudioFolder.batch(step, size)` does the same with a folder of files. For this
+# chapter, sound at 8 kHz, as on the telephone, makes everything three times faster.
 
 # %%
 recording, rate = audio.read(data_folder() / "speech_en_1.flac")
@@ -87,34 +88,36 @@ print("one batch (B,T,C):", batch.shape)
 # %% [markdown]
 # ## Adam: the same step for everyone
 #
-# Plain gradient descent moves each weight by its gradient times one number, the learning rate. But gradients of
-# different weights differ by factors of thousands. A rate that suits the steep directions is far too small for the
-# flat ones.
+# Plain gradient descent moves each weight by its gradient times one number, the learning rate. But
+# gradients of different weights differ by factors of thousands. A rate that suits the steep
+# directions is far too small for the flat ones.
 #
-# Adam measures each weight's own gradient. It keeps two moving averages: of the gradient ($m$), which smooths what
-# is random from batch to batch, and of its square ($v$), whose root is the gradient's usual size. It steps by their
-# ratio:
+# Adam measures each weight's own gradient. It keeps two moving averages: of the gradient ($m$),
+# which smooths what is random from batch to batch, and of its square ($v$), whose root is the
+# gradient's usual size. It steps by their ratio:
 #
-# $$ m \leftarrow \beta_1 m + (1-\beta_1)\,g, \qquad v \leftarrow \beta_2 v + (1-\beta_2)\,g^2, \qquad
+# $$ m \leftarrow \beta_1 m + (1-\beta_1)\,g, \qquad
+#    v \leftarrow \beta_2 v + (1-\beta_2)\,g^2, \qquad
 #    p \leftarrow p - \text{lr}\;\frac{\hat m}{\sqrt{\hat v} + \epsilon} $$
 #
-# If all gradients were 1000 times as large, $m$ and $\sqrt v$ would be, too, and the step would be the same: about
-# lr.
+# If all gradients were 1000 times as large, $m$ and $\sqrt v$ would be, too, and the step would be
+# the same: about lr.
 #
-# What are the hats? $m$ and $v$ begin at 0, so at first they are too small. By how much, can be computed. Let $g$
-# be always the same. Then $m$ is $(1-\beta_1)\,g$ after one step, and after $t$ steps $(1-\beta_1)(1 + \beta_1 +
-# \ldots + \beta_1^{t-1})\,g = (1 - \beta_1^t)\,g$. So divide that out: $\hat m = m / (1 - \beta_1^t)$, $\hat v = v
-# / (1 - \beta_2^t)$.
+# What are the hats? $m$ and $v$ begin at 0, so at first they are too small. By how much, can be
+# computed. Let $g$ be always the same. Then $m$ is $(1-\beta_1)\,g$ after one step, and after $t$
+# steps $(1-\beta_1)(1 + \beta_1 + \ldots + \beta_1^{t-1})\,g = (1 - \beta_1^t)\,g$. So divide that
+# out: $\hat m = m / (1 - \beta_1^t)$, $\hat v = v / (1 - \beta_2^t)$.
 #
 # ### Exercise 2
 
 # %%
 @exercise
 def adam_step(p, g, m, v, t, lr, beta1, beta2):
-    """p (*p), g (*p), m (*p), v (*p) -> p (*p), m (*p), v (*p), after step number t = 1, 2, 3, ... of Adam.
+    """p (*p), g (*p), m (*p), v (*p) -> p (*p), m (*p), v (*p), after step number t = 1, 2, 3, ...
+    of Adam.
 
-    p: the weights; g: their gradient; m, v: the averages as they are kept, without hats, 0 before step 1.
-    Return new arrays, do not change these. eps = 1e-8 is added to the root, not under it.
+    p: the weights; g: their gradient; m, v: the averages as they are kept, without hats, 0 before
+    step 1. Return new arrays, do not change these. eps = 1e-8 is added to the root, not under it.
     """
     raise NotImplementedError
 
@@ -122,7 +125,8 @@ def adam_step(p, g, m, v, t, lr, beta1, beta2):
 check(adam_step)
 
 # %% [markdown]
-# Afterwards: `source(Adam)`. Here are both in a narrow valley, forty times as steep across as along it.
+# Afterwards: `source(Adam)`. Here are both in a narrow valley, forty times as steep across as along
+# it.
 
 # %%
 def slope(p):
@@ -138,7 +142,7 @@ for t in range(1, 41):
     adam.append(p)
 
 a, b = np.meshgrid(np.linspace(-4.5, 1, 100), np.linspace(-1.2, 1.2, 100))
-figure, axes = plt.subplots(figsize=(9, 3))
+axes = panels(height=3)
 axes.contour(a, b, np.sqrt((a**2 + 40 * b**2) / 2), 12, colors="lightgrey")
 axes.plot(*np.array(plain).T, ".-", lw=0.8, label="plain gradient descent, lr 0.045")
 axes.plot(*np.array(adam).T, ".-", lw=0.8, label="Adam, lr 0.2")
@@ -146,23 +150,28 @@ axes.set(xlabel="weight 1", ylabel="weight 2", title="40 steps down a narrow val
 axes.legend(loc="upper right")
 plt.show()
 assert abs(adam[25][0]) < 0.5 < abs(plain[25][0])
-np.testing.assert_allclose(np.abs(adam[1] - adam[0]), 0.2, rtol=1e-6)  # its first step: lr, in each direction
+np.testing.assert_allclose(
+    np.abs(adam[1] - adam[0]), 0.2, rtol=1e-6
+)  # its first step: lr, in each direction
 
 # %% [markdown]
 # ## Average the weights
 #
-# The steps never end at a point: each batch pulls in another direction, and the weights dance around the place
-# where they should be. The middle of the dance is better than any of its points. So keep a second set of weights, a
-# moving average of the first, and use *that* one. It costs an addition, and it changes nothing in the training.
+# The steps never end at a point: each batch pulls in another direction, and the weights dance
+# around the place where they should be. The middle of the dance is better than any of its points.
+# So keep a second set of weights, a moving average of the first, and use *that* one. It costs an
+# addition, and it changes nothing in the training.
 #
 # ### Exercise 3
 
 # %%
 @exercise
 def weight_average(history, decay):
-    """history (n,P), weights after each of n steps -> average (P): their moving average after the last one.
+    """history (n,P), weights after each of n steps -> average (P): their moving average after the
+    last one.
 
-    It begins as history[0]; then, for each later row: average = decay · average + (1 - decay) · row.
+    It begins as history[0]; then, for each later row: average = decay · average + (1 - decay) ·
+    row.
     """
     raise NotImplementedError
 
@@ -175,26 +184,24 @@ for _ in range(300):  # gradient descent towards (0, 0), with gradients that are
     dance.append(dance[-1] - 0.1 * (dance[-1] + rng.normal(size=2)))
 dance = np.array(dance)
 averages = np.array([weight_average(dance[: n + 1], 0.95) for n in range(len(dance))])
-plt.figure(figsize=(9, 2.8))
-plt.plot(np.sqrt((dance**2).sum(axis=1)), lw=0.8, label="the weights")
-plt.plot(np.sqrt((averages**2).sum(axis=1)), label="their moving average, decay 0.95")
-plt.xlabel("step")
-plt.ylabel("distance from the best")
-plt.title("The middle of a dance")
-plt.legend()
+axes = panels(height=2.8)
+axes.plot(np.sqrt((dance**2).sum(axis=1)), lw=0.8, label="the weights")
+axes.plot(np.sqrt((averages**2).sum(axis=1)), label="their moving average, decay 0.95")
+axes.set(xlabel="step", ylabel="distance from the best", title="The middle of a dance")
+axes.legend()
 plt.show()
 assert (averages[100:] ** 2).mean() < 0.7 * (dance[100:] ** 2).mean()
 
 # %% [markdown]
 # ## One step, put together
 #
-# Now the whole step, for the codec. Two sentences explain its order. The gradients must be computed from the *same*
-# weights that the loss was computed from, so the optimiser comes last. And the average follows what it is an
-# average of, so it comes after the optimiser.
+# Now the whole step, for the codec. Two sentences explain its order. The gradients must be computed
+# from the *same* weights that the loss was computed from, so the optimiser comes last. And the
+# average follows what it is an average of, so it comes after the optimiser.
 #
-# Below, the step is written out, with *your* Adam (or the library's, until yours is right). The library's `Trainer`
-# gets the same batches. After three steps both must have the same weights. (The first steps of a training go
-# without quantizer; we come to that.)
+# Below, the step is written out, with *your* Adam (or the library's, until yours is right). The
+# library's `Trainer` gets the same batches. After three steps both must have the same weights. (The
+# first steps of a training go without quantizer; we come to that.)
 
 # %%
 SETTINGS = [
@@ -222,19 +229,27 @@ for t in (1, 2, 3):
         p.data, m[name], v[name] = adam_step(p.data, g, m[name], v[name], t, 4e-3, 0.5, 0.9)
     trainer.update(x.data)
 
-for (name, p), theirs in zip(mine.codec.named_parameters(), trainer.codec.parameters(), strict=True):
+for (name, p), theirs in zip(
+    mine.codec.named_parameters(), trainer.codec.parameters(), strict=True
+):
     np.testing.assert_allclose(p.data, theirs.data, atol=1e-3, err_msg=name)
-print("the same weights after", t, "steps; Adam by", "you" if "adam_step" in yours() else "the library")
+print(
+    "the same weights after",
+    t,
+    "steps; Adam by",
+    "you" if "adam_step" in yours() else "the library",
+)
 
 # %% [markdown]
-# `source(Trainer.update)` adds to this: the quantizer, the adversary (chapter 11), the balancer (chapter 12), the
-# averaged weights, and a look at whether the loss is still a finite number.
+# `source(Trainer.update)` adds to this: the quantizer, the adversary (chapter 11), the balancer
+# (chapter 12), the averaged weights, and a look at whether the loss is still a finite number.
 #
 # ## What is each loss for? Leave it out
 #
-# An honest way to learn what something is good for is to do without it. It is called an ablation. Three trainings,
-# which differ in nothing else: with both losses, without the spectrogram's, without the waveform's. So that it does
-# not take hours, all learn the same four excerpts by heart (chapter 6).
+# An honest way to learn what something is good for is to do without it. It is called an ablation.
+# Three trainings, which differ in nothing else: with both losses, without the spectrogram's,
+# without the waveform's. So that it does not take hours, all learn the same four excerpts by heart
+# (chapter 6).
 
 # %%
 LONG = False  # True: 600 steps instead of 70 each, some 2 to 5 minutes; all three get closer
@@ -254,7 +269,7 @@ for name, changes in recipes.items():
         decoded[name] = codec.decoder(codec.encoder(Tensor(batch))).data[:, : batch.shape[1]]
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+axes = panels(2, 3)
 for name, curve in curves.items():
     for ax, column, label in [(axes[0], 0, "mean |x - x̂|"), (axes[1], 1, "mel loss")]:
         ax.plot(curve[:, column], label=name, lw=0.9)
@@ -262,10 +277,9 @@ for name, curve in curves.items():
 for ax in axes:
     ax.set_ylim(0, None)
 axes[0].legend(fontsize=8)
-plt.tight_layout()
 plt.show()
 
-figure, axes = plt.subplots(1, 4, figsize=(9, 2.8), sharey=True)
+axes = panels(4, 2.8, sharey=True)
 measured = {}
 for ax, (name, sound) in zip(axes, decoded.items(), strict=True):
     spectrogram(ax, sound[0, :, 0], 8_000, name, window=256)
@@ -273,7 +287,6 @@ for ax, (name, sound) in zip(axes, decoded.items(), strict=True):
     ax.label_outer()
     signals = batch[..., 0], sound[..., 0]
     measured[name] = float(si_sdr(*signals).mean()), mel_distance(*signals, 8_000)
-plt.tight_layout()
 plt.show()
 for name, (ratio, distance) in list(measured.items())[1:]:
     print(f"{name:20} SI-SDR {ratio:6.1f} dB   mel distance {distance:5.1f} dB")
@@ -283,24 +296,26 @@ assert measured["both losses"][0] > measured["no waveform loss"][0] + 20
 assert curves["no waveform loss"][-10:, 1].mean() < curves["no spectrogram loss"][-10:, 1].mean()
 
 # %% [markdown]
-# Without the waveform loss, the spectrogram is learned quickly, and the wave not at all: SI-SDR far below 0 dB. A
-# spectrogram without phases fits many waves, and the network finds one that is not the speaker's. Without the
-# spectrogram loss, the wave is met where it is loud; the quiet parts and the high frequencies, which weigh little
-# in a wave and much in the ear, are neglected. With both, each does what the other cannot. (In the warm-up the
-# spectrogram weighs little, 0.1; afterwards it weighs 1.)
+# Without the waveform loss, the spectrogram is learned quickly, and the wave not at all: SI-SDR far
+# below 0 dB. A spectrogram without phases fits many waves, and the network finds one that is not
+# the speaker's. Without the spectrogram loss, the wave is met where it is loud; the quiet parts and
+# the high frequencies, which weigh little in a wave and much in the ear, are neglected. With both,
+# each does what the other cannot. (In the warm-up the spectrogram weighs little, 0.1; afterwards it
+# weighs 1.)
 #
 # ## Why the quantizer comes later
 #
-# If the quantizer is there from the first step, its codebooks must be made from latents that mean nothing yet, and
-# the decoder sees hardly anything of the input through them. Measured on a model of 3.7 million weights, with the
-# same data and 1100 steps: quantized from the first step, with a weak waveform loss, it reached an SI-SDR of −41 dB
-# at 1.5 kbps and at 6 kbps *alike*. It had learned how speech sounds in general. With 900 steps without quantizer,
-# and a strong waveform loss, it had −1.9 dB at 1.5 kbps and +0.6 dB at 6. And the mel loss of both was the same,
-# 0.49. So do not look at one number; and always look at whether more bits help.
+# If the quantizer is there from the first step, its codebooks must be made from latents that mean
+# nothing yet, and the decoder sees hardly anything of the input through them. Measured on a model
+# of 3.7 million weights, with the same data and 1100 steps: quantized from the first step, with a
+# weak waveform loss, it reached an SI-SDR of −41 dB at 1.5 kbps and at 6 kbps *alike*. It had
+# learned how speech sounds in general. With 900 steps without quantizer, and a strong waveform
+# loss, it had −1.9 dB at 1.5 kbps and +0.6 dB at 6. And the mel loss of both was the same, 0.49. So
+# do not look at one number; and always look at whether more bits help.
 #
-# Our model has had its warm-up. Now let it go on with quantizer: each level begins with k-means on what is left
-# over. (SI-SDR falls at first: the decoder has to get used to rounded latents, and the spectrogram now weighs ten
-# times as much.)
+# Our model has had its warm-up. Now let it go on with quantizer: each level begins with k-means on
+# what is left over. (SI-SDR falls at first: the decoder has to get used to rounded latents, and the
+# spectrogram now weighs ten times as much.)
 
 # %%
 model = trained["both losses"]
@@ -308,7 +323,10 @@ for _ in range(40):
     model.update(batch)
 report, _ = validate(model.averaged_codec(), batch, model.mel_loss)
 for name, values in report["rates"].items():
-    print(f"{name:12} SI-SDR {values['si_sdr']:5.1f} dB" + ("" if name[0] == "u" else f" at {name} kbps"))
+    print(
+        f"{name:12} SI-SDR {values['si_sdr']:5.1f} dB"
+        + ("" if name[0] == "u" else f" at {name} kbps")
+    )
 ratios = {name: values["si_sdr"] for name, values in report["rates"].items()}
 assert model.codec.quantizer.ready == 4
 assert ratios["2.4"] > ratios["0.6"]
@@ -316,10 +334,10 @@ assert ratios["2.4"] > ratios["0.6"]
 # %% [markdown]
 # ## Stop, and go on as if nothing had happened
 #
-# What must a checkpoint hold, so that a training goes on *bit for bit* as it would have without the stop? All
-# arrays that the next step reads, and the number of the step. The weights, of course; the codebooks with their
-# counts and sums; the averaged weights. And what is easily forgotten: Adam's $m$ and $v$, and its step counts. What
-# is random needs no room: it comes from `[seed, step]`.
+# What must a checkpoint hold, so that a training goes on *bit for bit* as it would have without the
+# stop? All arrays that the next step reads, and the number of the step. The weights, of course; the
+# codebooks with their counts and sums; the averaged weights. And what is easily forgotten: Adam's
+# $m$ and $v$, and its step counts. What is random needs no room: it comes from `[seed, step]`.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -327,7 +345,9 @@ runs = {"without a stop": new_trainer()}
 for n in range(20):
     runs["without a stop"].update(crops(wav, 0, n, 4, 2_400))
 saved = checkpoint.save(folder, 20, runs["without a stop"].state(), keep=1)
-print(saved.name, f"{saved.stat().st_size / 1e6:.1f} MB:", ", ".join(runs["without a stop"].state()))
+print(
+    saved.name, f"{saved.stat().st_size / 1e6:.1f} MB:", ", ".join(runs["without a stop"].state())
+)
 
 for name in ("from the checkpoint", "the same, with a new Adam"):
     step, state = checkpoint.load(saved)
@@ -339,15 +359,20 @@ saved.unlink()
 folder.rmdir()
 
 more = range(20, 32)
-losses = {name: [run.update(crops(wav, 0, n, 4, 2_400))["loss"] for n in more] for name, run in runs.items()}
-plt.figure(figsize=(9, 2.8))
+losses = {
+    name: [run.update(crops(wav, 0, n, 4, 2_400))["loss"] for n in more]
+    for name, run in runs.items()
+}
+axes = panels(height=2.8)
 for (name, values), style in zip(losses.items(), ("-", ":", "--"), strict=True):
-    plt.plot(more, values, style, lw=3 if style == ":" else 1.2, label=name)
-plt.xlabel("step")
-plt.ylabel("loss")
-plt.title("Stopped after step 20")
-plt.ylim(0, 1.5 * max(losses["without a stop"]))
-plt.legend(loc="upper left", ncols=3)
+    axes.plot(more, values, style, lw=3 if style == ":" else 1.2, label=name)
+axes.set(
+    xlabel="step",
+    ylabel="loss",
+    title="Stopped after step 20",
+    ylim=(0, 1.5 * max(losses["without a stop"])),
+)
+axes.legend(loc="upper left", ncols=3)
 plt.show()
 states = [runs[name].codec.state_dict() for name in ("without a stop", "from the checkpoint")]
 for name, array in states[0].items():
@@ -355,8 +380,8 @@ for name, array in states[0].items():
 assert losses["the same, with a new Adam"] != losses["without a stop"]
 
 # %% [markdown]
-# A training that resumes *almost* right looks right: the loss bumps a little, and recovers. Only the demand for
-# equal bits shows that something was forgotten. That is why it is worth making.
+# A training that resumes *almost* right looks right: the loss bumps a little, and recovers. Only
+# the demand for equal bits shows that something was forgotten. That is why it is worth making.
 #
 # ## A training of your own
 #
@@ -367,12 +392,18 @@ assert losses["the same, with a new Adam"] != losses["without a stop"]
 # minicodec train --resume runs/first
 # ```
 #
+<<<<<<< HEAD
 # Ctrl-C stops it after the current step, and `--resume` goes on, as above. The folder gets curves, samples to
 # listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads. `minicodec demo --train` does a short
 # one on the clips that come with the package.
 
 # %% [markdown]
 # ## Your codec: the training
+=======
+# Ctrl-C stops it after the current step, and `--resume` goes on, as above. The folder gets curves,
+# samples to listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads.
+# `minicodec demo --train` does a short one on the clips that come with the package.
+>>>>>>> origin/main
 #
 # All that is missing: an optimiser for many weights, one step of the discriminators, what they tell the decoder, one step
 # of the codec, and the loop. The step is the longest exercise of the book; each of its lines is a chapter. Its `recipe`
@@ -465,20 +496,22 @@ check(train)
 # 2. `adam_step`: each weight by its own measure.
 # 3. `weight_average`: the middle of the dance.
 #
-# And three to think about. Two runs differ in one setting, and one is 0.1 dB better: what would you do before you
-# believe it? Adam's first step is lr in *every* weight, however small its gradient: is that good? Which of the
-# arrays in a checkpoint does somebody need who only wants to *use* the codec?
+# And three to think about. Two runs differ in one setting, and one is 0.1 dB better: what would you
+# do before you believe it? Adam's first step is lr in *every* weight, however small its gradient:
+# is that good? Which of the arrays in a checkpoint does somebody need who only wants to *use* the
+# codec?
 #
 # ## What the paper says
 #
-# Adam with a learning rate of 3·10⁻⁴ and betas 0.5 and 0.9, for encoder, decoder and discriminators; batches of 64
-# examples of one second; 300 epochs of 2000 updates, on 8 GPUs [Defossez22, §4]. Excerpts are mixed: one source
-# with probability 0.64, two with 0.24, three (no music) with 0.12, with random gains of −10 to +6 dB and now and
-# then a room's reverb. The averaged weights are not in the paper, but in AudioCraft, with decay 0.99. Neither has a
-# warm-up without quantizer: with 600 000 steps one can do without.
+# Adam with a learning rate of 3·10⁻⁴ and betas 0.5 and 0.9, for encoder, decoder and
+# discriminators; batches of 64 examples of one second; 300 epochs of 2000 updates, on 8 GPUs
+# [Defossez22, §4]. Excerpts are mixed: one source with probability 0.64, two with 0.24, three (no
+# music) with 0.12, with random gains of −10 to +6 dB and now and then a room's reverb. The averaged
+# weights are not in the paper, but in AudioCraft, with decay 0.99. Neither has a warm-up without
+# quantizer: with 600 000 steps one can do without.
 #
 # ## What to read next
 #
 # `minicodec/training/trainer.py`, from its first lines on; `minicodec/training/checkpoint.py`; and
-# `minicodec/training/validation.py`, which looks at the lowest and the highest bitrate side by side. Then chapter
-# 14: from codes to a file.
+# `minicodec/training/validation.py`, which looks at the lowest and the highest bitrate side by
+# side. Then chapter 14: from codes to a file.

@@ -13,8 +13,7 @@ from minicodec.bench.child import counted
 from minicodec.bench.report import Report
 from minicodec.files import write_atomically
 
-COLOURS = [colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
-MARKERS = "os^DvPX*<>hdp"  # 13, and 20 colours: 260 pairs
+MARKERS = "os^DvPX*<>hdp"  # neighbours in colour differ in shape
 
 
 def ratio_bars(report: Report, path: Path) -> None:
@@ -56,7 +55,8 @@ def roofline(report: Report, path: Path) -> None:
     intensities = [r["flop"] / r["bytes"] for r in fastest.values()]
     x = np.geomspace(min(intensities, default=0.1) / 2, max(intensities, default=100) * 2, 200)
     ops = list(dict.fromkeys(r["op"] for r in fastest.values()))
-    styles = {op: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, op in enumerate(ops)}
+    colours = colormaps["turbo"](np.linspace(0.03, 0.97, len(ops)))  # every op has its own
+    styles = {op: (colours[i], MARKERS[i % len(MARKERS)]) for i, op in enumerate(sorted(ops))}
     threads = list(dict.fromkeys(r["threads"] for r in report["ops"]))
     figure = Figure(figsize=(6.2 * len(threads) + 1.8, 6), layout="constrained")
     every = figure.subplots(1, len(threads), sharey=True, squeeze=False)[0]

@@ -30,6 +30,7 @@ Rows = tuple[list[str], list[list[str]]]  # headings, rows
 ERRATIC = 2.0
 BUSY = 0.5  # processes that want a core before the benchmark starts its own
 WORDS = ("op", "size", "", "what")  # headings of columns of words
+LEADING = {"what": 1, "op": 4}  # columns that say what a row is about, by the heading of the first
 
 
 def ratios(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """`minicodec bench`: the speed of everything on this machine, alone or beside PyTorch."""
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"{', '.join(GROUPS)}, or names of ops and cases (default: all)"
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything, and no start: in a minute")
+    parser.add_argument("--quick", action="store_true", help="the cases, on less audio: a first look, in a minute")
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 and as many as there are cores")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: on CUDA")
     parser.add_argument("--peer", choices=("torch",), help="measure PyTorch on the same work, and torch.compile")
@@ -58,12 +59,15 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from minicodec.bench import report as reports, run as bench
+    from minicodec.evaluation.tables import fitting
 
     report = bench.run(settings, lambda line: print(line, file=sys.stderr, flush=True))
     console = Console(width=None if Console().is_terminal else 250)
     for headings, rows in reports.tables(report):
-        console.print(reports.rich_table(headings, rows))
-        console.print()
+        for columns in fitting(headings, rows, console.width, reports.LEADING[headings[0]]):
+            shown = [[row[i] for i in columns] for row in rows]
+            console.print(reports.rich_table([headings[i] for i in columns], shown))
+            console.print()
     for line in (reports.machine_line(report), *reports.notes(report)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if args.out:
@@ -115,12 +119,14 @@ def chosen(args: argparse.Namespace) -> Any:
     all_ops = tuple(dict.fromkeys(row.op for row in ops.rows(args.quick)))
     all_cases = tuple(cases.cases(args.quick, args.device))
     kinds = tuple(dict.fromkeys(case.kind for case in all_cases))
-    # Start-up is none of the GPU's business, and more than a minute has time for.
-    what = set(args.what or (("ops", "cases") if on_gpu or args.quick else ("ops", "cases", "start")))
+    # Start-up is none of the GPU's business. A first look has a dozen rows.
+    what = set(args.what or (("cases",) if args.quick else ("ops", "cases") if on_gpu else ("ops", "cases", "start")))
     unknown = what - {*GROUPS, *all_ops, *kinds}
     if unknown:
-        names = ", ".join((*GROUPS, *all_ops, *kinds))
-        raise InputError(f"nothing is called {', '.join(sorted(unknown))}: choose from {names}")
+        names = (*GROUPS, *all_ops, *kinds)
+        near = [hit for word in sorted(unknown) for hit in difflib.get_close_matches(word, names, n=2)]
+        advice = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"choose from {', '.join(names)}"
+        raise InputError(f"nothing is called {', '.join(sorted(unknown))}: {advice}")
     aimed = {case for case in all_cases if case.target} if "targets" in what else set()
     return bench.Settings(
         preset=preset,

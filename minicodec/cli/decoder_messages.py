@@ -5,37 +5,66 @@ libmpg123, which reads MP3 for libsndfile, prints a line for each flaw of a file
 
 import io
 import os
+import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+OF_MPG123 = re.compile(rb"\s*$|(Note|Warning): |\[src/libmpg123/")  # how its lines begin
 
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
     """A list that has the lines once the block has ended. Python's own sys.stderr goes on as it was."""
     lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        with _stderr_to(file.fileno()):
+            yield lines
+        file.seek(0)
+        lines += file.read(1 << 16).decode(errors="replace").splitlines()
+
+
+@contextmanager
+def left_out() -> Iterator[None]:
+    """In this block libmpg123's lines are thrown away. For long work: what else arrives there goes on at once."""
+    read, write = os.pipe()
+    with _stderr_to(write) as stderr:
+        os.close(write)
+        thread = threading.Thread(target=_pass_on, args=(read, stderr), daemon=True)
+        thread.start()
+        yield
+    thread.join(timeout=1)  # until all that write there have ended
+
+
+def _pass_on(read: int, stderr: int) -> None:
+    with open(read, "rb") as lines:
+        for line in lines:
+            if not OF_MPG123.match(line):
+                os.write(stderr, line)
+
+
+@contextmanager
+def _stderr_to(descriptor: int) -> Iterator[int]:
+    """Descriptor 2 leads there in this block, but not Python's sys.stderr. What it led to before is yielded."""
     python_stderr = sys.stderr
     python_stderr.flush()
     try:
         saved = os.dup(2)
     except OSError:  # closed: then nobody sees anything
-        yield lines
-        return
-    with tempfile.TemporaryFile() as file:
-        try:
-            if _descriptor(python_stderr) == 2:
-                sys.stderr = os.fdopen(os.dup(saved), "w", buffering=1, errors="replace")
-            os.dup2(file.fileno(), 2)
-            yield lines
-        finally:
-            if sys.stderr is not python_stderr:
-                sys.stderr.close()
-                sys.stderr = python_stderr
-            os.dup2(saved, 2)
-            os.close(saved)
-        file.seek(0)
-        lines += file.read(1 << 16).decode(errors="replace").splitlines()
+        saved = os.open(os.devnull, os.O_WRONLY)
+    try:
+        if _descriptor(python_stderr) == 2:
+            sys.stderr = os.fdopen(os.dup(saved), "w", buffering=1, errors="replace")
+        os.dup2(descriptor, 2)
+        yield saved
+    finally:
+        if sys.stderr is not python_stderr:
+            sys.stderr.close()
+            sys.stderr = python_stderr
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _descriptor(stream: object) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from minicodec.cli.decoder_messages import left_out
 from minicodec.console import one_line
 from minicodec.errors import InputError
 
@@ -44,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes; default: as many as cores")
 
 
+@left_out()
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables and write everything."""
     from rich.console import Console

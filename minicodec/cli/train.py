@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from minicodec.cli.decoder_messages import left_out
 from minicodec.cli.options import add_device
 from minicodec.codec.config import PRESETS
 from minicodec.console import one_line
@@ -16,6 +17,7 @@ examples:
   minicodec train --resume runs/music
   minicodec train --resume runs/music --steps 200000
   minicodec train mini_24khz --data ~/music --out runs/sharper --from runs/music --set adversary.start=0
+  minicodec train my.toml --data ~/music --out runs/mine   a preset of your own: a file like minicodec/codec/presets/*
 
 --set reaches every number of the recipe (steps, batch, seconds, lr, ema, warmup_steps, loss.l1, ...) and of the model
 (seanet.filters, quantizer.levels, ...); RUN/run.json lists them all. --from begins a new run, with a recipe of its
@@ -31,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("preset", metavar="PRESET", nargs="?", help=", ".join(PRESETS))
+    parser.add_argument("preset", metavar="PRESET", nargs="?", help=f"{', '.join(PRESETS)}, or your own FILE.toml")
     parser.add_argument("--data", metavar="FOLDER", type=Path, help="wav, flac, ogg, mp3 ... in it and below")
     parser.add_argument("--out", metavar="RUN", type=Path, help="a new folder for everything that comes of it")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, or killed")
@@ -42,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
+@left_out()
 def run(args: argparse.Namespace) -> int:
     """Start or resume; 130 after Ctrl-C."""
     from minicodec.training import config, run as runs

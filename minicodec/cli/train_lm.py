@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from minicodec.cli.decoder_messages import left_out
 from minicodec.cli.options import add_device
 from minicodec.console import one_line
 from minicodec.errors import InputError
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
+@left_out()
 def run(args: argparse.Namespace) -> int:
     """Start or resume; 130 after Ctrl-C."""
     from minicodec.cli.progress import watched

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_args
 
 from minicodec.codec.files.bitstream import Layout
@@ -14,8 +15,8 @@ from minicodec.errors import InputError, brief
 
 # What an integer may be, whoever wrote it: no model that is a codec has more, and one that had would take all memory.
 RANGES = {
-    "lstm_layers": (0, 8), "residual_units": (0, 64), "kernel": (1, 64), "residual_kernel": (1, 64),
-    "levels": (1, 1024), "entries": (2, 1 << 15), "channels": (1, 64),
+    "filters": (2, 1 << 13), "lstm_layers": (0, 8), "residual_units": (0, 64), "kernel": (1, 64),
+    "residual_kernel": (1, 64), "levels": (1, 1024), "entries": (2, 1 << 15), "channels": (1, 64),
     "sample_rate": (1, 1 << 22), "chunk_samples": (1, 1 << 32), "chunk_stride": (1, 1 << 32),
 }  # fmt: skip
 OTHERWISE = (1, 1 << 13)
@@ -158,9 +159,19 @@ def preset(name: str) -> CodecConfig:
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """All that a preset's TOML file says, the recipe in its table [training] included. InputError: no such preset."""
+    """All that a preset's TOML file says, the recipe in its table [training] included.
+
+    name: one of PRESETS, or the path of a file of somebody's own, which ends in .toml. InputError: no such preset.
+    """
+    if name.endswith(".toml"):
+        try:
+            return tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name}: is no TOML ({brief(error)})") from error
     if name not in PRESETS:
-        raise InputError(f"{name}: no such preset; there are {', '.join(PRESETS)}")
+        raise InputError(f"{name}: no such preset; there are {', '.join(PRESETS)}, and TOML files of your own")
     return tomllib.loads((files("minicodec.codec") / "presets" / f"{name}.toml").read_text(encoding="utf-8"))
 
 

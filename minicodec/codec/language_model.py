@@ -37,6 +37,7 @@ SECONDS = 3.5  # of the past that attention sees
 SLOWEST = 10_000  # period, over 2π frames, of the slowest cosine of the positions
 METADATA_KEY = "minicodec_lm"  # in a safetensors file
 SIZE_LIMIT = 1 << 16  # of any number in a configuration
+LIMITS = {"Q": 1 << 10, "layers": 64}  # of numbers of parts
 NUMBERS_LIMIT = 1 << 26  # of all weights together; the published ones have 1 << 24
 RUN_LM = "lm.safetensors"  # in a training run's folder, beside the codec it belongs to
 
@@ -167,7 +168,7 @@ def load(path: str | PathLike[str]) -> LanguageModel:
         if about.get("digest", lm.digest) != lm.digest:  # older files have none
             raise ValueError("weights and sizes are not those that were saved")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: holds no usable language model: {error}") from None
+        raise InputError(f"{path}: holds no usable language model: {brief(error, 300)}") from None
     lm.eval()
     return lm
 
@@ -177,7 +178,7 @@ def config_from(values: Any) -> LanguageModelConfig:
     if not isinstance(values, dict):
         raise ValueError("its sizes are no table")
     for name, size in values.items():
-        if type(size) is not (bool if name == "zero_past" else int) or size > SIZE_LIMIT:
+        if type(size) is not (bool if name == "zero_past" else int) or size > LIMITS.get(name, SIZE_LIMIT):
             raise ValueError(f"{brief(name)} = {brief(size)}")
     config = LanguageModelConfig(**values)
     layer = 4 * config.D * config.D + 2 * config.D * config.hidden

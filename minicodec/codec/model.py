@@ -13,15 +13,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from os import PathLike
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from minicodec.backend import xp
 from minicodec.codec import config as configuration, weights
+from minicodec.codec.batch import each, stacked, unstacked
 from minicodec.codec.config import CodecConfig
 from minicodec.codec.files import bitstream
-from minicodec.codec.files.bitstream import Chunk, Header, first_sample
+from minicodec.codec.files.bitstream import Chunk, Chunks, Header, first_sample
 from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of, refuse
 from minicodec.codec.files.entropy.container import read_header as read_coded_header
@@ -142,24 +143,56 @@ class Codec(Module):
 
     # Waveforms and codes
 
-    def encode(self, wav: np.ndarray, kbps: float | None = None) -> list[Chunk]:
+    @overload
+    def encode(self, wav: np.ndarray, kbps: float | None = None) -> Chunks: ...
+
+    @overload
+    def encode(self, wav: Sequence[np.ndarray], kbps: float | None = None) -> list[Chunks]: ...
+
+    def encode(self, wav: Any, kbps: float | None = None) -> Any:
         """Waveform (C,T) -> chunks of codes (Q,frames), at one of `bandwidths` (the highest by default).
+
+        `encode(wav).codes` is the codes as one array. A batch (B,C,T) gives codes (B,Q,frames), a list of waveforms of
+        any lengths a list of what each gives; every item has the codes, to the bit, that it has alone.
 
         Raises ValueError for another rate, another number of channels, no samples, integers, or samples that are no
         audio: not finite, or above LOUDEST (stream.py).
         """
+        if isinstance(wav, list | tuple):
+            return each(lambda one: self.encode(one, kbps), wav)
+        if getattr(wav, "ndim", 0) == 3 and len(wav):
+            return stacked(each(lambda one: self.encode(one, kbps), wav))
         self._check_wav(wav)
-        chunks = list(self.encode_blocks([wav], kbps))
-        return [_joined(chunks)] if self.config.chunk_stride is None else chunks
+        chunks = Chunks(self.encode_blocks([wav], kbps))
+        return Chunks([_joined(chunks)]) if self.config.chunk_stride is None else chunks
 
-    def decode(self, chunks: Sequence[Chunk], length: int | None = None) -> np.ndarray:
-        """Chunks of codes -> waveform (C,length), by default (C, as many samples as the frames cover).
+    @overload
+    def decode(self, codes: np.ndarray | Sequence[Chunk], length: int | None = None) -> np.ndarray: ...
 
-        ValueError: no chunks, arrays in their place, or codes that the model does not have.
+    @overload
+    def decode(
+        self, codes: Sequence[np.ndarray] | Sequence[Sequence[Chunk]], length: int | None = None
+    ) -> list[np.ndarray]: ...
+
+    def decode(self, codes: Any, length: int | None = None) -> Any:
+        """What `encode` gave -> waveform (C,length), by default (C, as many samples as the frames cover).
+
+        codes: chunks, or an array (Q,frames) if the model does not cut audio into chunks. A batch (B,Q,frames) gives
+        a batch (B,C,length), and a list, of what stands for one waveform each, a list of waveforms.
+
+        ValueError: no chunks, or codes that the model does not have.
         """
-        if len(chunks) == 0 or not all(isinstance(chunk, Chunk) for chunk in chunks):
-            raise ValueError("a list of chunks is needed, such as [Chunk(codes)], with at least one in it")
-        return np.concatenate(list(self.decode_blocks(chunks)), axis=1)[:, :length]
+        if isinstance(codes, np.ndarray):
+            if self.config.chunk_stride is not None or self.config.normalize:
+                raise ValueError(f"{self.config.name} codes chunks, each with a scale: give what encode returned")
+            codes = [Chunk(codes)]
+        if not isinstance(codes, list | tuple) or len(codes) == 0:
+            raise ValueError("codes (Q,frames) are needed, or a list of chunks with at least one in it")
+        if not all(isinstance(chunk, Chunk) for chunk in codes):
+            return each(lambda one: self.decode(one, length), codes)
+        if codes[0].codes.ndim == 3:
+            return np.stack(each(lambda one: self.decode(one, length), unstacked(codes)))
+        return np.concatenate(list(self.decode_blocks(codes)), axis=1)[:, :length]
 
     # The same for signals of any length, in constant memory where the model streams
 
@@ -331,5 +364,5 @@ def _joined(pieces: list[Chunk]) -> Chunk:
 
 
 def build(preset: str, seed: int = 0) -> Codec:
-    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz."""
+    """An untrained codec: one of encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz, or my.toml."""
     return Codec(configuration.preset(preset), seed=seed)

@@ -22,7 +22,7 @@ from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
 from minicodec.codec.foreign.transformers_folder import CONFIG, load_transformers
 from minicodec.codec.language_model import RUN_LM, LanguageModel
 from minicodec.codec.model import METADATA_KEY, PUBLISHED_MARK, TRAINING_ONLY, Codec
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 
 BUNDLED = "minicodec-24k"
 RUN_MODEL = "model.safetensors"  # in a training run's folder: the averaged weights of its newest checkpoint
@@ -98,7 +98,7 @@ def load_safetensors(path: str | PathLike[str]) -> Codec:
         own = codec.state_dict()
         codec.load_state_dict(arrays | {key: own[key] for key in TRAINING_ONLY})
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {brief(error, 300)}") from None
     codec.quantizer.sums[...] = codec.quantizer.codebooks * codec.quantizer.counts[:, :, None]
     if digest is not None and digest.removeprefix(PUBLISHED_MARK) != codec.digest:
         raise InputError(f"{path}: is damaged: weights and configuration are not those that were saved")

@@ -49,7 +49,12 @@ def blank(arrays: Mapping[str, np.ndarray]) -> np.random.Generator:
 
     So a configuration that promises more than the file has ends with a ValueError before that memory is taken.
     """
-    return cast(np.random.Generator, _Zeros(sum(array.size for array in arrays.values())))
+    return zeros(sum(array.size for array in arrays.values()))
+
+
+def zeros(count: int) -> np.random.Generator:
+    """The same, for a file with so many numbers."""
+    return cast(np.random.Generator, _Zeros(count))
 
 
 class _Zeros:

@@ -13,4 +13,10 @@ by the cases that the library itself is tested on, and answers in words. Once ri
 "student": `with use("student"): ...` runs the codec on the reader's own operators.
 """
 
-from minicodec.course.student import check as check, exercise as exercise, library as library, yours as yours
+from minicodec.course.student import (
+    check as check,
+    exercise as exercise,
+    library as library,
+    mine as mine,
+    yours as yours,
+)

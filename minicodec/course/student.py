@@ -143,6 +143,11 @@ def library(name: str) -> Any:
     return all_exercises()[name].own
 
 
+def mine(name: str) -> Any:
+    """Your own answer to an exercise of an earlier chapter, if it was found right; else the library's."""
+    return _right.get(name) or library(name)
+
+
 def _named(function: Function) -> Exercise:
     name = getattr(function, "__name__", type(function).__name__)
     if name == "<lambda>":

@@ -35,17 +35,17 @@ Row = dict[str, Any]  # clip, category, system, kbps … and the metrics: a line
 
 def read_rows(folder: Path, settings: Settings) -> list[Row]:
     """The rows of all clips that are done, in the order of the settings."""
-    paths = {clip.name: folder / "clips" / clip.name / ROWS for clip in settings.clips}
-    return [row for clip in settings.clips if paths[clip.name].is_file() for row in _rows(paths[clip.name], clip, settings)]
+    paths = [(clip, folder / "clips" / clip.name / ROWS) for clip in settings.clips]
+    return [row for clip, path in paths if path.is_file() for row in _rows(path, clip, settings)]
 
 
 def _rows(path: Path, clip: Clip, settings: Settings) -> list[Row]:
     problem = "its rows are others"
     try:
         rows = json.loads(path.read_bytes())
-        if isinstance(rows, list) and len(rows) == len(settings.possible):
-            if all(_is_row(row, clip, one, settings) for row, one in zip(rows, settings.possible, strict=True)):
-                return rows
+        pairs = list(zip(rows, settings.possible, strict=True)) if isinstance(rows, list) else []
+        if pairs and all(_is_row(row, clip, condition, settings) for row, condition in pairs):
+            return list(rows)
     except (OSError, ValueError, RecursionError) as error:
         problem = str(error)
     raise InputError(f"{path}: is damaged ({problem}); delete the folder {path.parent}, and the clip is done again")

@@ -28,11 +28,10 @@ def curves(lines: Sequence[Line], metric: str, path: Path) -> None:
     categories = list(dict.fromkeys(line.category for line in lines))
     figure = Figure(figsize=(0.6 + 4.4 * len(categories), 3.9), layout="constrained")
     panels = figure.subplots(1, len(categories), sharey=True, squeeze=False)[0]
-    for axes, category in zip(panels, categories, strict=True):
-        _curves(axes, [line for line in lines if line.category == category], metric)
+    titled = dict(zip(panels, categories, strict=True))
+    _draw(figure, {axes: [line for line in lines if line.category == c] for axes, c in titled.items()}, metric, 6)
+    for axes, category in titled.items():
         axes.set_title(category)
-    panels[0].set_ylabel(axis_label(metric))
-    _legend(figure, panels[0], 6)
     with write_atomically(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=130)
 
@@ -44,10 +43,7 @@ def curves_svg(lines: Sequence[Line], metric: str) -> str:
     # Text stays text: it is small, and set in the page's own font. Ids from a fixed salt make the page reproducible.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": metric + lines[0].category, **colours}):
         figure = Figure(figsize=(4.6, 3.9), layout="constrained")
-        axes = figure.subplots()
-        _curves(axes, lines, metric)
-        axes.set_ylabel(axis_label(metric))
-        _legend(figure, axes, 2)
+        _draw(figure, {figure.subplots(): lines}, metric, 2)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
@@ -60,7 +56,7 @@ def axis_label(metric: str) -> str:
     """The metric, its unit, and which end is good."""
     about = METRICS[metric]
     unit = f" ({about.unit})" if about.unit else ""
-    return f"{metric.replace('_', ' ')}{unit}, {'higher' if about.higher_is_better else 'lower'} is better"
+    return f"{about.title}{unit}, {'higher' if about.higher_is_better else 'lower'} is better"
 
 
 def spectrogram(wav: np.ndarray, top: float) -> bytes:
@@ -73,9 +69,33 @@ def spectrogram(wav: np.ndarray, top: float) -> bytes:
     return file.getvalue()
 
 
-def _curves(axes: Axes, lines: Sequence[Line], metric: str) -> None:
-    """One curve for each system that has rates, a broken line for each anchor."""
-    systems = list(dict.fromkeys(line.condition.system for line in lines if line.condition.kbps is not None))
+def _draw(figure: Figure, panels: dict[Axes, Sequence[Line]], metric: str, columns: int) -> None:
+    """The lines of each panel, on one scale, and a legend of all below them.
+
+    The scale is that of the curves with all their intervals: an anchor can be so far away that they would be pressed
+    together.
+    """
+    every = [line for lines in panels.values() for line in lines]
+    systems = list(dict.fromkeys(line.condition.system for line in every if line.condition.kbps is not None))
+    for axes, lines in panels.items():
+        _curves(axes, lines, systems, metric)
+    first, *_ = panels
+    low, high = first.get_ylim()
+    for axes, lines in panels.items():
+        _anchors(axes, [line for line in lines if line.condition.kbps is None], metric, low, high)
+    first.set_ylim(low, high)
+    first.set_ylabel(axis_label(metric))
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    labels = sorted(entries, key=lambda label: label not in systems)  # curves first, then anchors
+    handles = [entries[label] for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+
+
+def _curves(axes: Axes, lines: Sequence[Line], systems: Sequence[str], metric: str) -> None:
+    """One curve for each system that has rates; a system has its colour in every panel."""
     for number, system in enumerate(systems):
         points = [line for line in lines if line.condition.system == system and line.figures[metric].count]
         if not points:
@@ -88,11 +108,6 @@ def _curves(axes: Axes, lines: Sequence[Line], metric: str) -> None:
         bars = np.nan_to_num([mean - low, high - mean])  # a single clip has no interval
         x = [point.payload_kbps for point in points]
         axes.errorbar(x, mean, bars, color=colour, marker=marker, markersize=5, lw=1.3, capsize=2, label=system)
-    visible = axes.get_ylim()
-    for line, style in zip((line for line in lines if line.condition.kbps is None), ("--", ":"), strict=False):
-        level = line.figures[metric].mean
-        axes.axhline(level, color="#888888", ls=style, lw=1, label=f"{line.condition.system}: {level:.3g}")
-    axes.set_ylim(visible)  # a low-pass can be so far away that the curves would be pressed together
     axes.set_xscale("log")
     ticks = [tick for tick in (0.75, 1.5, 3, 6, 12, 24, 48, 96) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -101,8 +116,19 @@ def _curves(axes: Axes, lines: Sequence[Line], metric: str) -> None:
     axes.grid(alpha=0.25)
 
 
-def _legend(figure: Figure, axes: Axes, columns: int) -> None:
-    """Below the panels: curves first, then the anchors with their values, which may lie outside of the picture."""
-    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: "lowpass" in entry[1])
-    handles, labels = zip(*entries, strict=True)
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+def _anchors(axes: Axes, lines: Sequence[Line], metric: str, low: float, high: float) -> None:
+    """A broken line for each anchor with its figure, which is at the edge where the line is beyond."""
+    beyond = {"↑": 0.95, "↓": 0.05}  # where the next such figure stands
+    for line, style in zip(lines, ("--", ":"), strict=False):
+        level = line.figures[metric].mean
+        if not line.figures[metric].count:
+            continue
+        axes.axhline(level, color="#888888", ls=style, lw=1, label=line.condition.system)
+        where = "↑" if level > high else "↓" if level < low else ""
+        text = f"{line.condition.system}: {level:.3g} {where}" if where else f"{level:.3g}"
+        y = beyond[where] if where else (level - low) / (high - low) + 0.015
+        if where:
+            beyond[where] += -0.07 if where == "↑" else 0.07
+        place: dict[str, Any] = {"va": "center", "ha": "left"} if where else {"va": "bottom", "ha": "right"}
+        x = 0.02 if where else 0.99
+        axes.text(x, y, text, transform=axes.transAxes, fontsize="small", color="#888888", **place)

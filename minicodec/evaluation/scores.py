@@ -27,8 +27,11 @@ PESQ_RATE = 16_000  # Hz, of its wide-band model
 
 
 class Metric(NamedTuple):
-    """A measure: its unit, which end of the scale is good, what it says, the package it needs, how to take it."""
+    """A measure: what people call it, its unit, which end of the scale is good, what it says, the package it needs, how
+    to take it.
+    """
 
+    title: str
     unit: str
     higher_is_better: bool
     meaning: str
@@ -173,13 +176,23 @@ def _pesq(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> floa
 
 
 METRICS = {
-    "si_sdr": Metric("dB", True, "the waveform: its power over that of the error, at the best volume", None, _si_sdr),
-    "mel_distance": Metric("dB", False, "spectral envelopes at seven resolutions; no phase", None, _mel_distance),
-    "stft_distance": Metric(
-        "", False, "magnitudes of all bins, loud and soft, at three resolutions", None, _stft_distance
+    "si_sdr": Metric(
+        "SI-SDR", "dB", True, "the waveform: its power over that of the error, at the best volume", None, _si_sdr
     ),
-    "log_spectral_distance": Metric("dB", False, "levels of all bins, rms per frame", None, _log_spectral_distance),
-    "stoi": Metric("0…1", True, "how much of speech can be understood, below 5 kHz", "pystoi", _stoi),
-    "pesq": Metric("MOS 1…4.64", True, "quality of speech over a wide-band telephone, below 8 kHz", "pesq", _pesq),
-    "visqol": Metric("MOS 1…4.73", True, "quality of any sound; fitted at 24 kbps and more", None, mos_lqo),
+    "mel_distance": Metric(
+        "mel distance", "dB", False, "spectral envelopes at seven resolutions; no phase", None, _mel_distance
+    ),
+    "stft_distance": Metric(
+        "STFT distance", "", False, "magnitudes of all bins, loud and soft, at three resolutions", None, _stft_distance
+    ),
+    "log_spectral_distance": Metric(
+        "log-spectral distance", "dB", False, "levels of all bins, rms per frame", None, _log_spectral_distance
+    ),
+    "stoi": Metric("STOI", "0…1", True, "how much of speech can be understood, below 5 kHz", "pystoi", _stoi),
+    "pesq": Metric(
+        "PESQ", "MOS 1…4.64", True, "quality of speech over a wide-band telephone, below 8 kHz", "pesq", _pesq
+    ),
+    "visqol": Metric(
+        "ViSQOL", "MOS 1…4.73", True, "quality of any sound; fitted at 24 kbps and more", None, mos_lqo
+    ),
 }

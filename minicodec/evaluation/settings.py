@@ -14,7 +14,7 @@ from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import find
 from minicodec.errors import InputError
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, TRANSITION, limits
-from minicodec.files import write_atomically
+from minicodec.files import UNFINISHED, write_atomically
 from minicodec.training.audio_files import AudioFile
 
 SETTINGS = "evaluation.json"
@@ -121,7 +121,7 @@ def open_folder(folder: Path, settings: Settings) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir())
+        occupied = any(not UNFINISHED.fullmatch(path.name) for path in folder.iterdir())  # of a start that was killed
     except OSError as error:
         raise InputError(f"{folder}: cannot be used as a folder ({error.strerror})") from None
     if occupied:

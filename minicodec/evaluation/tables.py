@@ -75,13 +75,15 @@ def show(lines: Sequence[Line], settings: Settings, console: Console) -> None:
             console.print(table)
 
 
-def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
-    """Which columns stand in each of several tables, none of them wider than `width`; all begin with SYSTEM columns."""
+def fitting(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], width: int, leading: int = SYSTEM
+) -> list[list[int]]:
+    """Which columns stand in each of several tables, none wider than `width`; all begin with the `leading` columns."""
     widths = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]  # two spaces, one on either side
-    tables = [list(range(SYSTEM))]
-    for i in range(SYSTEM, len(heads)):
-        if sum(widths[j] for j in tables[-1]) + widths[i] > width and len(tables[-1]) > SYSTEM:
-            tables.append(list(range(SYSTEM)))
+    tables = [list(range(leading))]
+    for i in range(leading, len(heads)):
+        if sum(widths[j] for j in tables[-1]) + widths[i] > width and len(tables[-1]) > leading:
+            tables.append(list(range(leading)))
         tables[-1].append(i)
     return tables
 

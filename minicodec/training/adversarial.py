@@ -15,10 +15,11 @@ import numpy as np
 
 from minicodec import functional as F
 from minicodec.backend import xp
+from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.config import AdversaryConfig
-from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
+from minicodec.training.discriminator import Judgement, MultiScaleSTFTDiscriminator
 from minicodec.training.initial import initialise_discriminator
 
 TINY = np.float32(1e-12)
@@ -61,12 +62,13 @@ def _mean(losses: list[Tensor]) -> Tensor:
 class Adversary:
     """The discriminator in training, and what it tells the generator."""
 
-    def __init__(self, config: AdversaryConfig, *, seed: int, device: str = "cpu"):
+    def __init__(self, config: AdversaryConfig, *, seed: int, device: str = "cpu", discriminator: Module | None = None):
         self.config = config
-        rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
-        self.discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, config.slope, rng=rng)
-        initialise_discriminator(self.discriminator, config.slope)
-        self.discriminator.to(device)
+        if discriminator is None:
+            rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
+            discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, config.slope, rng=rng)
+            initialise_discriminator(discriminator, config.slope)
+        self.discriminator: Any = discriminator.to(device)
         named = dict(self.discriminator.named_parameters())
         self.optimizer = Adam(named, lr=config.lr, betas=config.betas)
 
@@ -76,7 +78,7 @@ class Adversary:
 
         Its accuracy is the share of patches of recordings with logits > 0 and of decodings with logits < 0.
         """
-        real, fake = self.discriminator(original).logits, self.discriminator(decoded.detach()).logits
+        real, fake = self.judge(original).logits, self.judge(decoded.detach()).logits
         loss = discriminator_loss(real, fake)
         parameters = self.discriminator.parameters()
         for p, g in zip(parameters, grad(loss, parameters), strict=True):
@@ -87,17 +89,24 @@ class Adversary:
     def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """What the generator is to minimise: {"adversarial": ..., "feature": ...}."""
         with no_grad():
-            real = self.discriminator(original)
-        fake = self.discriminator(decoded)
+            real = self.judge(original)
+        fake = self.judge(decoded)
         return {
             "adversarial": generator_loss(fake.logits, self.config.kind),
             "feature": feature_matching_loss(real.features, fake.features, self.config.normalized),
         }
 
-    def judge(self, original: Tensor, decoded: Tensor) -> float:
-        """The discriminator's accuracy on recordings and decodings (B,T,C)."""
+    def accuracy(self, original: Tensor, decoded: Tensor) -> float:
+        """The discriminator's, on recordings and decodings (B,T,C)."""
         with no_grad():
-            return float(accuracy(self.discriminator(original).logits, self.discriminator(decoded).logits))
+            return float(accuracy(self.judge(original).logits, self.judge(decoded).logits))
+
+    def judge(self, audio: Tensor) -> Judgement:
+        """What the discriminator says to audio (B,T,C). TypeError: one of somebody's own, which says something else."""
+        judgement = self.discriminator(audio)
+        if not isinstance(judgement, Judgement):
+            raise TypeError(f"a discriminator must return a Judgement(logits, features), not {judgement!r:.50}")
+        return judgement
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays to save: those of the discriminator, and of its optimiser under optimizer.NAME."""

@@ -15,8 +15,10 @@ files without metadata, of older versions, are believed.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,17 @@ def check_fit(own: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[
             same = found.ndim == array.ndim and found.shape[free:] == array.shape[free:] and found.dtype == array.dtype
             if not same:
                 raise ValueError(f"{group}.{name} is {found.dtype} {found.shape}, not {array.dtype} {array.shape}")
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """How many numbers each group of the newest checkpoint has, from its header alone; nothing if it has none."""
+    found: dict[str, int] = {}
+    for path in in_folder(folder)[-1:] if folder.is_dir() else []:
+        with suppress(OSError, SafetensorError), safe_open(path, "numpy") as file:  # `restore_newest` says what it is
+            for key in file.keys():  # noqa: SIM118
+                group = key.partition(".")[0]
+                found[group] = found.get(group, 0) + math.prod(file.get_slice(key).get_shape())
+    return found
 
 
 def in_folder(folder: Path) -> list[Path]:

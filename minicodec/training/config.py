@@ -23,6 +23,7 @@ from minicodec.metrics import MEL_FLOOR
 
 LARGEST = 1e18  # of all numbers, so none is infinite; and none is NaN
 LONGEST_WINDOW = 1 << 16  # samples
+MOST_WINDOWS = 16  # of one kind
 MOST_FILTERS = 1 << 12
 MOST_SECONDS = 100_000  # of sound at a time, in a step or a validation
 RETIRED = {"graphs"}  # options in the run.json of older runs that changed no result: such runs go on without them
@@ -67,7 +68,7 @@ class LossConfig:
                   waveform comes first
     commitment    of the encoder to the codewords, always
     mel_drawn     so many of the windows, drawn at random for each step, stand for all; 0: all of them
-    mel_kind      fitting or published [losses.MelLoss]
+    mel_kind      fitting, absolute or published [losses.MelLoss]
     mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
     l1_below      Hz: l1 compares frequencies below alone [losses.WaveformLoss]; 0: the waveforms as they are
     """
@@ -86,11 +87,13 @@ class LossConfig:
         wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment") if getattr(self, name) < 0]
         if wrong:
             raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
+        if len(self.mel_windows) > MOST_WINDOWS:
+            raise ValueError(f"loss.mel_windows has more than {MOST_WINDOWS} entries")
         if any(window not in range(32, LONGEST_WINDOW + 1, 4) for window in self.mel_windows):
             limits = f"multiples of 4, from 32 to {LONGEST_WINDOW}"
             raise ValueError(f"loss.mel_windows = {self.mel_windows} cannot be used: {limits}")
-        if self.mel_kind not in ("fitting", "published"):
-            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting or published")
+        if self.mel_kind not in ("fitting", "absolute", "published"):
+            raise ValueError(f"loss.mel_kind = {self.mel_kind!r}: choose fitting, absolute or published")
         if not 0 <= self.mel_drawn <= len(self.mel_windows):
             raise ValueError(f"loss.mel_drawn = {self.mel_drawn} cannot be used: there are {len(self.mel_windows)}")
         if self.l1_below < 0 or not self.mel_floor > 0:
@@ -138,7 +141,7 @@ class AdversaryConfig:
         wrong += [name for name in not_negative if getattr(self, name) < 0]
         wrong += [name for name in ("probability", "decay", "slope") if not 0 <= getattr(self, name) <= 1]
         wrong += ["windows"] * (not 16 <= min(self.windows) <= max(self.windows) <= LONGEST_WINDOW)
-        wrong += ["filters"] * (self.filters > MOST_FILTERS)
+        wrong += ["filters"] * (self.filters > MOST_FILTERS) + ["windows"] * (len(self.windows) > MOST_WINDOWS)
         wrong += ["kind"] * (self.kind not in ("hinge", "linear"))
         wrong += ["betas"] * (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas))
         if self.balanced and not any((self.l1, self.mel, self.adversarial, self.feature)):
@@ -243,14 +246,14 @@ def load(path: Path) -> RunConfig:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read as a run's configuration ({error})") from error
+        raise InputError(f"{path}: cannot be read as a run's configuration ({brief(error, 300)})") from error
 
 
 def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
     model = codec_config.preset_values(preset)
     training = model.pop("training", {})
-    if model["name"] in PUBLISHED:  # that name means the published weights, which these will not be
+    if model.get("name") in PUBLISHED:  # that name means the published weights, which these will not be
         model["name"] += "_retrained"
     model = codec_config.from_dict(model, preset).to_dict()
     training = asdict(_training(training, preset))
@@ -262,7 +265,7 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     except InputError:  # it names the settings already
         raise
     except ValueError as error:
-        raise InputError(f"{what}: {error}") from None
+        raise InputError(f"{what}: {brief(error, 300)}") from None
 
 
 def with_steps(run: RunConfig, steps: int) -> RunConfig:
@@ -307,9 +310,10 @@ def apply_setting(setting: str, *trees: dict[str, Any]) -> None:
         value = text
     places = {name: table for tree in trees for name, table in _leaves(tree)}
     if key not in places:
-        near = ", ".join(difflib.get_close_matches(key, places, n=3, cutoff=0.0))
-        words = f"there is no option {brief(key)}; did you mean {near}? (run.json of a run has all)"
-        raise InputError(f"--set {brief(setting, 80)}: {words}")
+        near = [*difflib.get_close_matches(key, places), *(name for name in places if name.endswith(f".{key}"))]
+        near = list(dict.fromkeys(near)) or difflib.get_close_matches(key, places, cutoff=0.0)
+        meant = f"did you mean {', '.join(near)}? (run.json of a run has all)"
+        raise InputError(f"--set {brief(setting, 80)}: there is no option {brief(key)}; {meant}")
     table, name = places[key], key.split(".")[-1]
     if not _fits(value, table[name]):
         raise InputError(f"--set {brief(setting, 80)}: {brief(repr(value))} where the default is {table[name]!r}")

@@ -11,46 +11,62 @@ from minicodec.ops.stft import hann, spectrum
 
 WINDOW = 1024  # samples, of spectrograms
 RANGE_DB = 80  # shown below the loudest point of the original
+LOSSES = ("l1", "mel", "commitment", "adversarial", "feature", "discriminator")  # in matplotlib's own order of colours
+RATES, CODEBOOKS = "RdPu", "Greys"
 
 
 def draw(log: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the log of a training: losses, their shares, SI-SDR at each rate, use of the codebooks."""
+    """Draw the log of a training: losses and their shares in training; mel loss and SI-SDR at each rate in validation;
+    the use of the codebooks in training.
+
+    A colour means one thing in all panels: losses have the colours of LOSSES, rates get darker with their bits on
+    the scale RATES, codebooks from the first to the last on CODEBOOKS.
+    """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     training = [line for line in log if "loss" in line]
     validation = [line for line in log if "rates" in line]
-    figure = Figure(figsize=(8, 13), layout="constrained")
-    losses, shares, quality, usage = figure.subplots(4, 1, sharex=True)
+    figure = Figure(figsize=(9, 15), layout="constrained")
+    losses, shares, mel, quality, usage = figure.subplots(5, 1, sharex=True)
 
     steps = [line["step"] for line in training]
-    for name in ("l1", "mel", "commitment", "adversarial", "feature", "discriminator"):
+    own = sorted({key.removeprefix("share.") for line in training for key in line if key.startswith("share.")})
+    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys([*LOSSES, *own]))}
+    for name, colour in colours.items():
         if any(line.get(name) for line in training):
-            losses.plot(steps, [line.get(name) or np.nan for line in training], lw=0.8, label=name)
-    for name in ("l1", "mel", "adversarial", "feature"):
+            values = [line.get(name) or np.nan for line in training]
+            losses.plot(steps, values, lw=0.8, color=colour, label=name)
+            if name == "mel":
+                mel.plot(steps, values, lw=0.8, color=colour, label="in training, at mixed rates")
         share = [line.get(f"share.{name}") for line in training]
         if any(value is not None for value in share):
-            shares.plot(steps, _numbers(share), lw=0.8, label=name)
-    rates = {name: None for line in validation for name in line["rates"]}  # a dictionary keeps their order
-    for name in rates:
+            shares.plot(steps, _numbers(share), lw=0.8, color=colour, label=name)
+    rates = list(dict.fromkeys(name for line in validation for name in line["rates"]))  # unquantized, then rising
+    rates[1:] = rates[:0:-1]
+    for name, colour in zip(rates, colormaps[RATES](np.linspace(1, 0.4, len(rates))), strict=True):
         shown = [line for line in validation if name in line["rates"]]
         label = name if name == "unquantized" else f"{name} kbps"
+        style: dict[str, Any] = {"ls": "--" if name == "unquantized" else "-", "marker": "o", "ms": 4, "color": colour}
         at, figures = [v["step"] for v in shown], [v["rates"][name] for v in shown]
-        quality.plot(at, _numbers([f["si_sdr"] for f in figures]), ".-", label=label)
-        losses.plot(at, _numbers([f["mel"] for f in figures]), ".", label=f"mel, {label}")
+        mel.plot(at, _numbers([f["mel"] for f in figures]), **style, label=label)
+        quality.plot(at, _numbers([f["si_sdr"] for f in figures]), **style, label=label)
     shown = [line for line in validation if "codebooks" in line]
-    for level in range(max((len(v["codebooks"]["perplexity"]) for v in shown), default=0)):
+    levels = max((len(v["codebooks"]["perplexity"]) for v in shown), default=0)
+    for level, colour in enumerate(colormaps[CODEBOOKS](np.linspace(0.3, 1, levels))):
         with_level = [v for v in shown if len(v["codebooks"]["perplexity"]) > level]
         perplexity = [v["codebooks"]["perplexity"][level] for v in with_level]
-        usage.plot([v["step"] for v in with_level], perplexity, ".-", label=f"codebook {level + 1}")
+        usage.plot([v["step"] for v in with_level], perplexity, "o-", ms=4, color=colour, label=f"codebook {level + 1}")
 
-    losses.set(title="losses (lines: training; dots: validation)", ylabel="loss", yscale="log")
-    shares.set(title="shares of the gradient at the decoder's output", ylabel="share", ylim=(0, 1))
-    quality.set(title="validation, averaged weights", ylabel="SI-SDR (dB)")
-    usage.set(title="use of the codebooks", ylabel="perplexity (entries)", xlabel="step")
-    for axes in (losses, shares, quality, usage):
+    losses.set(title="training: losses", ylabel="loss", yscale="log")
+    shares.set(title="training: shares of the gradient at the decoder's output", ylabel="share", ylim=(0, 1))
+    mel.set(title="validation, averaged weights: mel loss", ylabel="mel")
+    quality.set(title="validation, averaged weights: SI-SDR", ylabel="SI-SDR (dB)")
+    usage.set(title="training: use of the codebooks, at each validation", ylabel="perplexity (entries)", xlabel="step")
+    for axes in (losses, shares, mel, quality, usage):
         axes.grid(alpha=0.3)
         if axes.has_data():
-            axes.legend(fontsize="small", ncols=2)
+            axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     _save(figure, path)
 
 

@@ -9,6 +9,7 @@ model.safetensors     averaged weights, which `minicodec.load` takes from the fo
                       quantizer has learned
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,18 +17,23 @@ from typing import Any
 import numpy as np
 
 from minicodec import audio
+from minicodec.codec import weights
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import RUN_MODEL, load
 from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
+from minicodec.files import UNFINISHED
+from minicodec.nn.module import Module
 from minicodec.training import checkpoint, config as configuration, curves, validation
 from minicodec.training.adversarial import Adversary
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder
+from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
 from minicodec.training.lock import NAME as LOCK, Lock
 from minicodec.training.loop import Log, what_is_left
+from minicodec.training.own import Loss
 from minicodec.training.prefetch import Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps
@@ -42,7 +48,14 @@ SAMPLES = 2  # validation clips written as wav
 class Run:
     """The training in a folder. Made by `start` or `resume`; `train` goes on to the last step."""
 
-    def __init__(self, folder: Path, config: RunConfig, device: str = "cpu"):
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        device: str,
+        losses: Mapping[str, tuple[float, Loss]] | None,
+        discriminator: Module | None,
+    ):
         self.folder, self.config = folder, config
         self.data = data = AudioFolder(
             config.data,
@@ -53,7 +66,7 @@ class Run:
         )
         augment = config.training.augment
         self.batches = AugmentedFolder(data, augment) if augment.enabled else data
-        self.trainer, self.watch = Trainer(config, device), Watch()
+        self.trainer, self.watch = Trainer(config, device, losses=losses, discriminator=discriminator), Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
         data.look()
@@ -158,15 +171,24 @@ class Run:
             trainer.averaged_codec().save(self.folder / RUN_MODEL, overwrite=True)
 
 
-def start(folder: Path, config: RunConfig, origin: Path | None = None, device: str = "cpu") -> Run:
+def start(
+    folder: Path,
+    config: RunConfig,
+    origin: Path | None = None,
+    device: str = "cpu",
+    *,
+    losses: Mapping[str, tuple[float, Loss]] | None = None,
+    discriminator: Module | None = None,
+) -> Run:
     """A new run, with its own recipe: from the newest checkpoint of the run `origin` on, or with the model `origin`.
 
     A model is its weights and codebooks alone: Adam starts anew, and so does the count of steps.
+    losses, discriminator: of your own [training/own.py].
 
     InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
     _check_new(folder)
-    run = Run(folder, config, device)
+    run = Run(folder, config, device, losses, discriminator)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
         if (origin / "run.json").exists():
             raise InputError(f"{origin}: has no checkpoint to start from")
@@ -180,9 +202,12 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
     folder.mkdir(parents=True, exist_ok=True)
     with run.lock.kept():
         _check_new(folder)  # somebody may have been faster
-        run.checkpoints.mkdir()
+        run.checkpoints.mkdir(exist_ok=True)
+        begun = origin is not None or run.trainer.codec.quantizer.ready > 0
+        if begun:  # before run.json, which would otherwise go on from nothing if the process died here
+            checkpoint.save(run.checkpoints, run.trainer.step, run.trainer.state(), config.training.keep)
         config.save(folder / "run.json")
-        if origin is not None or run.trainer.codec.quantizer.ready:
+        if begun:
             run.save()
     return run
 
@@ -190,13 +215,42 @@ def start(folder: Path, config: RunConfig, origin: Path | None = None, device: s
 def _check_new(folder: Path) -> None:
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: is a run already; go on with --resume {folder}, or choose another folder")
-    if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not all(map(_is_left, folder.iterdir()))):
         raise InputError(f"{folder}: exists and is not an empty folder")
 
 
-def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
+def _is_left(path: Path) -> bool:
+    """Is it what a start leaves that was killed before it was a run?"""
+    empty = path.name == "checkpoints" and path.is_dir() and all(map(_is_left, path.iterdir()))
+    return path.name == LOCK or UNFINISHED.fullmatch(path.name) is not None or empty
+
+
+def _check_sizes(folder: Path, config: RunConfig, own: bool) -> None:
+    """InputError: run.json describes larger networks than the newest checkpoint holds. Found before they are built.
+
+    own: the discriminator in the checkpoint is one's own.
+    """
+    sizes, rival = checkpoint.sizes(folder / "checkpoints"), config.training.adversary
+    try:
+        if "model" in sizes:
+            Codec(config.model, rng=weights.zeros(sizes["model"]))
+        if "adversary" in sizes and rival.enabled and not own:
+            MultiScaleSTFTDiscriminator(rival.windows, rival.filters, rng=weights.zeros(sizes["adversary"]))
+    except ValueError as error:
+        raise InputError(f"{folder / 'run.json'}: does not fit the newest checkpoint: {error}") from None
+
+
+def resume(
+    folder: Path,
+    steps: int | None = None,
+    device: str = "cpu",
+    *,
+    losses: Mapping[str, tuple[float, Loss]] | None = None,
+    discriminator: Module | None = None,
+) -> Run:
     """The run in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
+    losses, discriminator: the same as at the start, if they were your own.
     What was logged after that checkpoint is removed, since it will be logged again. On another device than before it
     goes on too, with other rounding. InputError: no run, or damaged, or another process trains it, or there is no GPU.
     """
@@ -205,7 +259,8 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Run:
     config = configuration.load(folder / "run.json")
     if steps is not None:
         config = configuration.with_steps(config, steps)
-    run = Run(folder, config, device)
+    _check_sizes(folder, config, own=discriminator is not None)
+    run = Run(folder, config, device, losses, discriminator)
     with run.lock.kept():
         run.checkpoints.mkdir(exist_ok=True)
         checkpoint.restore_newest(run.checkpoints, run.trainer.restore)

@@ -26,6 +26,7 @@ from minicodec.backend import xp
 from minicodec.codec.model import Codec
 from minicodec.device import module as array_module, read
 from minicodec.errors import InputError
+from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
 from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
@@ -35,6 +36,7 @@ from minicodec.training.config import RunConfig
 from minicodec.training.initial import initialise_codec
 from minicodec.training.learning_rate import cooldown
 from minicodec.training.losses import MelLoss, WaveformLoss
+from minicodec.training.own import Loss, OwnLosses
 from minicodec.training.transform_start import start_transform
 
 # Streams of random numbers. Not 0: NumPy's seed sequences [s, n] and [s, n, 0] are the same, and [s, n] is the data's.
@@ -52,10 +54,19 @@ class Trainer:
 
     codec       the weights that are trained
     average     a second codec: the moving average of those weights, with the same codebooks
+
+    losses, discriminator     of your own [training/own.py]
     """
 
-    def __init__(self, run: RunConfig, device: str = "cpu"):
-        self.config, self.array = run.training, array_module(device)
+    def __init__(
+        self,
+        run: RunConfig,
+        device: str = "cpu",
+        *,
+        losses: Mapping[str, tuple[float, Loss]] | None = None,
+        discriminator: Module | None = None,
+    ):
+        self.config, self.array, self.own = run.training, array_module(device), OwnLosses(losses or {})
         self.codec = Codec(run.model, seed=self.config.seed)
         initialise_codec(self.codec)
         self.codec.to(device)
@@ -64,10 +75,15 @@ class Trainer:
         self.average.eval()
         self.optimizer = Adam(dict(self.codec.named_parameters()), lr=self.config.lr, betas=self.config.betas)
         loss, rival = self.config.loss, self.config.adversary
-        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel}, balanced=False)
-        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel}, balanced=False)
-        self.adversary = Adversary(rival, seed=self.config.seed, device=device) if rival.enabled else None
-        weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")}
+        own = self.own.weights
+        self.warmup = Balancer({"l1": loss.l1, "mel": loss.warmup_mel} | own, balanced=False)
+        self.plain = Balancer({"l1": loss.l1, "mel": loss.mel} | own, balanced=False)
+        if discriminator is not None and not rival.enabled:
+            raise ValueError("a discriminator takes part if adversary.enabled is true")
+        self.adversary = None
+        if rival.enabled:
+            self.adversary = Adversary(rival, seed=self.config.seed, device=device, discriminator=discriminator)
+        weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")} | own
         self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
         self.mel_loss = MelLoss(
             run.model.sample_rate, loss.mel_windows, device, kind=loss.mel_kind, floor=loss.mel_floor
@@ -86,7 +102,7 @@ class Trainer:
     def update(self, batch: np.ndarray) -> dict[str, Any]:
         """One step on crops (B,T,C) float32 -> the losses, their shares in dx̂, the gradient's norm, the learning rate.
 
-        "loss" is the weighted sum of l1 and mel, whether or not it is what the step went by.
+        "loss" is the weighted sum of l1, mel and own losses, whether or not it is what the step went by.
         DivergedError: they cannot be used; then no weight has changed.
 
         On a GPU they are arrays of one number that nobody has looked at, for the step may still be under way: whoever
@@ -106,6 +122,7 @@ class Trainer:
             figures |= adversary.learn(x, decoded)
 
         losses = {"l1": self.waveform_loss(x, decoded), "mel": self.mel_loss(x, decoded, self.mel_windows())}
+        losses |= (own := self.own(x, decoded))
         balancer = self.warmup if self.step < config.warmup_steps else self.plain
         if adversary is not None and self.step >= config.adversary.start:
             losses |= adversary.losses(x, decoded)
@@ -121,6 +138,8 @@ class Trainer:
         self.optimizer.lr = cooldown(config.lr, self.step, config.steps, config.cooldown)
 
         weighted = losses["l1"] * config.loss.l1 + losses["mel"] * config.loss.mel
+        for name, value in own.items():
+            weighted = weighted + value * self.own.weights[name]
         named = {"loss": weighted} | losses | {"commitment": commitment}
         figures = {name: value.data for name, value in named.items()} | figures
         figures |= {f"share.{name}": share for name, share in shares.items()}
@@ -193,6 +212,8 @@ class Trainer:
         state = {"model": self.codec.state_dict(), "average": average, "optimizer": self.optimizer.state_dict()}
         if self.adversary is not None:
             state |= {"adversary": self.adversary.state_dict(), "balancer": self.balancer.state_dict()}
+        if self.own.weights:
+            state["own"] = self.own.state_dict()
         return state
 
     def take_over(self, model: Codec) -> None:
@@ -201,7 +222,8 @@ class Trainer:
             codec.load_state_dict(model.state_dict())
 
     def restore(self, step: int, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take over what `state` gave at a step. ValueError: it belongs to another model or recipe."""
+        """Take over what `state` gave at a step. ValueError: it belongs to another model, recipe or own losses."""
+        self.own.check_state(state.get("own", {}))
         if state.keys() != self.state().keys():
             raise ValueError(f"it has the parts {', '.join(sorted(state))}")
         self.branch(step, state)

@@ -55,7 +55,7 @@ def validate(
                 rates[name]["stft_distance"] = stft_distance(x, y)
     figures: dict[str, Any] = {"rates": rates}
     if adversary is not None:
-        figures["accuracy"] = adversary.judge(originals, Tensor(array.asarray(decoded)))
+        figures["accuracy"] = adversary.accuracy(originals, Tensor(array.asarray(decoded)))
     if ready:
         figures["codebooks"] = codebook_figures(codec, host(codes))
     return figures, decoded

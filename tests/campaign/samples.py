@@ -1,20 +1,18 @@
 """Good files of every kind, made once: what each spoiled input begins with. Small, so that an input costs little."""
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from safetensors.numpy import save_file
 
 import minicodec
 from minicodec.codec.config import from_dict, preset
-from minicodec.codec.foreign.convert import TRANSFORMERS, sources
-from minicodec.codec.foreign.transformers_folder import to_config
+from minicodec.codec.foreign.convert import TRANSFORMERS
 from minicodec.codec.language_model import LanguageModel, LanguageModelConfig
 from minicodec.training import checkpoint, config, run
 from tests.listening_folder import make_folder
+from tests.test_convert import SMALL, write_folder
 from tests.torch_writer import th_file
 
 RATE = 8000
@@ -22,10 +20,12 @@ SOUNDS = {  # name -> libsndfile's format and subtype, sample rate, channels
     "pcm16.wav": ("WAV", "PCM_16", RATE, 1), "pcm24.wav": ("WAV", "PCM_24", 44_100, 2),
     "float.wav": ("WAV", "FLOAT", RATE, 1), "u8.wav": ("WAV", "PCM_U8", RATE, 3), "ulaw.wav": ("WAV", "ULAW", RATE, 1),
     "adpcm.wav": ("WAV", "IMA_ADPCM", RATE, 1), "ms.wav": ("WAV", "MS_ADPCM", RATE, 2),
-    "wavex.wav": ("WAVEX", "PCM_16", 48_000, 6), "a.rf64": ("RF64", "PCM_16", RATE, 1), "rf64.wav": ("RF64", "FLOAT", RATE, 2),
-    "a.w64": ("W64", "PCM_16", RATE, 1), "a.aiff": ("AIFF", "PCM_16", RATE, 1), "a.au": ("AU", "PCM_16", RATE, 1),
-    "a.caf": ("CAF", "PCM_16", RATE, 1), "alac.caf": ("CAF", "ALAC_16", RATE, 1), "a.flac": ("FLAC", "PCM_16", RATE, 1),
-    "stereo.flac": ("FLAC", "PCM_24", 44_100, 2), "a.ogg": ("OGG", "VORBIS", RATE, 1), "a.opus": ("OGG", "OPUS", RATE, 1),
+    "wavex.wav": ("WAVEX", "PCM_16", 48_000, 6), "a.rf64": ("RF64", "PCM_16", RATE, 1),
+    "rf64.wav": ("RF64", "FLOAT", RATE, 2), "a.w64": ("W64", "PCM_16", RATE, 1),
+    "a.aiff": ("AIFF", "PCM_16", RATE, 1), "a.au": ("AU", "PCM_16", RATE, 1),
+    "a.caf": ("CAF", "PCM_16", RATE, 1), "alac.caf": ("CAF", "ALAC_16", RATE, 1),
+    "a.flac": ("FLAC", "PCM_16", RATE, 1), "stereo.flac": ("FLAC", "PCM_24", 44_100, 2),
+    "a.ogg": ("OGG", "VORBIS", RATE, 1), "a.opus": ("OGG", "OPUS", RATE, 1),
     "stereo.ogg": ("OGG", "VORBIS", 44_100, 2), "a.mp3": ("MP3", "MPEG_LAYER_III", RATE, 1),
     "stereo.mp3": ("MP3", "MPEG_LAYER_III", 44_100, 2),
 }  # fmt: skip
@@ -36,13 +36,6 @@ MODEL = {
     "quantizer": {"levels": 2, "entries": 16},
 }  # fmt: skip
 STEREO = MODEL | {"name": "pair", "channels": 2, "normalize": True, "chunk_samples": 2000, "chunk_stride": 1980}
-TRANSFORMERS_CONFIG = {
-    "model_type": "encodec", "audio_channels": 1, "chunk_length_s": None, "codebook_dim": 4, "codebook_size": 16,
-    "compress": 2, "dilation_growth_rate": 2, "hidden_size": 4, "kernel_size": 5, "last_kernel_size": 5,
-    "norm_type": "weight_norm", "normalize": False, "num_filters": 2, "num_lstm_layers": 1, "num_residual_layers": 1,
-    "overlap": None, "pad_mode": "constant", "residual_kernel_size": 3, "sampling_rate": 8000,
-    "target_bandwidths": [4.0, 8.0], "trim_right_ratio": 1.0, "upsampling_ratios": [4, 2], "use_causal_conv": True,
-}  # fmt: skip
 RECIPE = ["steps=2", "batch=1", "seconds=0.25", "warmup_steps=1", "loss.mel_windows=[128]", "checkpoint_every=1",
           "validate_every=2", "valid_clips=1", "valid_seconds=0.25", "log_every=1"]  # fmt: skip
 
@@ -86,15 +79,7 @@ class Samples:
         self.lm = LanguageModel(sizes, codec=self.codec.name, rng=rng)
         self.lm.eval()
         self.lm.save(self.folder / "lm.safetensors")
-        self.path("theirs").mkdir()
-        theirs = minicodec.Codec(to_config(TRANSFORMERS_CONFIG, "config.json"))
-        state = {
-            name: rng.normal(size=source.shape).astype(np.float32)
-            for _, source in sources(theirs, TRANSFORMERS)
-            for name in source.names
-        }
-        self.path("theirs/config.json").write_text(json.dumps(TRANSFORMERS_CONFIG))
-        save_file(state, self.path("theirs/model.safetensors"))
+        write_folder(self.path("theirs"), SMALL, TRANSFORMERS, rng)
         self.path("small.th").write_bytes(th_file({"a": rng.normal(size=(3, 4)), "b.weight": np.zeros(5)}))
 
     def _packets(self) -> None:

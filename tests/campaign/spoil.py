@@ -79,7 +79,9 @@ def spoiled_json(rng: Random, value: Any, times: int = 0) -> str:
     for _ in range(times or int(rng.integers(1, 4))):
         tree = _changed(rng, tree)
     text = _text(tree)
-    return text if rng.random() < 0.9 else spoiled_bytes(rng, text.encode("utf-8", "replace")).decode("utf-8", "replace")
+    return (
+        text if rng.random() < 0.9 else spoiled_bytes(rng, text.encode("utf-8", "replace")).decode("utf-8", "replace")
+    )
 
 
 def _changed(rng: Random, tree: Any) -> Any:

@@ -170,8 +170,11 @@ def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
     """Standard streams that are in memory."""
     out, err = io.BytesIO(), io.BytesIO()
     before = sys.stdin, sys.stdout, sys.stderr
-    new = io.TextIOWrapper(io.BytesIO(stdin)), io.TextIOWrapper(out, "utf-8"), io.TextIOWrapper(err, "utf-8",
-                                                                                               "backslashreplace")
+    new = (
+        io.TextIOWrapper(io.BytesIO(stdin)),
+        io.TextIOWrapper(out, "utf-8"),
+        io.TextIOWrapper(err, "utf-8", "backslashreplace"),
+    )
     sys.stdin, sys.stdout, sys.stderr = new
     try:
         yield out, err

@@ -35,6 +35,7 @@ def main(request: dict) -> None:
         folder.mkdir()
         (Path(place) / "samples").mkdir()
         samples = Samples(Path(place) / "samples")
+
         def case(number: int) -> tuple:
             rng = np.random.default_rng([request["seed"], number])
             return kinds[rng.choice(len(kinds), p=shares / shares.sum())], Case(rng, folder, samples)
@@ -56,7 +57,9 @@ def main(request: dict) -> None:
                 kept = Path(request["failures"]) / f"{request['seed']}-{number}"
                 shutil.rmtree(kept, ignore_errors=True)
                 shutil.copytree(folder, kept, symlinks=True)
-                (kept / "why.txt").write_text(f"{one.name}\n{result['why']}\n{result['said']}\n", "utf-8", "backslashreplace")
+                (kept / "why.txt").write_text(
+                    f"{one.name}\n{result['why']}\n{result['said']}\n", "utf-8", "backslashreplace"
+                )
             empty(folder)
             print(json.dumps({"ends": number} | result), file=out)
 

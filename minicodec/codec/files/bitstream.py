@@ -65,14 +65,28 @@ class Header:
 
 @dataclass(frozen=True, eq=False)  # no ==: arrays compare entry by entry
 class Chunk:
-    """The codes of one stretch of audio: codes (Q,T) int16, and the scale it was divided by (None: it was not)."""
+    """The codes of one stretch of audio: codes (Q,T) int16, and the scale it was divided by (None: it was not).
+
+    Or of a batch: codes (B,Q,T), scale (B,).
+    """
 
     codes: np.ndarray
-    scale: float | None = None
+    scale: Any = None
 
     def __repr__(self) -> str:
-        scale = "" if self.scale is None else f", scale {self.scale:.3g}"
-        return f"Chunk({self.codes.shape[0]} codebooks x {self.codes.shape[1]} frames{scale})"
+        *B, Q, T = self.codes.shape
+        items = f"{B[0]} x " if B else ""
+        scale = "" if self.scale is None or B else f", scale {self.scale:.3g}"
+        return f"Chunk({items}{Q} codebooks x {T} frames{scale})"
+
+
+class Chunks(list[Chunk]):
+    """All chunks of a waveform, in order: one, or several that overlap, if the model cuts audio into chunks."""
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The codes as one array (Q,frames), of a batch (B,Q,frames), chunk after chunk."""
+        return np.concatenate([chunk.codes for chunk in self], axis=-1)
 
 
 @dataclass(frozen=True)

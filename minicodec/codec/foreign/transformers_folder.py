@@ -52,7 +52,7 @@ def _read_config(path: Path) -> CodecConfig:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except KeyError as error:
-        raise InputError(f"{path}: does not say {error}") from None
+        raise InputError(f"{path}: does not say {brief(error)}") from None
     except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: describes no EnCodec model that we know: {error}") from None
 
@@ -67,7 +67,8 @@ def to_config(values: Mapping[str, Any], path: str) -> CodecConfig:
             raise ValueError(f"{name} is {brief(values[name])}, only {value} is supported")
     for name, same in (("last_kernel_size", "kernel_size"), ("codebook_dim", "hidden_size")):
         if values[name] != values[same]:
-            raise ValueError(f"{name} is {brief(values[name])}, only that of {same} is supported, {brief(values[same])}")
+            other = brief(values[same])
+            raise ValueError(f"{name} is {brief(values[name])}, only that of {same} is supported, {other}")
     ratios, rate, entries = values["upsampling_ratios"], values["sampling_rate"], values["codebook_size"]
     chunk = None if values["chunk_length_s"] is None else int(values["chunk_length_s"] * rate)
     bandwidths, bits = values["target_bandwidths"], (entries - 1).bit_length()

@@ -24,7 +24,9 @@ LOUDEST = 100.0  # sample: audio lies within ±1, float files a little beyond; i
 
 
 def check_audio(wav: np.ndarray, channels: int) -> None:
-    """ValueError: not (channels,n), not floats, or samples that are no audio."""
+    """ValueError: not an array (channels,n) of floats, or samples that are no audio."""
+    if not isinstance(wav, np.ndarray):
+        raise ValueError(f"a waveform is a NumPy array ({channels},T), not {type(wav).__name__}")
     if wav.ndim != 2 or len(wav) != channels:
         raise ValueError(f"a waveform ({channels},T) is needed, this one is {wav.shape}")
     if wav.dtype.kind != "f":

@@ -6,7 +6,6 @@ from minicodec.codec.files.entropy.adaptive import STEP, Adaptive
 from minicodec.codec.files.entropy.range_coder import BOTTOM, FULL, OPEN_BITS
 from minicodec.codec.language_model import START
 from minicodec.course.catalogue import Mistake, of_function
-from minicodec.ops.exact import fold
 
 
 def adaptive_counts(codes: np.ndarray, N: int) -> np.ndarray:
@@ -183,99 +182,6 @@ def _values(rng, fresh):
         yield int(rng.integers(0, width // int(counts[-1]) * int(counts[-1]))), width, counts
 
 
-def causal_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, context: int) -> np.ndarray:
-    """q (T,d), k (T,d), v (T,d) -> y (T,d): y[t] is a mean of the v[j], weighted by how well k[j] answers q[t].
-
-    The scores are q[t]·k[j] / sqrt(d); the weights of frame t are their softmax over the frames
-    j = t - context … t (those that exist): the frame itself and `context` frames before it.
-    """
-    return _attention(q, k, v, 0, context)
-
-
-def _attention(q, k, v, ahead, context, scale=None, axis=1):
-    delay = np.arange(len(q))[:, None] - np.arange(len(k))
-    scores = q @ k.T * (1 / np.sqrt(q.shape[1]) if scale is None else scale)
-    scores = np.where((delay >= -ahead) & (delay <= context), scores, -np.inf)
-    weights = np.exp(scores - scores.max(axis=axis, keepdims=True))
-    return weights / weights.sum(axis=axis, keepdims=True) @ v
-
-
-def _sees_all(q, k, v, context):
-    return _attention(q, k, v, len(q), len(q))
-
-
-def _sees_one_less(q, k, v, context):
-    return _attention(q, k, v, 0, context - 1) if context else v + 1
-
-
-def _hidden_by_zeros(q, k, v, context):
-    delay = np.arange(len(q))[:, None] - np.arange(len(k))
-    weights = np.exp(np.where((delay >= 0) & (delay <= context), q @ k.T / np.sqrt(q.shape[1]), 0))
-    return weights / weights.sum(axis=1, keepdims=True) @ v
-
-
-def _not_scaled(q, k, v, context):
-    return _attention(q, k, v, 0, context, scale=1.0)
-
-
-def _softmax_of_columns(q, k, v, context):
-    return _attention(q, k, v, 0, context, axis=0)
-
-
-def _queries(rng, fresh):
-    for T, d, context in [(5, 4, 9), (6, 3, 2), (9 + int(fresh), 2, 1), (1, 3, 4), (4, 2, 0)]:
-        yield *rng.normal(size=(3, T, d)), context
-    q, k, v = rng.normal(size=(3, 4, 3))
-    yield 1e5 * q, k, v, 2  # exp overflows
-
-
-def _fold_task(x):
-    """x (*b,n) -> y (*b): the sum over the last axis, in this order and no other.
-
-    As long as n > 1 numbers are left, the second half is added to the first: with half = ceil(n / 2), number half + i
-    is added to number i, for i = 0 … n - half - 1 (if n is odd, number half - 1 waits), and `half` numbers are left.
-    """
-    raise NotImplementedError
-
-
-def _from_left(x):
-    total = x[..., 0].copy()
-    for i in range(1, x.shape[-1]):
-        total = total + x[..., i]
-    return total
-
-
-def _numpys_sum(x):
-    return x.sum(axis=-1)
-
-
-def _neighbours(x):
-    while x.shape[-1] > 1:
-        odd = x[..., -1:] if x.shape[-1] % 2 else x[..., :0]
-        even = x[..., : x.shape[-1] // 2 * 2]
-        x = np.concatenate([even[..., ::2] + even[..., 1::2], odd], axis=-1)
-    return x[..., 0]
-
-
-def _floor_half(x):
-    while (n := x.shape[-1]) > 1:
-        half = n // 2
-        rest = x[..., 2 * half :]
-        x = np.concatenate([x[..., :half] + x[..., half : 2 * half], rest], axis=-1)
-    return x[..., 0]
-
-
-def _numbers(rng, fresh):
-    """Small numbers and enormous ones that cancel: every order of adding loses other digits."""
-    for shape in [(6, 12), (2, 2, 9 + 4 * int(fresh)), (4, 16), (5, 1), (11,)]:
-        x = rng.uniform(-9, 9, size=shape)
-        n = shape[-1] // 3
-        huge = 10.0 ** rng.uniform(15, 17, size=(*shape[:-1], n))
-        x[..., :n], x[..., n : 2 * n] = huge, -huge
-        yield (rng.permuted(x, axis=-1),)
-        yield (rng.permuted(x, axis=-1).astype(np.float32),)
-
-
 EXERCISES = [
     of_function(
         adaptive_counts, 14, _codes, rtol=0,
@@ -314,26 +220,5 @@ EXERCISES = [
             Mistake(_pulls_and_keeps_value, "value still counts from the old low: subtract counts[symbol] · unit"),
         ),
         hint="the symbol is the last one with counts[symbol] <= value // unit.",
-    ),
-    of_function(
-        causal_attention, 14, _queries, points=2,
-        mistakes=(
-            Mistake(_sees_all, "frames look at those after them, or farther back than `context`"),
-            Mistake(_hidden_by_zeros, "scores of hidden frames are 0, and exp(0) is 1: they need -inf"),
-            Mistake(_not_scaled, "the scores are not divided by sqrt(d)"),
-            Mistake(_softmax_of_columns, "the softmax runs over the asking frames; each frame's weights add up to 1"),
-            Mistake(_sees_one_less, "`context` frames before, AND the frame itself"),
-        ),
-        hint="scores of pairs that must not see each other become -inf; exp(-inf) is 0.",
-    ),
-    of_function(
-        fold, 14, _numbers, task=_fold_task, rtol=0,
-        mistakes=(
-            Mistake(_from_left, "summed from left to right: nearly the same, but not to the last bit"),
-            Mistake(_neighbours, "neighbours are added; it should be number i and number half + i"),
-            Mistake(_numpys_sum, "x.sum() takes an order of its own, which NumPy does not promise"),
-            Mistake(_floor_half, "half is rounded down; if n is odd, the MIDDLE number waits, not the last"),
-        ),
-        hint="x[..., :n - half] + x[..., half:n], then what waits.",
     ),
 ]  # fmt: skip

@@ -34,8 +34,8 @@ class Rating:
 
 
 HEADER = [field.name for field in fields(Rating)]
-FORMULA = re.compile(r"((?:^|;) *)(?=['=+\-@＝＋－＠\t\r\n])")  # where one would begin
-GUARDED = re.compile(r"((?:^|;) *)'")  # what stands there instead
+FORMULA = re.compile(r"((?:^|;)[ \"]*)(?=['=+\-@＝＋－＠\t\r\n])")  # where one would begin
+GUARDED = re.compile(r"((?:^|;)[ \"]*)'")  # what stands there instead
 
 
 def append(path: Path, ratings: Iterable[Rating]) -> None:

@@ -141,11 +141,11 @@ def _caption(row: dict[str, Any] | None, settings: Settings) -> str:
     """What a system's version of this clip cost, and its figures, as HTML."""
     if row is None:
         return f"{16 * settings.sample_rate * settings.channels / 1000:g} kbit/s as 16 bit PCM"
-    parts = [f"{escape(name)} {row[name]:.2f}" for name in settings.metrics if math.isfinite(row[name])]
+    figures = {METRICS[name]: row[name] for name in settings.metrics if math.isfinite(row[name])}
+    parts = [f"{m.title} {x:.2f}{' dB' if m.unit == 'dB' else ''}" for m, x in figures.items()]
     if row["payload_bytes"] is not None:
         container = row["file_bytes"] - row["payload_bytes"]
-        parts.insert(0, f"{row['payload_bytes']} bytes: {row['payload_kbps']:.2f} kbit/s")
-        parts.insert(1, f"+ {container} bytes of container")
+        parts = [f"{row['payload_kbps']:.2f} kbit/s: {row['payload_bytes']} + {container} bytes", *parts]
     return "<br>".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from minicodec.codec.language_model import SECONDS, LanguageModelConfig, config_from
 from minicodec.codec.model import Codec
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 from minicodec.files import write_atomically
 from minicodec.training.config import apply_setting, fill
 
@@ -78,7 +78,7 @@ def load(path: Path) -> LanguageModelRunConfig:
     try:
         return _from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as a run's configuration ({error})") from error
+        raise InputError(f"{path}: cannot be read as a run's configuration ({brief(error, 300)})") from error
 
 
 def for_codec(path: str, codec: Codec, data: str, settings: Sequence[str]) -> LanguageModelRunConfig:
@@ -96,7 +96,7 @@ def for_codec(path: str, codec: Codec, data: str, settings: Sequence[str]) -> La
     try:
         return _from_dict({"codec": path, "codec_name": codec.name, "data": data} | values)
     except ValueError as error:
-        raise InputError(f"--set {' '.join(settings)}: {error}") from None
+        raise InputError(f"--set {brief(' '.join(settings), 200)}: {brief(error, 300)}") from None
 
 
 def with_steps(run: LanguageModelRunConfig, steps: int) -> LanguageModelRunConfig:

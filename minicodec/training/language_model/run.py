@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.codec import pretrained
-from minicodec.codec.language_model import RUN_LM
+from minicodec.codec import pretrained, weights
+from minicodec.codec.language_model import RUN_LM, LanguageModel
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError
 from minicodec.training import checkpoint
@@ -157,6 +157,7 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Langu
     codec = pretrained.load(config.codec)
     if config.codec_name not in codec.names:
         raise InputError(f"{config.codec}: is {codec.name} now; this language model was begun for {config.codec_name}")
+    _check_sizes(folder / "lm", config)
     run = LanguageModelRun(folder, config, codec, device)
     with run.lock.kept():
         run.checkpoints.mkdir(exist_ok=True)
@@ -165,3 +166,13 @@ def resume(folder: Path, steps: int | None = None, device: str = "cpu") -> Langu
         checkpoint.remove_unfinished(run.checkpoints)
         config.save(folder / "lm" / "run.json")
     return run
+
+
+def _check_sizes(folder: Path, config: LanguageModelRunConfig) -> None:
+    """InputError: run.json describes a larger model than the newest checkpoint holds. Found before it is built."""
+    sizes = checkpoint.sizes(folder / "checkpoints")
+    try:
+        if "model" in sizes:
+            LanguageModel(config.model, rng=weights.zeros(sizes["model"]))
+    except ValueError as error:
+        raise InputError(f"{folder / 'run.json'}: does not fit the newest checkpoint: {error}") from None

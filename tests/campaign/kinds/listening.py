@@ -14,11 +14,15 @@ from tests.campaign.kinds import kind
 from tests.campaign.spoil import pick, spoiled_bytes, spoiled_json
 from tests.campaign.watch import Case
 
-PATHS = ("/", "/test", "/sessions", "/page.css", "/sounds/{0}/1/0", "/sounds/{0}/9999/99", "/sessions/{0}", "//", "*",
-         "/../../etc/passwd", "/sounds/{0}/-1/0", "http://elsewhere/", "/%2e%2e/", "/test?x", "/" + "a" * 70_000)  # fmt: skip
-HEADERS = ("Content-Length: -1", "Content-Length: " + "9" * 5000, "Content-Length: 5", "Transfer-Encoding: chunked",
-           "Content-Type: text/html", "Host: evil", "Origin: http://evil", "Expect: 100-continue", "X: " + "y" * 70_000,
-           "Connection: keep-alive", ": empty", "Content-Length: 1\r\nContent-Length: 2", "Host: [::1", "\x00: \xff")  # fmt: skip
+PATHS = (
+    "/", "/test", "/sessions", "/page.css", "/sounds/{0}/1/0", "/sounds/{0}/9999/99", "/sessions/{0}", "//", "*",
+    "/../../etc/passwd", "/sounds/{0}/-1/0", "http://elsewhere/", "/%2e%2e/", "/test?x", "/" + "a" * 70_000,
+)  # fmt: skip
+HEADERS = (
+    "Content-Length: -1", "Content-Length: " + "9" * 5000, "Content-Length: 5", "Transfer-Encoding: chunked",
+    "Content-Type: text/html", "Host: evil", "Origin: http://evil", "Expect: 100-continue", "X: " + "y" * 70_000,
+    "Connection: keep-alive", ": empty", "Content-Length: 1\r\nContent-Length: 2", "Host: [::1", "\x00: \xff",
+)  # fmt: skip
 NAMES = ("Ann", "=1+1", ";=1+1", "＝1+1", "＋1", "-1", "@A1", "'x", '"', '","', "\t=1", "a,b", " =1", "é" * 60, "")
 FORMULAS = tuple("=+-@＝＋－＠")
 
@@ -32,7 +36,7 @@ def _server(folder: Path) -> tuple[Server, str]:
 
 
 def _answer(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         try:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
@@ -116,6 +120,6 @@ def clips(case: Case) -> None:
             data = spoiled_bytes(case.rng, data, header=44)
         if case.rng.random() < 0.95:
             case.write(f"clips/bells/{file.name}", data)
-    case.call(find_clips, case.folder, [pick(case.rng, ("*", "b*", "[", "x", ""))], [pick(case.rng, ("*", "ours*", "[!"))])
-
-
+    case.call(
+        find_clips, case.folder, [pick(case.rng, ("*", "b*", "[", "x", ""))], [pick(case.rng, ("*", "ours*", "[!"))]
+    )

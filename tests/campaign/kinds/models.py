@@ -10,12 +10,13 @@ from minicodec.codec import language_model
 from minicodec.codec.config import from_dict
 from minicodec.codec.foreign.torch_file import read_torch_file
 from tests.campaign.kinds import kind
-from tests.campaign.samples import MODEL, STEREO, TRANSFORMERS_CONFIG
+from tests.campaign.samples import MODEL, STEREO
 from tests.campaign.spoil import pick, spoiled_bytes, spoiled_json, spoiled_safetensors
 from tests.campaign.watch import Case
+from tests.test_convert import SMALL
 
 
-@kind("model: .safetensors", 10)
+@kind("model: .safetensors", 4)
 def safetensors(case: Case) -> None:
     """Its digest finds every change of numbers and configuration."""
     name = pick(case.rng, ("small", "pair"))
@@ -27,7 +28,7 @@ def safetensors(case: Case) -> None:
         case.demand(codec.digest == own.digest or not has_digest, "another model, taken for the one that was saved")
 
 
-@kind("model: info", 0.5)
+@kind("model: info", 0.3)
 def info(case: Case) -> None:
     """By the command."""
     name = pick(case.rng, ("small", "pair", "lm"))
@@ -36,7 +37,7 @@ def info(case: Case) -> None:
     )
 
 
-@kind("model: configuration", 6)
+@kind("model: configuration", 3)
 def configuration(case: Case) -> None:
     """A configuration without a digest, as older files have it: its sizes are those of the arrays, or it is refused."""
     name, values = pick(case.rng, (("small", MODEL), ("pair", STEREO), ("small", _transform())))
@@ -66,12 +67,12 @@ def preset(case: Case) -> None:
     case.call(from_dict, given if isinstance(given, dict) else {"": given}, "preset.toml")
 
 
-@kind("model: transformers", 6)
+@kind("model: transformers", 4)
 def transformers(case: Case) -> None:
     """A folder of transformers."""
-    config, data = json.dumps(TRANSFORMERS_CONFIG), case.samples["theirs/model.safetensors"]
+    config, data = json.dumps(SMALL), case.samples["theirs/model.safetensors"]
     if case.rng.random() < 0.7:
-        config = spoiled_json(case.rng, TRANSFORMERS_CONFIG)
+        config = spoiled_json(case.rng, SMALL)
     else:
         data = spoiled_safetensors(case.rng, data)
     case.write("theirs/config.json", config)
@@ -111,7 +112,8 @@ def _spoiled_pickle(rng, program: bytes) -> bytes:
     evil = (
         b"cos\nsystem\n", b"cbuiltins\neval\n", b"c__builtin__\ngetattr\n", b"ctorch._utils\n_rebuild_tensor_v2\n",
         b"X\x02\x00\x00\x00id\x85R", b"\x93", b"0", b"2", b"(", b"t", b"]", b"}", b"Q", b"R", b"b", b"\x94", b"h\x00",
-        b"j\xff\xff\xff\xff", b"r\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"J\xff\xff\xff\x7f", b"\x8a\x08" + b"\xff" * 8,
+        b"j\xff\xff\xff\xff", b"r\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"J\xff\xff\xff\x7f",
+        b"\x8a\x08" + b"\xff" * 8,
         b"X\xff\xff\xff\xff", b"I" + b"9" * 5000 + b"\n", b"\x8b\xff\xff\xff\x7f", b"\x80\x05", b".", b"a", b"s", b"u",
     )  # fmt: skip
     if rng.random() < 0.4:
@@ -140,5 +142,3 @@ def lm(case: Case) -> None:
     found = case.call(language_model.load, path)
     if found is not None and digest and b'\\"digest\\"' in data:
         case.demand(found.digest == case.samples.lm.digest, "another model, taken for the one that was saved")
-
-

@@ -30,7 +30,7 @@ def _model(case: Case, name: str) -> list[object]:
     return ["-m", case.samples.path(f"{model}.safetensors"), *lm]
 
 
-@kind(".ecdc", 3)
+@kind(".ecdc", 1)
 def plain(case: Case) -> None:
     """Without entropy coding: damage to codes is not found, but everything else is."""
     name = pick(case.rng, PLAIN)
@@ -42,7 +42,7 @@ def plain(case: Case) -> None:
         case.demand(bool(np.isfinite(wav).all()), "sound that is not finite")
 
 
-@kind(".ecdc, entropy-coded", 4)
+@kind(".ecdc, entropy-coded", 1.5)
 def coded(case: Case) -> None:
     """Every damage is found: what decodes is what was encoded, and --skip-damaged plays silence for the rest."""
     name = pick(case.rng, CODED)
@@ -57,7 +57,7 @@ def coded(case: Case) -> None:
         case.demand(bool(close), "damaged, and decoded to something else")
 
 
-@kind(".ecdc: info", 2)
+@kind(".ecdc: info", 1)
 def info(case: Case) -> None:
     """What is in it, without a model and with one."""
     name = pick(case.rng, (*PLAIN, *CODED))
@@ -66,7 +66,7 @@ def info(case: Case) -> None:
     case.command("info", path, *model, *(["--json"] if case.rng.random() < 0.3 else []))
 
 
-@kind("stream decode", 1.5)
+@kind("stream decode", 0.4)
 def stream_decode(case: Case) -> None:
     """Codes from standard input."""
     first = json.dumps({"m": case.samples.codec.name, "nc": 2}).encode() + b"\n"
@@ -76,7 +76,7 @@ def stream_decode(case: Case) -> None:
     case.command("stream", "decode", "-m", case.samples.path("small.safetensors"), stdin=data)
 
 
-@kind("stream encode", 1)
+@kind("stream encode", 0.3)
 def stream_encode(case: Case) -> None:
     """Samples from standard input, or a WAV file that somebody takes for them: its header is never coded as sound."""
     data = case.rng.bytes(int(case.rng.integers(3000)))

@@ -56,7 +56,7 @@ def _other_chunks(rng, data: bytes) -> bytes:
     return data[:12] + body
 
 
-@kind("audio: info", 2)
+@kind("audio: info", 0.6)
 def info(case: Case) -> None:
     """The header alone."""
     case.command("info", _spoiled(case))
@@ -78,7 +78,7 @@ def read(case: Case) -> None:
         case.demand(about.channels == len(wav), f"{about.channels} channels are {len(wav)}")
 
 
-@kind("audio: encode", 2)
+@kind("audio: encode", 0.7)
 def encode(case: Case) -> None:
     """To an .ecdc file, which is whole."""
     path, out = _spoiled(case), case.folder / "out.ecdc"
@@ -91,11 +91,13 @@ def encode(case: Case) -> None:
         case.demand(wav.size > 0, f"{about} became nothing")
 
 
-@kind("audio: - to -", 0.3)
+@kind("audio: - to -", 0.2)
 def piped(case: Case) -> None:
     """From standard input to standard output."""
     path = _spoiled(case)
     data = path.read_bytes()
     path.unlink()
-    out = case.command("encode", "-", "-", "-m", case.samples.path("small.safetensors"), "-b", "2", stdin=data, prefix="")
+    out = case.command(
+        "encode", "-", "-", "-m", case.samples.path("small.safetensors"), "-b", "2", stdin=data, prefix=""
+    )
     case.demand(out is None or out[:4] == b"ECDC", "printed no .ecdc file")

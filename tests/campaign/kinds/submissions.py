@@ -54,7 +54,7 @@ def read(case: Case) -> None:
         case.call(source.needed, source.defines())
 
 
-@kind("submission: grading", 0.01)
+@kind("submission: grading", 0.005)
 def grade(case: Case) -> None:
     """Whatever one student hands in, another one's right answer has its points, and everybody has a row."""
     rng, folder = case.rng, case.folder / "in"

@@ -17,7 +17,13 @@ from tests.campaign.watch import Case
 
 STEP = "checkpoints/step-00000002.safetensors"
 SETTINGS = Settings(
-    (), (Condition("ours", 3.0), Condition("lowpass-7kHz")), (Clip("a", "files", "a.wav", 0),), ("si_sdr",), 1.0, 8000, 1
+    (),
+    (Condition("ours", 3.0), Condition("lowpass-7kHz")),
+    (Clip("a", "files", "a.wav", 0),),
+    ("si_sdr",),
+    1.0,
+    8000,
+    1,
 )
 CODED = {"payload_bytes": 300, "file_bytes": 350, "payload_kbps": 3.0}
 ROWS = [{"clip": "a", "category": "files", "seconds": 1.0, "system": one.system, "kbps": one.kbps, "delay_samples": 0,
@@ -36,7 +42,7 @@ def run_json(case: Case) -> None:
     case.call(config.load, case.write("run.json", text))
 
 
-@kind("training: --resume", 0.3)
+@kind("training: --resume", 0.15)
 def resume(case: Case) -> None:
     """A run that is at its end, so that nothing is trained: of a run.json, a checkpoint, a log that are damaged."""
     run = case.folder / "run"
@@ -55,7 +61,7 @@ def resume(case: Case) -> None:
     case.command("train", "--resume", run, prefix="")
 
 
-@kind("training: checkpoint", 4)
+@kind("training: checkpoint", 1.5)
 def checkpoints(case: Case) -> None:
     """Its checksum finds every change."""
     data = case.samples[f"run/{STEP}"]
@@ -105,7 +111,9 @@ def lm_run(case: Case) -> None:
 @kind("evaluation: rows.json", 8)
 def rows(case: Case) -> None:
     """The figures of a clip."""
-    text = spoiled_json(case.rng, ROWS) if case.rng.random() < 0.7 else spoiled_bytes(case.rng, json.dumps(ROWS).encode())
+    text = (
+        spoiled_json(case.rng, ROWS) if case.rng.random() < 0.7 else spoiled_bytes(case.rng, json.dumps(ROWS).encode())
+    )
     case.write("clips/a/rows.json", text)
     found = case.call(evaluate.read_rows, case.folder, SETTINGS)
     if found is not None:
