@@ -253,18 +253,12 @@ plt.show()
 assert np.mean(results["forget bias 3"][-10:]) > 0.95
 
 # %% [markdown]
-<<<<<<< HEAD
-# A gate that starts half shut forgets: $0.5^{40}$ is nothing, so no gradient ever says that it should open. Started open, the
-# cell remembers from the first step, and only has to learn *what*. Where a network begins can matter more than what it could
-# express.
-
-# %% [markdown]
-# ## Your codec: the LSTM as a layer
-=======
 # A gate that starts half shut forgets: $0.5^{40}$ is nothing, so no gradient ever says that it
 # should open. Started open, the cell remembers from the first step, and only has to learn *what*.
 # Where a network begins can matter more than what it could express.
->>>>>>> origin/main
+
+# %% [markdown]
+# ## Your codec: the LSTM as a layer
 #
 # `my_codec/lstm.py` has your step and your backward. What is missing is the forward over a whole sequence, which remembers
 # the gates; the layer with its weights; and the stack, with a skip over it.

@@ -321,20 +321,14 @@ print("where the revived codeword lies after one released update:", after[1])
 np.testing.assert_allclose(after[1], [9, 9], rtol=1e-3)  # where it was: nothing has been revived
 
 # %% [markdown]
-<<<<<<< HEAD
-# Such mistakes do not crash. Training goes on, the loss falls, the codec works, a little worse than it could: codebooks that are
-# half in use, for years. What finds them is a test of what the code is *meant* to do: "after the update, the revived codeword
-# lies on its vector". `minicodec/codec/quantizer.py` lists five such promises, and `tests/test_quantizer.py` holds it to them.
-
-# %% [markdown]
-# ## Your codec: a codebook that learns
-=======
 # Such mistakes do not crash. Training goes on, the loss falls, the codec works, a little worse than
 # it could: codebooks that are half in use, for years. What finds them is a test of what the code is
 # *meant* to do: "after the update, the revived codeword lies on its vector".
 # `minicodec/codec/quantizer.py` lists five such promises, and `tests/test_quantizer.py` holds it to
 # them.
->>>>>>> origin/main
+
+# %% [markdown]
+# ## Your codec: a codebook that learns
 #
 # A level of the quantizer, as an object: it starts from k-means, follows the vectors that choose it, and now and then
 # revives the dead.

@@ -464,21 +464,14 @@ assert losses[-1] < 0.2 * losses[0]
 assert si_sdr(word, found) < 0
 
 # %% [markdown]
-<<<<<<< HEAD
-# By the mel loss it is nearly the voice; by the measure of the samples it is *worse than silence*. Phases came out as chance
-# would have it, and where those of neighbouring bins do not fit together, a voice sounds rough. A codec trained on this loss
-# alone has no reason to spend bits on the waveform. So take both losses, and watch both: when a codec learns, its mel
-# loss alone cannot tell you whether more bits help.
-
-# %% [markdown]
-# ## Your codec: losses of Tensors
-=======
 # By the mel loss it is nearly the voice; by the measure of the samples it is *worse than silence*.
 # Phases came out as chance would have it, and where those of neighbouring bins do not fit together,
 # a voice sounds rough. A codec trained on this loss alone has no reason to spend bits on the
 # waveform. So take both losses, and watch both: when a codec learns, its mel loss alone cannot tell
 # you whether more bits help.
->>>>>>> origin/main
+
+# %% [markdown]
+# ## Your codec: losses of Tensors
 #
 # The same losses, as operators: each gives a Tensor of one number, and knows how to send a gradient back. Your backwards
 # of above do the work.

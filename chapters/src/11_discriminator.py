@@ -404,14 +404,6 @@ print(f"patches judged rightly: {shares[0]:.0%} at first, {np.mean(shares[-5:]):
 assert np.mean(shares[-5:]) > 0.6
 
 # %% [markdown]
-<<<<<<< HEAD
-# That was quick, and it is the trouble with the game: judging is easier than making. A judge that is far
-# ahead teaches little: whatever the decoder changes, it is found out. So the judge is held back: EnCodec's learns in two
-# steps out of three.
-
-# %% [markdown]
-# ## Your codec: discriminators as classes
-=======
 # What did it look at? Its logits form a picture: one verdict for each patch.
 
 # %%
@@ -438,7 +430,9 @@ assert verdicts[0].mean() > 0 > verdicts[1].mean()
 # That was quick, and it is the trouble with the game: judging is easier than making. A judge that
 # is far ahead teaches little: whatever the decoder changes, it is found out. So the judge is held
 # back: EnCodec's learns in two steps out of three.
->>>>>>> origin/main
+
+# %% [markdown]
+# ## Your codec: discriminators as classes
 #
 # A convolution with its activation, a discriminator at one scale, and the losses of both players. Their gradients are
 # those that you have written above.

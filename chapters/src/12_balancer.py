@@ -432,19 +432,13 @@ print(
 # Adam does not care about the size of the whole gradient, doubling $R$ is the same as halving the
 # commitment's weight.
 #
-<<<<<<< HEAD
-# Two things that a balancer does *not* do. It does not notice when a loss is nearly 0: it makes a tiny gradient as loud as
-# it is told to, so training rests only because the learning rate falls or gradients of different batches cancel. And it
-# does not make peace: if two losses pull in opposite directions, they cancel, and $d\hat x$ is shorter than $R$.
-
-# %% [markdown]
-# ## Your codec: the balancer as a class
-=======
 # Two things that a balancer does *not* do. It does not notice when a loss is nearly 0: it makes a
 # tiny gradient as loud as it is told to, so training rests only because the learning rate falls or
 # gradients of different batches cancel. And it does not make peace: if two losses pull in opposite
 # directions, they cancel, and $d\hat x$ is shorter than $R$.
->>>>>>> origin/main
+
+# %% [markdown]
+# ## Your codec: the balancer as a class
 #
 # It remembers the usual size of each gradient from step to step.
 

@@ -392,18 +392,12 @@ assert losses["the same, with a new Adam"] != losses["without a stop"]
 # minicodec train --resume runs/first
 # ```
 #
-<<<<<<< HEAD
-# Ctrl-C stops it after the current step, and `--resume` goes on, as above. The folder gets curves, samples to
-# listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads. `minicodec demo --train` does a short
-# one on the clips that come with the package.
-
-# %% [markdown]
-# ## Your codec: the training
-=======
 # Ctrl-C stops it after the current step, and `--resume` goes on, as above. The folder gets curves,
 # samples to listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads.
 # `minicodec demo --train` does a short one on the clips that come with the package.
->>>>>>> origin/main
+
+# %% [markdown]
+# ## Your codec: the training
 #
 # All that is missing: an optimiser for many weights, one step of the discriminators, what they tell the decoder, one step
 # of the codec, and the loop. The step is the longest exercise of the book; each of its lines is a chapter. Its `recipe`
