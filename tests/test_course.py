@@ -38,8 +38,8 @@ def test_the_solution_is_right(one, fresh):
 def test_a_stub_is_not_written_and_the_library_stands_in(one, workplace):
     names = {"exercise": student.exercise, "np": np}
     exec(one.stub(), names)
-    assert judge(one, inspect.unwrap(names[one.name])).status == "unwritten"
-    assert judge(one, names[one.name]).status == "right"  # by the library's answers
+    assert judge(one, one.called(inspect.unwrap(names[one.name]))).status == "unwritten"
+    assert judge(one, one.called(names[one.name])).status == "right"  # by the library's answers
 
 
 # What the judge says, of wrong answers that no exercise lists.

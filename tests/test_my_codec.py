@@ -196,10 +196,9 @@ def test_damage_is_found(trained):
         bits.read_file(bytes(data), 320, 1024)
 
 
-def test_more_than_one_chunk(monkeypatch):
-    monkeypatch.setattr(bits, "CHUNK", 7)
+def test_more_than_one_chunk():
     codes = np.random.default_rng(0).integers(8, size=(3, 20))
-    _, _, back = bits.read_file(bits.coded_file(codes, 20 * 40 - 3, "x", 8), 40, 8)
+    _, _, back = bits.read_file(bits.coded_file(codes, 20 * 40 - 3, "x", 8, chunk=7), 40, 8)
     np.testing.assert_array_equal(back, codes)
 
 

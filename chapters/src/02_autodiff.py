@@ -347,6 +347,82 @@ assert abs(float(slope) - 1.5) < 0.1
 assert abs(float(offset) + 0.7) < 0.1
 
 # %% [markdown]
+# ## Your codec: a Tensor of your own
+#
+# From here on you build a codec of your own, in the folder `my_codec` beside this notebook: a package of plain Python
+# files. Each chapter adds parts to it. When `check` finds a part right, it stands in its file, as you wrote it; where you
+# have written nothing yet, the library's stands in. Its first file is `tensor.py`: your Tensor, which knows two
+# operators and indexing, the order of the sweep, and the sweep. An operator returns `Tensor(y, parents, send_back)`.
+
+# %%
+@exercise
+class Tensor:
+    """An array that remembers how it was made.
+
+    data           the array
+    requires_grad  is it a parameter, or made of one?
+    parents        the Tensors it was made of; () if it does not require a gradient
+    send_back      dy -> one gradient for each parent
+    """
+
+    def __init__(self, data, parents=(), send_back=None, requires_grad=False):
+        raise NotImplementedError
+
+    def __add__(self, other):
+        raise NotImplementedError
+
+    def __mul__(self, factor):
+        raise NotImplementedError
+
+    def __getitem__(self, index):
+        raise NotImplementedError
+
+
+check(Tensor)
+
+# %%
+@exercise
+def unbroadcast(g, shape):
+    """g (*y), shape of an array that broadcasting stretched to (*y) -> dx, of that shape: the sum over all its uses."""
+    raise NotImplementedError
+
+
+check(unbroadcast)
+
+# %%
+@exercise
+def parents_first(root):
+    """root (a Tensor) -> list of all Tensors that it was made of and that require a gradient, parents before children.
+
+    root itself is the last. No recursion: the graph of a training step is deeper than Python allows.
+    """
+    raise NotImplementedError
+
+
+check(parents_first)
+
+# %%
+@exercise
+def gradients(y, xs, dy=None):
+    """y (a Tensor), xs (Tensors), dy (*y), or None for a number y -> dxs, a list: d<y, dy>/dx for each x.
+
+    Zeros for an x that y was not made of. Each gradient is in the precision of its Tensor.
+    """
+    raise NotImplementedError
+
+
+check(gradients)
+
+# %%
+@exercise
+def elu(x):
+    """x (a Tensor) -> y, a Tensor: x where x > 0, exp(x) - 1 elsewhere."""
+    raise NotImplementedError
+
+
+check(elu)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `mul_backward`: each use sends its share.

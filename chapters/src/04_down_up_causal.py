@@ -319,6 +319,42 @@ low = np.abs(np.fft.rfft(flute[0]))[: 2 * 2_000]
 assert np.abs(np.abs(np.fft.rfft(stretched))[: 2 * 2_000] - low).max() < 0.1 * low.max()
 
 # %% [markdown]
+# ## Your codec: convolutions of Tensors
+#
+# `my_codec/conv.py` has your convolution's forward and backward, which know nothing of Tensors. Two operators bring them
+# together, both causal. The second one needs no backward of its own: its adjoint is a convolution.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.conv import causal_padding, conv1d_backward, conv1d_forward, conv_transpose1d_forward
+from minicodec.course.my_codec.tensor import Tensor
+
+
+# %%
+@exercise
+def causal_conv1d(x, w, stride=1, dilation=1):
+    """x (B,T,Ci), w (K,Ci,Co), Tensors -> y (B,ceil(T/stride),Co), a Tensor that sees no later input.
+
+    Zeros on the left, and as many on the right as fill the last window: causal_padding says how many.
+    """
+    raise NotImplementedError
+
+
+check(causal_conv1d)
+
+# %%
+@exercise
+def causal_conv_transpose1d(x, w, stride):
+    """x (B,T,Ci), w (K,Ci,Co), Tensors -> y (B,T·stride,Co), a Tensor: the last K - stride frames are cut off.
+
+    Its adjoint is a convolution, so conv1d_forward and conv1d_backward, with w's channels swapped, send gradients back.
+    """
+    raise NotImplementedError
+
+
+check(causal_conv_transpose1d)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `conv_transpose1d_forward`: each frame paints a window.

@@ -256,7 +256,63 @@ assert np.mean(results["forget bias 3"][-10:]) > 0.95
 # A gate that starts half shut forgets: $0.5^{40}$ is nothing, so no gradient ever says that it
 # should open. Started open, the cell remembers from the first step, and only has to learn *what*.
 # Where a network begins can matter more than what it could express.
+
+# %% [markdown]
+# ## Your codec: the LSTM as a layer
 #
+# `my_codec/lstm.py` has your step and your backward. What is missing is the forward over a whole sequence, which remembers
+# the gates; the layer with its weights; and the stack, with a skip over it.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.lstm import lstm_backward
+from minicodec.course.my_codec.tensor import Tensor, parameter
+
+
+# %%
+@exercise
+def lstm_forward(x, w_ih, w_hh, b, h0, c0):
+    """x (B,T,Ci), w_ih (Ci,4H), w_hh (H,4H), b (4H), h0 (B,H), c0 (B,H) -> y (B,T,2H), gates (B,T,4H).
+
+    y[:, t] is h and c of frame t, side by side; gates[:, t] are i, f, g and o, after sigmoid and tanh.
+    """
+    raise NotImplementedError
+
+
+check(lstm_forward)
+
+# %%
+@exercise
+class LSTMLayer:
+    """One layer, from the state of zeros: parameters weight_ih (H,4H), weight_hh (H,4H), bias (4H)."""
+
+    def __init__(self, H, rng):
+        """All are uniform random numbers of rng in ±1/sqrt(H), in this order."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,H) -> h (B,T,H), Tensors. lstm_forward computes it, lstm_backward sends gradients back."""
+        raise NotImplementedError
+
+
+check(LSTMLayer)
+
+# %%
+@exercise
+class LSTM:
+    """A stack of layers with a skip over all of them: y = x + layers(x)."""
+
+    def __init__(self, H, depth, rng):
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,H) -> y (B,T,H), Tensors."""
+        raise NotImplementedError
+
+
+check(LSTM)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `lstm_step`: four gates, one memory.

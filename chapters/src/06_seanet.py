@@ -504,6 +504,143 @@ print("yours in this chapter:", ", ".join(mine) or "nothing yet")
 np.testing.assert_allclose(curves["student"], curves["numba"], atol=0.5)
 
 # %% [markdown]
+# ## Your codec: encoder and decoder as classes
+#
+# Now the layers and the networks. `parameter(array)` makes a Tensor that is trained; `parameters` finds all of them by
+# name, and these names stand in the files of weights. A class is judged by what it computes and by the gradients that it
+# sends back, with weights that are moved before.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.conv import (
+    causal_conv1d,
+    causal_conv_transpose1d,
+    weight_norm_backward,
+    weight_norm_forward,
+)
+from minicodec.course.my_codec.lstm import LSTM
+from minicodec.course.my_codec.tensor import Tensor, elu, parameter
+
+
+# %%
+@exercise
+def parameters(part, prefix=""):
+    """part (an object) -> {path: Tensor}: the Tensors among its attributes, in lists, and in the parts of these.
+
+    A path is made of the attributes' names and the places in lists, as in "encoder.layers.3.bias".
+    """
+    raise NotImplementedError
+
+
+check(parameters)
+
+# %%
+@exercise
+def weight_norm(v, g, axis):
+    """v (*v), g (*g), Tensors; axis >= 0 -> w (*v), a Tensor: g v / ‖v‖, the norm over all axes but `axis`."""
+    raise NotImplementedError
+
+
+check(weight_norm)
+
+# %%
+@exercise
+class Conv1d:
+    """A causal convolution K, Ci -> Co: parameters weight_v (K,Ci,Co), weight_g (1,1,Co), the length of each output
+    channel's weights, and bias (Co).
+    """
+
+    def __init__(self, Ci, Co, K, rng, stride=1, dilation=1):
+        """weight_v: normal random numbers of rng; weight_g: ones, so that signals keep their power; bias: zeros."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,Ci) -> y (B,ceil(T/stride),Co), Tensors."""
+        raise NotImplementedError
+
+
+check(Conv1d)
+
+# %%
+@exercise
+class ConvTranspose1d:
+    """A causal transposed convolution K, Ci -> Co: parameters weight_v (K,Ci,Co), weight_g (1,Ci,1), the length of each
+    INPUT channel's weights, and bias (Co).
+    """
+
+    def __init__(self, Ci, Co, K, rng, stride):
+        """weight_v: normal random numbers of rng; weight_g: all sqrt(Co·stride / Ci); bias: zeros."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,Ci) -> y (B,T·stride,Co), Tensors."""
+        raise NotImplementedError
+
+
+check(ConvTranspose1d)
+
+# %%
+@exercise
+class ResidualUnit:
+    """x (B,T,C) -> x + [ELU, convolution K = 3 with C -> C//2, ELU, convolution K = 1 with C//2 -> C](x).
+
+    These four are the list `block`.
+    """
+
+    def __init__(self, C, rng, dilation=1):
+        """dilation: of the first convolution."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,C) -> y (B,T,C), Tensors."""
+        raise NotImplementedError
+
+
+check(ResidualUnit)
+
+# %%
+@exercise
+class Encoder:
+    """Waveform (B,T,1) -> latent (B,ceil(T/hop),D), hop the product of the strides. The list `layers`, C = filters:
+
+    convolution K = 7, 1 -> C
+    for each stride: a residual unit, ELU, a convolution K = 2·stride, C -> 2·C, and C doubles
+    LSTM
+    ELU, convolution K = 7, C -> D
+    """
+
+    def __init__(self, filters, D, strides, lstm_layers, rng):
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,1) -> z (B,ceil(T/hop),D), Tensors."""
+        raise NotImplementedError
+
+
+check(Encoder)
+
+# %%
+@exercise
+class Decoder:
+    """Latent (B,T,D) -> waveform (B,T·hop,1): the encoder backwards. The list `layers`, C = filters · 2^(strides):
+
+    convolution K = 7, D -> C
+    LSTM
+    for each stride, the last first: ELU, a transposed convolution K = 2·stride, C -> C//2, a residual unit; C halves
+    ELU, convolution K = 7, C -> 1, with lengths (weight_g) of 0.1: sound has an RMS of about 0.1
+    """
+
+    def __init__(self, filters, D, strides, lstm_layers, rng):
+        raise NotImplementedError
+
+    def __call__(self, z):
+        """z (B,T,D) -> x (B,T·hop,1), Tensors."""
+        raise NotImplementedError
+
+
+check(Decoder)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `residual_unit`: add, do not replace.

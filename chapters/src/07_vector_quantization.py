@@ -326,7 +326,54 @@ np.testing.assert_allclose(after[1], [9, 9], rtol=1e-3)  # where it was: nothing
 # *meant* to do: "after the update, the revived codeword lies on its vector".
 # `minicodec/codec/quantizer.py` lists five such promises, and `tests/test_quantizer.py` holds it to
 # them.
+
+# %% [markdown]
+# ## Your codec: a codebook that learns
 #
+# A level of the quantizer, as an object: it starts from k-means, follows the vectors that choose it, and now and then
+# revives the dead.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.quantizer import ema_update, kmeans_step, nearest_codeword_forward, revive
+
+
+# %%
+@exercise
+def kmeans(x, N, iterations, rng):
+    """x (n,D) -> means (N,D), counts (N): k-means, and how many vectors each mean has in the end.
+
+    It begins with x[rng.choice(n, N, replace=False)], N different vectors.
+    """
+    raise NotImplementedError
+
+
+check(kmeans)
+
+# %%
+@exercise
+class Codebook:
+    """One level's codewords, and what they learn from: codewords (N,D), counts (N), sums (N,D), updates (a number)."""
+
+    def __init__(self, N, D):
+        raise NotImplementedError
+
+    def start(self, x, share, rng):
+        """Start from k-means over x (n,D), in 50 iterations. An entry counts share · max(1, its vectors)."""
+        raise NotImplementedError
+
+    def learn(self, x, codes, rng):
+        """Follow the vectors x (n,D) that chose the entries codes (n): ema_update, with decay 0.99.
+
+        Every tenth update, entries with less than a tenth of the mean count die, and are revived: the first dead one as
+        the first of x[rng.permutation(n)], and so on (from the start again, if they are more than n).
+        """
+        raise NotImplementedError
+
+
+check(Codebook)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `nearest_codeword_forward`: which one is it?

@@ -295,6 +295,70 @@ print({way: f"{error:.3f}" for way, error in final.items()})
 assert final["straight through"] < final["commitment only"]
 
 # %% [markdown]
+# ## Your codec: the quantizer, and a whole codec
+#
+# Several codebooks, one after the other, each of which starts when there are enough vectors for it. And the codec itself:
+# encoder, quantizer, decoder, and from waveforms to codes and back.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.quantizer import (
+    Codebook,
+    nearest_codeword_forward,
+    quantizer_backward,
+    residual_decode,
+    residual_encode,
+)
+from minicodec.course.my_codec.seanet import Decoder, Encoder
+from minicodec.course.my_codec.tensor import Tensor
+
+
+# %%
+@exercise
+class Quantizer:
+    """Q codebooks, one after the other: the list `levels`. ready: how many have been started."""
+
+    def __init__(self, Q, N, D):
+        raise NotImplementedError
+
+    def __call__(self, z, Q, rng):
+        """z (B,T,D), a Tensor -> quantized z, a Tensor: with the first Q levels, as far as they are ready; they learn.
+
+        Each level finds its codewords before it learns. quantizer_backward sends gradients back. Then, if a level of
+        these Q is not ready, its vectors wait (`gather`). Without a ready level, z itself comes back.
+        """
+        raise NotImplementedError
+
+    def gather(self, x, rng):
+        """Put x (n,D) to the vectors `waiting`. As soon as they are 2·N, start the next level with them.
+
+        The share in its counts is n / (all that waited).
+        """
+        raise NotImplementedError
+
+
+check(Quantizer)
+
+# %%
+@exercise
+class Codec:
+    """Encoder, quantizer and decoder; config: a dict, as in weights.py."""
+
+    def __init__(self, config, rng):
+        raise NotImplementedError
+
+    def encode(self, wav, Q):
+        """wav (T) -> codes (Q,frames): of the first Q levels."""
+        raise NotImplementedError
+
+    def decode(self, codes, T):
+        """codes (Q,frames) -> wav (T)."""
+        raise NotImplementedError
+
+
+check(Codec)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `residual_encode`: coins, the largest first.

@@ -469,7 +469,93 @@ assert si_sdr(word, found) < 0
 # a voice sounds rough. A codec trained on this loss alone has no reason to spend bits on the
 # waveform. So take both losses, and watch both: when a codec learns, its mel loss alone cannot tell
 # you whether more bits help.
+
+# %% [markdown]
+# ## Your codec: losses of Tensors
 #
+# The same losses, as operators: each gives a Tensor of one number, and knows how to send a gradient back. Your backwards
+# of above do the work.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.losses import (
+    mel_filterbank,
+    mel_loss_backward,
+    stft_backward,
+    stft_forward,
+    stft_magnitude_backward,
+)
+from minicodec.course.my_codec.tensor import Tensor
+
+
+# %%
+@exercise
+def hann(n_fft):
+    """The periodic Hann window (n_fft,) float32, divided by the root of the sum of its squares."""
+    raise NotImplementedError
+
+
+check(hann)
+
+# %%
+@exercise
+def l1_loss(x, target):
+    """x (*x), a Tensor; target (*x), an array -> a Tensor of one number, mean |x - target|.
+
+    Where both are equal, the slope is 0.
+    """
+    raise NotImplementedError
+
+
+check(l1_loss)
+
+# %%
+@exercise
+def stft(x, n_fft):
+    """x (B,T,1), a Tensor -> y (B,To,F,2), a Tensor: normalized, hop n_fft // 4. stft_backward sends gradients back."""
+    raise NotImplementedError
+
+
+check(stft)
+
+# %%
+@exercise
+def mel_spectrogram(x, n_fft, filters):
+    """x (B,T,1), a Tensor; filters (F,M) -> mel (B,To,M), a Tensor: the magnitudes of the STFT, times the filters.
+
+    hop = n_fft // 4; (n_fft - hop) // 2 zeros stand on both sides of x. The STFT is stft_forward's, normalized; the
+    gradient goes back through stft_magnitude_backward.
+    """
+    raise NotImplementedError
+
+
+check(mel_spectrogram)
+
+# %%
+@exercise
+def mel_distance(mel, target):
+    """mel (B,T,M), a Tensor; target (B,T,M), an array -> a Tensor of one number.
+
+    mean |S - R| + mean (log10 (S + e) - log10 (R + e))², S of mel, R of target, e = 1e-5.
+    """
+    raise NotImplementedError
+
+
+check(mel_distance)
+
+# %%
+@exercise
+def mel_loss(x, target, sample_rate, windows):
+    """x (B,T,1), a Tensor; target (B,T,1), an array -> a Tensor of one number: the mel_distances, summed over windows.
+
+    A window of n samples has max(1, int(n · 5 / 32 · min(1, 24000 / sample_rate))) filters, in the precision of x.
+    """
+    raise NotImplementedError
+
+
+check(mel_loss)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `stft_forward`: what frequencies, and when.

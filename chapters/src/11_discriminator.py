@@ -430,7 +430,118 @@ assert verdicts[0].mean() > 0 > verdicts[1].mean()
 # That was quick, and it is the trouble with the game: judging is easier than making. A judge that
 # is far ahead teaches little: whatever the decoder changes, it is found out. So the judge is held
 # back: EnCodec's learns in two steps out of three.
+
+# %% [markdown]
+# ## Your codec: discriminators as classes
 #
+# A convolution with its activation, a discriminator at one scale, and the losses of both players. Their gradients are
+# those that you have written above.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.conv import weight_norm
+from minicodec.course.my_codec.discriminator import conv2d_backward, conv2d_forward, feature_matching, hinge_backward
+from minicodec.course.my_codec.losses import stft
+from minicodec.course.my_codec.tensor import Tensor, parameter
+
+
+# %%
+@exercise
+def conv2d(x, w, stride=(1, 1), dilation=(1, 1)):
+    """x (B,T,F,Ci), w (Kt,Kf,Ci,Co), Tensors, K odd -> y (B,ceil(T/st),ceil(F/sf),Co), a Tensor.
+
+    (K - 1)·dilation // 2 zeros stand on each side. conv2d_backward sends gradients back.
+    """
+    raise NotImplementedError
+
+
+check(conv2d)
+
+# %%
+@exercise
+def leaky_relu(x):
+    """x (a Tensor) -> y, a Tensor: x where x > 0, 0.2·x elsewhere."""
+    raise NotImplementedError
+
+
+check(leaky_relu)
+
+# %%
+@exercise
+class Conv2d:
+    """A convolution K = (Kt,Kf), Ci -> Co, with LeakyReLU unless it is the last: parameters weight_v (Kt,Kf,Ci,Co),
+    weight_g (1,1,1,Co), the length of each output channel's weights, and bias (Co).
+    """
+
+    def __init__(self, Ci, Co, K, rng, stride=(1, 1), dilation=(1, 1), last=False):
+        """weight_v: normal random numbers of rng; weight_g: all sqrt(2 / 1.04), for LeakyReLU's sake; bias: zeros."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,F,Ci) -> y (B,ceil(T/st),ceil(F/sf),Co), Tensors."""
+        raise NotImplementedError
+
+
+check(Conv2d)
+
+# %%
+@exercise
+class Judge:
+    """A discriminator at one scale: an STFT with windows of n_fft samples, and six convolutions, the list `convs`:
+
+    3x9, 2 -> C
+    three times 3x9, C -> C, stride 2 in frequency, dilation 1, 2 and 4 in time
+    3x3, C -> C
+    3x3, C -> 1, without LeakyReLU: the logits
+    """
+
+    def __init__(self, n_fft, C, rng):
+        raise NotImplementedError
+
+    def __call__(self, x):
+        """x (B,T,1), a Tensor -> logits (B,To,F',1), a Tensor, and the five feature maps, a list of Tensors."""
+        raise NotImplementedError
+
+
+check(Judge)
+
+# %%
+@exercise
+def discriminator_loss(real, fake):
+    """real, fake: lists of logits, Tensors, one for each scale -> a Tensor of one number: the mean over the scales of
+
+    mean max(0, 1 - real) + mean max(0, 1 + fake). hinge_backward sends gradients back.
+    """
+    raise NotImplementedError
+
+
+check(discriminator_loss)
+
+# %%
+@exercise
+def adversarial_loss(fake):
+    """fake: a list of logits, Tensors, one for each scale -> a Tensor of one number: the mean of mean max(0, 1 - fake).
+
+    Its gradient is the first of hinge_backward's.
+    """
+    raise NotImplementedError
+
+
+check(adversarial_loss)
+
+# %%
+@exercise
+def feature_loss(real, fake):
+    """real (a list of arrays, one a layer), fake (a list of Tensors) -> a Tensor of one number, their feature_matching.
+
+    Where entries are equal, the slope is 0.
+    """
+    raise NotImplementedError
+
+
+check(feature_loss)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `conv2d_forward`: one question at every place of a plane.

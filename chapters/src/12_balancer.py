@@ -436,7 +436,37 @@ print(
 # tiny gradient as loud as it is told to, so training rests only because the learning rate falls or
 # gradients of different batches cancel. And it does not make peace: if two losses pull in opposite
 # directions, they cancel, and $d\hat x$ is shorter than $R$.
+
+# %% [markdown]
+# ## Your codec: the balancer as a class
 #
+# It remembers the usual size of each gradient from step to step.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.balancer import balance, gradient_size, running_average
+from minicodec.course.my_codec.tensor import gradients
+
+
+# %%
+@exercise
+class Balancer:
+    """Makes the weights of K losses their shares of the gradient. weights: {name: number}.
+
+    totals (K), counts (K): of the running averages, in the order of the weights; zeros at first.
+    """
+
+    def __init__(self, weights, decay=0.999):
+        raise NotImplementedError
+
+    def __call__(self, losses, decoded):
+        """losses {name: Tensor of one number}, all made of decoded (B,T,C), a Tensor -> dx (B,T,C), with norm = 1."""
+        raise NotImplementedError
+
+
+check(Balancer)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `gradient_size`: how loud is it?

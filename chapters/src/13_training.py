@@ -395,7 +395,95 @@ assert losses["the same, with a new Adam"] != losses["without a stop"]
 # Ctrl-C stops it after the current step, and `--resume` goes on, as above. The folder gets curves,
 # samples to listen to, and `model.safetensors`, which `minicodec.load("runs/first")` reads.
 # `minicodec demo --train` does a short one on the clips that come with the package.
+
+# %% [markdown]
+# ## Your codec: the training
 #
+# All that is missing: an optimiser for many weights, one step of the discriminators, what they tell the decoder, one step
+# of the codec, and the loop. The step is the longest exercise of the book; each of its lines is a chapter. Its `recipe`
+# is a dict, `my_codec/train.py` has one.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.balancer import Balancer
+from minicodec.course.my_codec.discriminator import Judge, adversarial_loss, discriminator_loss, feature_loss
+from minicodec.course.my_codec.losses import l1_loss, mel_loss
+from minicodec.course.my_codec.tensor import Tensor, gradients, parameters
+from minicodec.course.my_codec.train import adam_step, crops, weight_average
+
+
+# %%
+@exercise
+class Adam:
+    """Adam for the Tensors `weights`, a list. m, v: lists of its averages, zeros at first; t: its number of steps."""
+
+    def __init__(self, weights, betas):
+        raise NotImplementedError
+
+    def step(self, slopes, lr):
+        """slopes: the weights' gradients, a list. adam_step moves each weight's data, in the precision that it has."""
+        raise NotImplementedError
+
+
+check(Adam)
+
+# %%
+@exercise
+def teach_judges(judges, adam, x, decoded, lr):
+    """judges: a list of discriminators; x, decoded (B,T,1), arrays -> their loss, a number, before Adam's step.
+
+    One step that makes them say more than 1 to x, and less than -1 to decoded.
+    """
+    raise NotImplementedError
+
+
+check(teach_judges)
+
+# %%
+@exercise
+def rival_losses(judges, x, decoded):
+    """judges (a list), x (B,T,1), an array, decoded (B,T,1), a Tensor -> adversarial, feature, Tensors of one number.
+
+    feature: the feature_loss over all maps of all judges together, between those of x and those of decoded.
+    """
+    raise NotImplementedError
+
+
+check(rival_losses)
+
+# %%
+@exercise
+class Trainer:
+    """A codec in training. average: {path: array}, the moving average of its weights; steps: how many were made."""
+
+    def __init__(self, codec, recipe):
+        raise NotImplementedError
+
+    def step(self, x):
+        """x (B,T,1) -> {name: number}, the losses of one step: forward, losses, backward, Adam, averages."""
+        raise NotImplementedError
+
+    def levels(self):
+        """How many codebooks the next step uses: 0 in the warm-up, all until all are ready, then 1, 2, 4, … or all."""
+        raise NotImplementedError
+
+    def cooldown(self):
+        """1, and from 80 % of the steps on a line down to 0."""
+        raise NotImplementedError
+
+
+check(Trainer)
+
+# %%
+@exercise
+def train(codec, wav, recipe, report):
+    """Train a codec on wav (T); then it has the averaged weights. report(step, losses) is called after every step."""
+    raise NotImplementedError
+
+
+check(train)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `crops`: a batch is a function of two integers.

@@ -337,6 +337,100 @@ print(f"{received.size} codes in {sum(map(len, sent))} bytes instead of {receive
       f" your own: {', '.join(mine) or 'none yet'}")
 
 # %% [markdown]
+# ## Your codec: files
+#
+# Codes become bytes, plain or entropy-coded, and bytes become codes. The files are those of the library, to the bit: each
+# reads what the other writes.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+import json
+import struct
+import zlib
+
+from minicodec.course.my_codec.bits import adaptive_counts, pull_symbol, range_encode
+
+
+# %%
+@exercise
+def pack_bits(values, bits):
+    """values (n) from 0 to 2^bits - 1 -> bytes: `bits` bits of each, least significant first.
+
+    The first bit of all is the least significant bit of the first byte; zeros fill the last one.
+    """
+    raise NotImplementedError
+
+
+check(pack_bits)
+
+# %%
+@exercise
+def unpack_bits(data, bits, count):
+    """data (bytes) -> values (count), int64: the inverse of pack_bits."""
+    raise NotImplementedError
+
+
+check(unpack_bits)
+
+# %%
+@exercise
+def encode_codes(codes, N):
+    """codes (Q,T) -> bytes: frame by frame, codebook by codebook, each by the adaptive_counts of its codebook."""
+    raise NotImplementedError
+
+
+check(encode_codes)
+
+# %%
+@exercise
+def decode_codes(data, Q, T, N):
+    """data (bytes) -> codes (Q,T), int64: the inverse of encode_codes.
+
+    value begins as the first 6 bytes, the highest first; width as 2^48. After each symbol, as long as width is below
+    2^40, width is multiplied by 256, and value too, plus the next byte. Behind the end of data there are zeros.
+    """
+    raise NotImplementedError
+
+
+check(decode_codes)
+
+# %%
+@exercise
+def plain_file(codes, samples, model, N):
+    """codes (Q,frames), samples, model (a name) -> bytes of an .ecdc file of version 0. N = 2^bits entries."""
+    raise NotImplementedError
+
+
+check(plain_file)
+
+# %%
+@exercise
+def coded_file(codes, samples, model, N, chunk=4500):
+    """codes (Q,frames), samples, model (a name) -> bytes of an .ecdc file of version 1, in chunks of `chunk` frames:
+
+    a minute, at 75 a second.
+
+    Each chunk is coded apart. Its CRC-32 is that of its bytes, and then of its codes, frame by frame, as "<i2".
+    "lm" is "adaptive".
+    """
+    raise NotImplementedError
+
+
+check(coded_file)
+
+# %%
+@exercise
+def read_file(data, hop, N):
+    """data: the bytes of an .ecdc file -> model (a name), samples, codes (Q,frames), frames = ceil(samples / hop).
+
+    ValueError: a chunk of version 1 whose CRC-32 is another.
+    """
+    raise NotImplementedError
+
+
+check(read_file)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `adaptive_counts`: a guess that both sides can make.

@@ -541,6 +541,83 @@ print(f"{len(at_once)} samples, at once or in pieces. The codec, with",
 assert agree > 0.9  # another order of sums may move a latent over an edge
 
 # %% [markdown]
+# ## Your codec: your codec as a stream
+#
+# One class for all layers: what it keeps between two pieces is its state.
+
+# %%
+# The library's parts that the cells below may use; in my_codec, they use yours.
+from minicodec.course.my_codec.conv import Conv1d, ConvTranspose1d, weight_norm
+from minicodec.course.my_codec.lstm import LSTM, lstm_step
+from minicodec.course.my_codec.quantizer import residual_decode, residual_encode
+from minicodec.course.my_codec.seanet import ResidualUnit
+from minicodec.course.my_codec.stream import conv_stream, conv_transpose_stream
+from minicodec.course.my_codec.tensor import Tensor
+
+
+# %%
+@exercise
+def lstm_stream(x, state, layers):
+    """x (n,H), state (a list of (h, c), (1,H) each), layers -> y (n,H), state: a stack of layers, with its skip.
+
+    lstm_step moves each layer by a frame, with its weight_ih, weight_hh and bias.
+    """
+    raise NotImplementedError
+
+
+check(lstm_stream)
+
+# %%
+@exercise
+class Stage:
+    """A layer (elu, Conv1d, ConvTranspose1d, ResidualUnit or LSTM) that takes a sound in pieces.
+
+    state: of a Conv1d, frames (m,Ci) for conv_stream, zeros at first, as many as causal_padding has on the left; of a
+    ConvTranspose1d, the tail for conv_transpose_stream, zeros at first; of an LSTM, for lstm_stream, zeros at first; of
+    a ResidualUnit, Stages of its block.
+    """
+
+    def __init__(self, layer):
+        raise NotImplementedError
+
+    def __call__(self, x, last):
+        """x (n,Ci) -> y (m,Co), what is known now. last: no more comes; a Conv1d fills its last window with zeros."""
+        raise NotImplementedError
+
+
+check(Stage)
+
+# %%
+@exercise
+class StreamEncoder:
+    """Samples in, codes of the first Q levels out."""
+
+    def __init__(self, codec, Q):
+        raise NotImplementedError
+
+    def push(self, wav, last=False):
+        """wav (n) -> codes (Q,frames) that are known now. last: no more comes."""
+        raise NotImplementedError
+
+
+check(StreamEncoder)
+
+# %%
+@exercise
+class StreamDecoder:
+    """Codes in, samples out."""
+
+    def __init__(self, codec):
+        raise NotImplementedError
+
+    def push(self, codes):
+        """codes (Q,frames) -> wav (frames·hop)."""
+        raise NotImplementedError
+
+
+check(StreamDecoder)
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. `conv_stream`: what a window still needs.

@@ -13,7 +13,8 @@ from minicodec.files import write_atomically
 
 EPILOG = """\
 A notebook that is there already is left alone, with all that was written into it; --fresh puts the original beside it
-under another name. Your answers that are right are kept in the folder's my_codec/, for the chapters to come.
+under another name. Your answers that are right become parts of the folder's my_codec/, the codec of your own:
+python -m my_codec --help, in that folder.
 
 examples:
   minicodec chapters                       copy to ./minicodec-chapters and open JupyterLab
@@ -39,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
         args.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{args.folder}: cannot be a folder ({error.strerror})") from None
+    from minicodec.course import placing
+    from minicodec.course.catalogue import all_exercises
+
     for original in [*sorted(chapters_folder().glob("*.ipynb")), chapters_folder() / "bibliography.md"]:
         text = original.read_text(encoding="utf-8")
         if args.variant and original.suffix == ".ipynb":
@@ -51,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         with write_atomically(target) as path:
             path.write_text(text, encoding="utf-8")
         print(target)
-    print(f"chapters are in {args.folder}")
+    placing.create(args.folder / "my_codec", {name: one.chapter for name, one in all_exercises().items()})
+    print(f"chapters are in {args.folder}, your codec is in {args.folder / 'my_codec'}")
     if args.no_open:
         return 0
     # Jupyter refuses to run as root, as one is in a container, unless it is told that this is meant.

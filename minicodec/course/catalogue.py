@@ -2,23 +2,27 @@
 
 `of_op` makes an exercise of one half of an op. Its calls are the very cases that the library's own tests run, and what
 is right is decided as there: a forward must equal the definition, a backward must equal central differences.
-`of_function` makes one of any other function, with calls of its own.
+`of_function` makes one of any other function, with calls of its own; `of_part` one of a part of my_codec that takes
+Tensors, or is a class.
 """
 
+import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from minicodec.backend import OPS
 from minicodec.course.cases import Case, all_cases
+from minicodec.course.placing import Part, module_of, parts
 from minicodec.course.shapes import enlarged, names, results
 from minicodec.gradcheck import numeric_grad
 
@@ -62,6 +66,9 @@ class Exercise:
     rtol        of results against the largest number expected, in float64
     op          (name, "forward" or "backward") if a right answer joins the backend "student"
     variant_of  the exercise that this one can stand in for, so that published answers do not give the points away
+    part        of a part of my_codec that is no function of arrays alone, such as a class: the library's. Then `use`
+                calls it as the trials say: use(part, *arguments) -> arrays
+    returned    names of the results, where the docstring does not promise them
     """
 
     name: str
@@ -75,14 +82,28 @@ class Exercise:
     rtol: float = 1e-6
     op: tuple[str, str] | None = None
     variant_of: str | None = None
+    part: Any = None
+    use: Function | None = None
+    returned: tuple[str, ...] = ()
 
     @property
     def result_names(self) -> list[str]:
         """Names of the results, as the docstring promises them."""
-        return names(results(inspect.getdoc(self.task) or ""))
+        return list(self.returned) or names(results(inspect.getdoc(self.task) or ""))
+
+    @property
+    def own(self) -> Any:
+        """What the library has in the answer's place: a function, or a class."""
+        return self.solution if self.part is None else self.part
+
+    def called(self, answer: Any) -> Function:
+        """An answer as a function of a trial's arguments."""
+        return answer if self.use is None else partial(self.use, answer)
 
     def stub(self) -> str:
         """The source of a cell to fill in."""
+        if self.use is not None:
+            return stub_of(parts()[self.name].text)
         doc = textwrap.indent(f'"""{inspect.getdoc(self.task)}"""', "    ")
         signature = inspect.signature(self.task)
         plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
@@ -146,6 +167,65 @@ def of_function(
 
     name = options.pop("name", solution.__name__)
     return Exercise(name, chapter, solution, trials, options.pop("task", solution), **options)
+
+
+def of_part(
+    name: str, chapter: int, arguments: Callable[[np.random.Generator, bool], Iterator[Any]], use: Function,
+    slips: Sequence[tuple[str, str, str]], **options: Any,
+) -> Exercise:  # fmt: skip
+    """An exercise of a part of my_codec, which `use(part, *arguments)` calls: with Tensors, or as a class.
+
+    slips: (text, another, words): the library's part with another text in place of one is a mistake.
+    """
+    part = parts()[name]
+    module = module_of(part)
+    library = getattr(module, name)
+
+    def trials(rng: np.random.Generator, fresh: bool, answers: bool) -> Iterator[Trial]:
+        for args in arguments(rng, fresh):
+            bound = dict(zip(list(inspect.signature(use).parameters)[1:], args, strict=False))
+            expected = as_results(use(library, *deepcopy(args))) if answers else ()
+            yield Trial(described(bound), args, {}, expected)
+
+    mistakes = tuple(Mistake(_slipped(part, module, use, *slip[:2]), slip[2]) for slip in slips)
+    return Exercise(name, chapter, partial(use, library), trials, library, mistakes, part=library, use=use, **options)
+
+
+def _slipped(part: Part, module: ModuleType, use: Function, text: str, another: str) -> Function:
+    """The part with another text in place of one, as a function of a trial's arguments. Docstrings do not count."""
+    lines = part.text.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(part.text)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            first, last = node.body[0].lineno, node.body[0].end_lineno or 0
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    code = "".join(lines)
+    if code.count(text) != 1:
+        raise ValueError(f"{part.name}: {text!r} stands there {code.count(text)} times")
+
+    def run(*args: Any) -> Any:
+        names = dict(vars(module))
+        exec(code.replace(text, another), names)
+        return use(names[part.name], *args)
+
+    return run
+
+
+def stub_of(text: str) -> str:
+    """A function or class with its signatures and docstrings, and nothing else: a cell to fill in."""
+    lines, kept = text.splitlines(), ["@exercise"]
+    (whole,) = ast.parse(text).body
+    assert isinstance(whole, ast.FunctionDef | ast.ClassDef)
+    functions = [whole] if isinstance(whole, ast.FunctionDef) else whole.body
+    at = 0
+    for node in functions:
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            stop = first.end_lineno if documented else first.lineno - 1
+            kept += [*lines[at:stop], " " * (node.col_offset + 4) + "raise NotImplementedError"]
+            assert node.end_lineno is not None
+            at = node.end_lineno
+    return "\n".join(kept) + "\n"
 
 
 def as_results(returned: Any) -> tuple[Any, ...]:

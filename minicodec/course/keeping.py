@@ -1,11 +1,11 @@
-"""The source of a function with what it uses from outside: enough to define it again in another process."""
+"""The source of an answer with what it uses from outside: enough to define it again, in another process or a file."""
 
 import ast
 import builtins
 import inspect
 import textwrap
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,53 @@ from minicodec.course.reading import needed_names
 LARGEST = 1000  # entries of an array that is written out
 
 
-def source_of(function: Any, known: Collection[str]) -> tuple[str, list[str]]:
-    """Text that defines the function, its helpers and constants first, and names that no text can stand for.
+def source_of(answer: Any, known: Collection[str], beside: Mapping[str, Any] | None = None) -> tuple[str, list[str]]:
+    """Text that defines a function or class, its helpers and constants first, and names that no text can stand for.
 
-    known: names that the other process has anyway. The text is empty where there is no source (typed at a prompt).
+    known: names that the other place has anyway; beside: names that it gives a value, which may be another than here.
+    The text is empty where there is no source (typed at a prompt).
     """
     try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
+        text, outside = _text_of(answer)
+    except (OSError, TypeError, SyntaxError):
         return "", []
-    outside = getattr(function, "__globals__", {})
     before: dict[str, str] = {}
     lost: list[str] = []
-    _collect(text, outside, {*known, function.__name__}, before, lost)
+    beside = beside or {}
+    same = {name for name, value in beside.items() if outside.get(name) is value}
+    _collect(text, outside, {*known, *same, answer.__name__}, before, lost)
+    lost += [name for name in before if name in beside]
     imports = [line for line in before.values() if line.startswith(("import ", "from "))]
     others = [line for line in before.values() if line not in imports]
     return "\n\n".join([*(["\n".join(imports)] if imports else []), *others, text]), lost
+
+
+def _text_of(answer: Any) -> tuple[str, dict[str, Any]]:
+    """The text of a function or class, and the names around it."""
+    if not inspect.isclass(answer):
+        return textwrap.dedent(inspect.getsource(answer)), getattr(answer, "__globals__", {})
+    # inspect looks for classes in their module's file, and a notebook has none; but it finds their methods.
+    method = next(value for value in vars(answer).values() if inspect.isfunction(value))
+    lines, _ = inspect.findsource(method)
+    place = method.__code__.co_firstlineno
+    for node in ast.walk(ast.parse("".join(lines))):
+        if not isinstance(node, ast.ClassDef) or node.name != answer.__name__:
+            continue
+        if node.lineno < place <= (node.end_lineno or 0):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            return textwrap.dedent("".join(lines[first - 1 : node.end_lineno])), method.__globals__
+    raise OSError("the class has no source")
+
+
+def without_decorator(source: str, name: str) -> str:
+    """The text of an answer without `@exercise`, and without the imports at the head of a file of the answer's own."""
+    drop: set[int] = set()
+    for node in ast.parse(source).body:
+        if getattr(node, "name", "") == name:
+            drop |= {line for d in node.decorator_list for line in range(d.lineno, (d.end_lineno or 0) + 1)}  # type: ignore
+    heads = ("import numpy as np", "from minicodec.course import exercise")
+    lines = [line for n, line in enumerate(source.splitlines(), 1) if n not in drop and line not in heads]
+    return "\n".join(lines).strip("\n")
 
 
 def _collect(text: str, outside: dict[str, Any], known: set[str], before: dict[str, str], lost: list[str]) -> None:

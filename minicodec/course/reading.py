@@ -26,7 +26,7 @@ from minicodec.errors import InputError
 PYTHON_CELLS = ("time", "timeit", "capture", "prun", "memit")  # magics of a whole cell of Python
 MAGIC = re.compile(r"\s*([%!?]|[\w., ]+=\s*[%!]|[\w.*]+\?{1,2}\s*$)")
 CONTINUES = re.compile(r"[\s#)\]}]|(else|elif|except|finally)\b|$")  # a line that begins no statement
-DEFINES = re.compile(r"^(?:async +)?(?:def +(\w+)|(\w+) *(?::[^=\n]*)?=[^=])", re.MULTILINE)
+DEFINES = re.compile(r"^(?:async +)?(?:(?:def|class) +(\w+)|(\w+) *(?::[^=\n]*)?=[^=])", re.MULTILINE)
 FARTHEST = 40  # lines at column 0 that one statement may have, such as those inside of a docstring
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 

@@ -1,11 +1,14 @@
-"""What stands in a notebook: `@exercise` on a function to be written, `check` on one that has been.
+"""What stands in a notebook: `@exercise` on a function or class to be written, `check` on one that has been.
 
-A function that is right is kept as text in the folder `my_codec` of the notebook's own, so that the next chapter, which
-is another process, has it too (and judges it again); `yours()` says which there are.
+One that is right is put in its place in the reader's package `my_codec`, beside the notebook, so that the next chapter,
+which is another process, has it too (and judges it again); those that are no part of a codec go to my_codec/others.
+`yours()` says which there are.
 """
 
+import ast
 import functools
 import inspect
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,14 @@ import numpy as np
 
 from minicodec.backend import OPS
 from minicodec.course import notebook
-from minicodec.course.catalogue import Exercise, Function, all_exercises
-from minicodec.course.judge import Verdict, judge, raised
-from minicodec.course.keeping import source_of
+from minicodec.course.catalogue import Exercise, Function, Trial, all_exercises
+from minicodec.course.judge import Verdict, judge, raised, trials_of
+from minicodec.course.keeping import source_of, without_decorator
+from minicodec.course.placing import FILES, PACKAGE, Part, answers, create, module_of, parts, put
+from minicodec.course.reading import needed_names
 
 KEPT = Path("my_codec")
+OTHERS = KEPT / "others"  # answers that are no part of a codec
 _right: dict[str, Function] = {}  # the student's functions that have passed, by exercise
 _told: dict[str, tuple[str, int]] = {}  # the last mistake told, and in how many stages
 
@@ -34,13 +40,22 @@ def exercise(function: Function) -> Function:
     return _or_the_library(one, function)
 
 
-def _or_the_library(one: Exercise, function: Function) -> Function:
+def _class_or_the_library(one: Exercise, own: Any) -> Any:
+    """The reader's class; the library's for as long as one of its methods is not written."""
+    written = all("NotImplementedError" not in f.__code__.co_names for f in vars(own).values() if inspect.isfunction(f))
+    return own if written else type(own.__name__, (one.part,), {"__wrapped__": own, "__doc__": own.__doc__})
+
+
+def _or_the_library(one: Exercise, function: Any) -> Any:
+    if inspect.isclass(function):
+        return _class_or_the_library(one, function)
+
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             returned = function(*args, **kwargs)
         except NotImplementedError:
-            returned = one.solution(*args, **kwargs)
+            returned = one.own(*args, **kwargs)
         except BaseException:
             notebook.used(one.name)
             raise
@@ -65,7 +80,7 @@ def check(function: Function) -> None:
     """
     one = _named(function)
     written = inspect.unwrap(function)
-    verdict = judge(one, written)
+    verdict = judge(one, one.called(written))
     notebook.judged(one.name, verdict.status == "right")
     if verdict.status == "wrong":
         print("✗ " + _in_stages(one.name, verdict))
@@ -94,27 +109,38 @@ def yours() -> list[str]:
 
     Those of earlier chapters are read from the folder `my_codec` and judged again; one that does not pass is told.
     """
-    for path in sorted(KEPT.glob("*.py")):
-        one = all_exercises().get(path.stem)
-        if one and path.stem not in _right:
-            try:
-                function = _recall(path)
-            except (Exception, SystemExit) as error:  # the reader's own code, which may have been changed by hand
-                print(f"{path}: cannot be used. {raised(error)}")
-                continue
-            verdict = judge(one, function)
-            if verdict.status == "right":
-                _install(one, function)
-            else:
-                print(f"{path}: {verdict.message}")
+    for path in sorted([*KEPT.glob("*.py"), *OTHERS.glob("*.py")]):
+        if path.stem in all_exercises() and path.stem not in {*_right, *FILES}:
+            _take_up(path.stem, path.read_text(encoding="utf-8"), path)
+    for name, text in answers(KEPT).items():
+        if name in all_exercises() and name not in _right:
+            _take_up(name, text, KEPT / f"{parts()[name].file}.py")
     return sorted(_right)
 
 
-def library(name: str) -> Function:
-    """The library's function for an exercise, as it stands in for one that is not written."""
+def _take_up(name: str, text: str, path: Path) -> None:
+    """Judge an answer that was kept, and install it. Older versions kept each in a file of its own: it moves."""
+    one = all_exercises()[name]
+    try:
+        function = _recall(name, text, path)
+    except (Exception, SystemExit) as error:  # the reader's own code, which may have been changed by hand
+        whose = path if path.stem == name else f"{path}: {name}"
+        print(f"{whose}: cannot be used. {raised(error)}")
+        return
+    verdict = judge(one, one.called(function))
+    if verdict.status != "right":
+        print(f"{path}: {verdict.message}")
+        return
+    _install(one, function)
+    if name in parts() and path.stem == name and not _place(one, parts()[name], text, function):
+        path.unlink()
+
+
+def library(name: str) -> Any:
+    """The library's function, or class, for an exercise, as it stands in for one that is not written."""
     if name not in all_exercises():
         raise ValueError(f"there is no exercise called {name}")
-    return all_exercises()[name].solution
+    return all_exercises()[name].own
 
 
 def mine(name: str) -> Any:
@@ -153,27 +179,55 @@ def _with_saved(forward: Function, definition: Function) -> Function:
     return run
 
 
-def _keep(one: Exercise, function: Function) -> None:
-    """Write the function's source, with what it uses, where later chapters find it."""
-    source, lost = source_of(function, known={"np", "exercise", *all_exercises()})
+def _keep(one: Exercise, answer: Any) -> None:
+    """Write the answer's source, with what it uses, where later chapters find it."""
+    part = parts().get(one.name)
+    source, lost = source_of(answer, {"np", "exercise", *all_exercises()}, vars(module_of(part)) if part else {})
+    if source and part and not lost:
+        lost = _place(one, part, source, answer)
     if lost:
         print(f"  It uses {', '.join(f'`{name}`' for name in lost)}, which the next chapter does not have: put that "
               "inside of the function, and check it again.")  # fmt: skip
-    if lost or not source:
-        return
-    KEPT.mkdir(exist_ok=True)
-    (KEPT / f"{one.name}.py").write_text(
-        f"import numpy as np\nfrom minicodec.course import exercise\n\n\n{source}", encoding="utf-8"
-    )
+    elif source and not part:
+        OTHERS.mkdir(parents=True, exist_ok=True)
+        (OTHERS / f"{one.name}.py").write_text(
+            f"import numpy as np\nfrom minicodec.course import exercise\n\n\n{source}", encoding="utf-8"
+        )
 
 
-def _recall(path: Path) -> Function:
-    """The function in a file that `_keep` wrote: the reader's own code, in the reader's own folder."""
+def _place(one: Exercise, part: Part, source: str, answer: Any) -> list[str]:
+    """Put an answer into the reader's package. The names that it uses and that cannot be had there; then it is not."""
+    text = without_decorator(source, one.name)
+    there = vars(module_of(part))
+    used = sorted(needed_names(ast.parse(text)) & all_exercises().keys() - there.keys() - {one.name})
+    earlier = FILES[: FILES.index(part.file)]
+    lost = [name for name in used if name not in parts() or parts()[name].file not in earlier]
+    if lost:
+        return lost
+    imports = [f"from {PACKAGE}.{parts()[name].file} import {name}" for name in used]
+    with_more = isinstance(one.called(answer)(*deepcopy(_first_call(one).args), **_first_call(one).kwargs), tuple)
+    after = []
+    if with_more and len(_first_call(one).expected) == 1:
+        after = [f"\n\nfrom minicodec.course.placing import first_of\n\n{one.name} = first_of({one.name})"]
+    create(KEPT, {name: other.chapter for name, other in all_exercises().items()})
+    if not put(KEPT, one.name, "\n".join([*imports, *([""] * 2 if imports else []), text, *after])):
+        print(f"  {KEPT / part.file}.py has no place for {one.name} any more: rename that file, and check it again.")
+    return []
+
+
+def _first_call(one: Exercise) -> Trial:
+    return trials_of(one, 0, fresh=False)[0]
+
+
+def _recall(name: str, text: str, path: Path) -> Any:
+    """The answer in a text that `_keep` wrote: the reader's own code, in the reader's own folder."""
     # It may call the functions of other exercises: those that are right so far, or else the library's.
     names: dict[str, Any] = {
-        name: _or_the_library(one, _right.get(name, one.solution)) for name, one in all_exercises().items()
+        other: _or_the_library(one, _right.get(other, one.own)) for other, one in all_exercises().items()
     }
-    names.pop(path.stem)
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
-    function: Function = inspect.unwrap(names[path.stem])
-    return function
+    if name in parts():
+        names |= vars(module_of(parts()[name]))
+        text = text.replace(f"from {KEPT.name}.", f"from {PACKAGE}.")
+    names.pop(name)
+    exec(compile(text, str(path), "exec"), names)
+    return inspect.unwrap(names[name])

@@ -22,6 +22,7 @@ from minicodec.backend import OPS, use
 from minicodec.course import catalogue
 from minicodec.course.judge import attempt, raised, trials_of
 from minicodec.course.messages import clean, encode, send
+from minicodec.course.placing import module_of, parts
 from minicodec.course.reading import Source, read
 from minicodec.errors import InputError
 
@@ -82,7 +83,9 @@ def main(request: dict[str, Any], messages: int) -> None:
             for name in names:
                 tell(begins=name)
                 _allow(request["seconds"])
-                _call(exercises[name], functions.get(name), request["seed"], tell)
+                answer = functions.get(name)
+                called = exercises[name].called(_undecorated(answer)) if callable(answer) else None
+                _call(exercises[name], called, request["seed"], tell)
                 tell(ends=name)
     tell(finished=True)
 
@@ -136,17 +139,35 @@ def _undecorated(function: Any) -> Any:
 def _guard_answers() -> None:
     """Let the library's answer to an exercise refuse to work for as long as the student's answer to it is called."""
     table = catalogue.all_exercises()
+    for part in parts().values():
+        module_of(part)
+    modules = [m for key, m in sys.modules.items() if key.partition(".")[0] == "minicodec"]
     for name, one in list(table.items()):
-        guarded = _guarded(one.solution, name)
-        for module in [m for key, m in sys.modules.items() if key.partition(".")[0] == "minicodec"]:
-            for attribute, value in list(vars(module).items()):
-                if value is one.solution:
-                    setattr(module, attribute, guarded)
-        if one.op:
-            op, backward = OPS[one.op[0]], one.op[1] == "backward"
-            forward_half, backward_half = op.pairs["numpy"]
-            op.add("numpy", *((forward_half, guarded) if backward else (guarded, backward_half)))
-        table[name] = replace(one, solution=guarded)
+        answers = [one.own]
+        if name in parts():
+            answers.append(getattr(module_of(parts()[name]), name))
+        for answer in {id(answer): answer for answer in answers}.values():
+            guarded = _guarded_class(answer, name) if isinstance(answer, type) else _guarded(answer, name)
+            for module in modules:
+                for attribute, value in list(vars(module).items()):
+                    if value is answer:
+                        setattr(module, attribute, guarded)
+            if answer is not one.own:
+                continue
+            if one.op:
+                op, backward = OPS[one.op[0]], one.op[1] == "backward"
+                forward_half, backward_half = op.pairs["numpy"]
+                op.add("numpy", *((forward_half, guarded) if backward else (guarded, backward_half)))
+            table[name] = replace(one, solution=guarded) if one.part is None else replace(one, part=guarded)
+
+
+def _guarded_class(answer: type, name: str) -> type:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if _called[0] == name:
+            raise LibraryAnswerError(f"It calls the library's {name}, which is what was to be written.")
+        answer.__init__(self, *args, **kwargs)  # type: ignore[misc]
+
+    return type(answer.__name__, (answer,), {"__init__": init, "__doc__": answer.__doc__})
 
 
 def _guarded(solution: Callable[..., Any], name: str) -> Callable[..., Any]:

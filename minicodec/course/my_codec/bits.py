@@ -13,8 +13,6 @@ import zlib
 
 import numpy as np
 
-CHUNK = 4500  # frames: a minute, at 75 a second
-
 
 def pack_bits(values, bits):
     """values (n) from 0 to 2^bits - 1 -> bytes: `bits` bits of each, least significant first.
@@ -93,19 +91,21 @@ def plain_file(codes, samples, model, N):
     return struct.pack("!4sBI", b"ECDC", 0, len(text)) + text + pack_bits(codes.T.ravel(), N.bit_length() - 1)
 
 
-def coded_file(codes, samples, model, N):
-    """codes (Q,frames), samples, model (a name) -> bytes of an .ecdc file of version 1, in chunks of CHUNK frames.
+def coded_file(codes, samples, model, N, chunk=4500):
+    """codes (Q,frames), samples, model (a name) -> bytes of an .ecdc file of version 1, in chunks of `chunk` frames:
+
+    a minute, at 75 a second.
 
     Each chunk is coded apart. Its CRC-32 is that of its bytes, and then of its codes, frame by frame, as "<i2".
     "lm" is "adaptive".
     """
     index, chunks = b"", []
-    for start in range(0, codes.shape[1], CHUNK):
-        part = codes[:, start : start + CHUNK]
+    for start in range(0, codes.shape[1], chunk):
+        part = codes[:, start : start + chunk]
         chunks.append(encode_codes(part, N))
         check = zlib.crc32(part.T.astype("<i2").tobytes(), zlib.crc32(chunks[-1]))
         index += struct.pack("!II", len(chunks[-1]), check)
-    about = {"m": model, "al": samples, "nc": len(codes), "lm": "adaptive", "cf": CHUNK, "n": len(chunks)}
+    about = {"m": model, "al": samples, "nc": len(codes), "lm": "adaptive", "cf": chunk, "n": len(chunks)}
     text = json.dumps(about).encode()
     head = struct.pack("!4sBI", b"ECDC", 1, len(text)) + text + index
     return head + struct.pack("!I", zlib.crc32(head)) + b"".join(chunks)

@@ -13,9 +13,9 @@ from minicodec.course.my_codec.tensor import Tensor, gradients, parameters
 # l1, mel              weights of the losses until then; from then on, `shares`
 # decay                of the averaged weights
 RECIPE = {
-    "steps": 300, "size": 4, "length": 6_000, "seed": 0, "lr": 1e-3, "betas": (0.5, 0.9), "decay": 0.99,
-    "warmup": 150, "l1": 50.0, "mel": 1.0, "windows": (64, 256, 1024),
-    "rival": 280, "judges": (1024, 256), "channels": 4,
+    "steps": 1_000, "size": 4, "length": 6_000, "seed": 0, "lr": 1e-3, "betas": (0.5, 0.9), "decay": 0.99,
+    "warmup": 500, "l1": 50.0, "mel": 1.0, "windows": (64, 256, 1024),
+    "rival": 900, "judges": (1024, 256), "channels": 4,
     "shares": {"l1": 0.1, "mel": 1.0, "adversarial": 3.0, "feature": 3.0},
 }  # fmt: skip
 

@@ -1,0 +1,132 @@
+"""`python -m my_codec`: train a codec on a recording, encode with it, decode. See --help."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minicodec import audio
+from minicodec.course.my_codec import bits, weights
+from minicodec.course.my_codec.quantizer import Codec
+from minicodec.course.my_codec.train import RECIPE, Trainer, crops, train
+from minicodec.course.ownership import watched
+from minicodec.course.placing import missing
+from minicodec.errors import InputError
+
+HERE = Path(__file__).parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 2 if it cannot be done."""
+    parser = argparse.ArgumentParser(prog=f"python -m {HERE.name}", description="The codec of the chapters: yours.")
+    commands = parser.add_subparsers(required=True, metavar="train | encode | decode")
+    one = commands.add_parser("train", help="train a codec on a recording")
+    one.add_argument("recording", type=Path, metavar="RECORDING")
+    one.add_argument("model", type=Path, metavar="MODEL.safetensors")
+    one.add_argument("--steps", type=int, default=RECIPE["steps"], help="half of them without quantizer")
+    one.add_argument("--length", type=int, default=RECIPE["length"], help="samples of a crop")
+    one.set_defaults(run=run_train)
+    one = commands.add_parser("encode", help="a recording becomes an .ecdc file")
+    one.add_argument("recording", type=Path, metavar="RECORDING")
+    one.add_argument("out", type=Path, metavar="OUT.ecdc")
+    one.add_argument("--kbps", type=float, help="one of the model's rates (default: the highest)")
+    one.add_argument("--coded", action="store_true", help="entropy-coded")
+    one.set_defaults(run=run_encode)
+    two = commands.add_parser("decode", help="an .ecdc file becomes a WAV file")
+    two.add_argument("file", type=Path, metavar="IN.ecdc")
+    two.add_argument("out", type=Path, metavar="OUT.wav")
+    two.set_defaults(run=run_decode)
+    for parser_of_both in (one, two):
+        parser_of_both.add_argument("-m", "--model", type=Path, required=True, metavar="MODEL.safetensors")
+    args = parser.parse_args(arguments)
+    print(whose())
+    try:
+        args.run(args)
+    except (OSError, ValueError, InputError) as error:
+        print(f"{HERE.name}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def whose() -> str:
+    """What is not the reader's yet, in a line."""
+    absent = missing(HERE)
+    if not absent:
+        return "All parts are yours."
+    names = ", ".join(f"{name} ({chapter})" for name, chapter in sorted(absent.items(), key=lambda item: item[1]))
+    return f"The library stands in for {len(absent)} parts that you have not written yet (chapter): {names}"
+
+
+def read(path: Path, sample_rate: int) -> np.ndarray:
+    """A recording (T) float32, mixed to one channel."""
+    wav, rate = audio.read(path)
+    return audio.resample(audio.remix(wav, 1), rate, sample_rate)[0].astype(np.float32)
+
+
+def run_train(args: argparse.Namespace) -> None:
+    """Train, and save the codec."""
+    steps, sample_rate = args.steps, weights.TINY["sample_rate"]
+    recipe = RECIPE | {"steps": steps, "warmup": steps // 2, "rival": steps * 9 // 10, "length": args.length}
+    recipe["sample_rate"] = sample_rate
+    wav = read(args.recording, sample_rate)
+    if len(wav) < args.length:
+        raise ValueError(f"{args.recording}: {len(wav)} samples are shorter than a crop of {args.length}")
+    codec = Codec(weights.TINY, np.random.default_rng(0))
+    start = time.perf_counter()
+
+    def report(step: int, losses: dict[str, float]) -> None:
+        if (step + 1) % max(1, steps // 20) == 0:
+            words = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            print(f"step {step + 1} of {steps}, {time.perf_counter() - start:.0f} s: {words}", flush=True)
+
+    train(codec, wav, recipe, report)
+    weights.save(codec, args.model)
+    print(f"{args.model}: {weights.name(codec)}")
+    # A step with quantizer and discriminators, as the last ones of the training were, on a copy of what there is.
+    trainer = Trainer(codec, recipe | {"warmup": 0, "rival": 0})
+    batch = crops(wav, 0, 0, recipe["size"], args.length)
+    _, share = watched(lambda: trainer.step(batch), HERE)
+    print(f"a training step: {share}")
+
+
+def run_encode(args: argparse.Namespace) -> None:
+    """A recording -> a file."""
+    codec = weights.load(args.model)
+    config = codec.config
+    kbps = max(config["bandwidths"]) if args.kbps is None else args.kbps
+    if kbps not in config["bandwidths"]:
+        raise ValueError(f"{kbps:g} kbps is not on offer: choose one of {config['bandwidths']}")
+    hop, N = int(np.prod(config["seanet"]["strides"])), config["quantizer"]["entries"]
+    Q = int(kbps * 1000 / (-(-config["sample_rate"] // hop) * (N.bit_length() - 1)) + 1e-9)
+    wav, name = read(args.recording, config["sample_rate"]), weights.name(codec)
+    write = bits.coded_file if args.coded else bits.plain_file
+    data, share = watched(lambda: write(codec.encode(wav, Q), len(wav), name, N), HERE)
+    args.out.write_bytes(data)
+    print(f"{args.out}: {len(data)} bytes, {len(data) * 8 / len(wav) * config['sample_rate'] / 1000:.2f} kbps")
+    print(f"encode: {share}")
+
+
+def run_decode(args: argparse.Namespace) -> None:
+    """A file -> a sound."""
+    codec = weights.load(args.model)
+    hop, N = int(np.prod(codec.config["seanet"]["strides"])), codec.config["quantizer"]["entries"]
+    data, own = args.file.read_bytes(), weights.name(codec)
+    if data[:4] != b"ECDC":
+        raise ValueError(f"{args.file}: is not an .ecdc file")
+
+    def decode() -> tuple[str, np.ndarray]:
+        name, samples, codes = bits.read_file(data, hop, N)
+        return name, codec.decode(codes, samples)
+
+    (name, wav), share = watched(decode, HERE)
+    if name != own:
+        raise ValueError(f"{args.file}: was made by the model {name}, this one is {own}")
+    audio.write(args.out, wav[None], codec.config["sample_rate"], overwrite=True)
+    print(f"{args.out}: {len(wav) / codec.config['sample_rate']:.2f} s")
+    print(f"decode: {share}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
