@@ -190,7 +190,8 @@ def test_a_child_that_fails_says_what_and_why():
         child.send(order(preset="maxi_24khz", case=("lstm", 1, 1, None)))
     assert str(failure.value) == (
         "bench: minicodec, 1 thread, LSTM forward, 1 s: the process ended with 1: minicodec.errors.InputError: "
-        "maxi_24khz: no such preset; there are encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz"
+        "maxi_24khz: no such preset; there are encodec_24khz, encodec_48khz, mini_24khz, tiny_24khz, transform_24khz, "
+        "and TOML files of your own"
     )
 
 

@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_listed_by_name(rng):
 
 
 def test_long_lists_are_cut(rng):
-    with pytest.raises(ValueError, match=r"surplus x16; and 33 more$"):
+    with pytest.raises(ValueError, match=r"surplus x1; and 48 more$"):
         take_over(Conv1d(2, 3, 4, norm="weight_norm", rng=rng), {f"x{i}": np.ones(1) for i in range(50)}, ENCODEC)
 
 
@@ -120,7 +120,7 @@ def test_a_folder_of_transformers(naming, tmp_path, rng):
 
 
 BAD_CONFIGS = {
-    "another model": ({"model_type": "dac"}, "model_type is 'dac'"),
+    "another model": ({"model_type": "dac"}, "model_type is dac"),
     "compress": ({"compress": 4}, "compress is 4"),
     "last kernel": ({"last_kernel_size": 3}, "last_kernel_size is 3"),
     "padding": ({"pad_mode": "circular"}, "circular"),
@@ -130,7 +130,7 @@ BAD_CONFIGS = {
     "no bandwidths": ({"target_bandwidths": []}, "describes no EnCodec"),
     "filters that the file lacks": ({"num_filters": 1000}, "larger than the 10000 numbers"),
     "16384 entries": ({"codebook_size": 1 << 14, "target_bandwidths": [14.0, 28.0]}, "larger than the 10000 numbers"),
-    "a million filters": ({"num_filters": 10**6}, "filters should be 1 … 8192, not 1000000"),
+    "a million filters": ({"num_filters": 10**6}, "filters should be 2 … 8192, not 1000000"),
     "filters in words": ({"num_filters": "xxxxxxxx"}, "filters should be int, not xxxxxxxx"),
     "a million layers": ({"num_lstm_layers": 10**6}, "lstm_layers should be 0 … 8, not 1000000"),
     "a kernel of a million": ({"kernel_size": 10**6, "last_kernel_size": 10**6}, "kernel should be 1 … 64"),

@@ -9,6 +9,7 @@ import pytest
 from tests.test_ops import INTEGER_RESULTS, assert_close, every_case, gradients, rng
 
 __all__ = ["rng"]  # a fixture
+IN_PARTS = {"residual_unit"}  # has no pair of its own there: functional runs its layers
 
 
 def as_it_is(gpu, a):
@@ -24,7 +25,7 @@ def strided(gpu, a):
 
 
 @pytest.mark.parametrize("layout", [as_it_is, strided])
-@pytest.mark.parametrize(("op", "case"), every_case())
+@pytest.mark.parametrize(("op", "case"), [p for p in every_case() if p.values[0].name not in IN_PARTS])
 def test_equals_definition(op, case, layout, gpu, no_host_reads, rng):
     host = case.arrays(np.float32)
     arrays = [layout(gpu, a) for a in host]

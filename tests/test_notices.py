@@ -122,10 +122,10 @@ def test_nothing_of_the_mp3_decoder_reaches_stderr_in_a_training(place, model):
     command = [sys.executable, "-c", TRAIN, "train", "tiny_24khz", "--data", "data", "--out", "run", "--set", *settings]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    first, *others = done.stderr.splitlines()
-    assert first.startswith("left out: ")
-    assert "a library's own line" in others
-    assert not any("mpg123" in line or line.startswith(("Note: ", "Warning: ")) for line in others), done.stderr
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("left out: ") for line in lines)
+    assert "a library's own line" in lines
+    assert not any("mpg123" in line or line.startswith(("Note: ", "Warning: ")) for line in lines), done.stderr
 
 
 TRAIN = """
@@ -133,9 +133,9 @@ import os, sys
 from minicodec.cli import main
 from minicodec.training import run as runs
 start = runs.start
-def start_and_print(*args):
+def start_and_print(*args, **kwargs):
     os.write(2, b"a library's own line\\n")
-    return start(*args)
+    return start(*args, **kwargs)
 runs.start = start_and_print
 sys.exit(main(sys.argv[1:]))
 """
