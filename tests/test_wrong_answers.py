@@ -170,7 +170,7 @@ def test_mistakes_of_anybody(one, monkeypatch, capsys, tmp_path):
         assert (result.status, result.points) == ("wrong", 0), name
         for text in (said, result.message):
             assert any(w in text for w in ([words] if isinstance(words, str) else words)), f"{name}: {text}"
-    assert tried >= 3
+    assert tried >= 2
 
 
 @pytest.mark.parametrize("one", EXERCISES.values(), ids=list(EXERCISES))

@@ -9,6 +9,11 @@
 # **Reading time**: 20 minutes, and an evening with your own recordings. The cells take about half a minute.
 
 # %%
+from minicodec.course.diagram import you_are_here
+
+you_are_here(20)
+
+# %%
 import sys
 from pathlib import Path
 

@@ -90,8 +90,8 @@ def _signed(rng, fresh):
 
 
 def _found(part, prefix):
-    inner = SimpleNamespace(weight=parameter([1.0]), layers=[parameter([2.0]), SimpleNamespace(bias=parameter([3.0]))])
-    whole = SimpleNamespace(inner=inner, stride=2, name="net", g=parameter([4.0]), array=np.ones(2), steps=[np.sin, inner])
+    inner = SimpleNamespace(weight=parameter([0.1]), layers=[parameter([0.2]), SimpleNamespace(bias=parameter([0.3]))])
+    whole = SimpleNamespace(inner=inner, stride=2, name="net", g=parameter([0.7]), array=np.ones(2), steps=[np.sin, inner])
     found = part(whole, prefix)
     return flat([t.data for t in found.values()]), " ".join(found)
 
