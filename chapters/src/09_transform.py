@@ -2,8 +2,8 @@
 # # 9 A codec that has learnt nothing yet
 #
 # **You will be able to** build a whole codec in a minute out of arithmetic that is older than any
-# network here: a transform, a power law, principal components, and the codebooks of chapters 7 and 8. You
-# will hear it, say what is wrong with it, and know what the rest of this book has to learn.
+# network here: a transform, a power law, principal components, and the codebooks of chapters 7 and
+# 8. You will hear it, say what is wrong with it, and know what the rest of this book has to learn.
 #
 # **Before you start**: chapters 3 and 4 (convolution and its transpose), 7 and 8 (codebooks).
 #
