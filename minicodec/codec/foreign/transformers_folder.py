@@ -70,8 +70,13 @@ def to_config(values: Mapping[str, Any], path: str) -> CodecConfig:
             other = brief(values[same])
             raise ValueError(f"{name} is {brief(values[name])}, only that of {same} is supported, {other}")
     ratios, rate, entries = values["upsampling_ratios"], values["sampling_rate"], values["codebook_size"]
-    chunk = None if values["chunk_length_s"] is None else int(values["chunk_length_s"] * rate)
-    bandwidths, bits = values["target_bandwidths"], (entries - 1).bit_length()
+    seconds, bandwidths = values["chunk_length_s"], values["target_bandwidths"]
+    reals = [*bandwidths, 0 if seconds is None else seconds]
+    # Before anything is multiplied: a text times a number is a text, of gigabytes if the number is large.
+    if any(type(n) is not int for n in (rate, entries, *ratios)) or any(type(n) not in (int, float) for n in reals):
+        raise ValueError("rates, sizes, ratios and seconds must be numbers")
+    chunk = None if seconds is None else int(seconds * rate)
+    bits = (entries - 1).bit_length()
     frame_rate = -(-rate // math.prod(ratios))
     ours = {
         "name": "transformers",

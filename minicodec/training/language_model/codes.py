@@ -97,6 +97,9 @@ def _hash(path: Path) -> str:
 
 def _load(path: Path, codec: Codec) -> np.ndarray:
     try:
+        with open(path, "rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):  # as we write it; others' headers may claim gigabytes
+                raise ValueError("of another version of the format")
         codes = np.array(np.lib.format.open_memmap(path, mode="r"))  # nothing is allocated that the file does not hold
     except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
         raise InputError(f"{path}: cannot be read as codes ({error}); remove it, and it is computed again") from error
