@@ -12,8 +12,9 @@ import pytest
 import minicodec
 from minicodec.cli import main
 from minicodec.codec import language_model
+from minicodec.errors import InputError
 from minicodec.training import checkpoint
-from minicodec.training.language_model import run as runs
+from minicodec.training.language_model import codes, run as runs
 from minicodec.training.language_model.trainer import LanguageModelTrainer
 from minicodec.training.loop import Log
 from tests.small_run import make_audio
@@ -209,3 +210,10 @@ def test_command_lines_that_are_refused(arguments, message, model, tmp_path, cap
     assert message in captured
     assert captured.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_codes_whose_header_claims_gigabytes(model, tmp_path):
+    path = tmp_path / "codes.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + (1 << 31).to_bytes(4, "little") + b"{}")
+    with pytest.raises(InputError, match="of another version of the format"):
+        codes._load(path, minicodec.load(model))
