@@ -154,7 +154,7 @@ for _ in range(20):
 #
 # (The library keeps the last *inputs* instead, and adds each output in one go. Why? If the tail is
 # added up piece by piece, the order of a sum depends on where the cuts were, and with it its last
-# bit: chapter 14 tells what that can do.)
+# bit: chapter 15 tells what that can do.)
 #
 # ### Exercise 2
 

@@ -455,7 +455,7 @@ assert operations / moved == 0.5
 # associative. $(a + b) + c$ and $a + (b + c)$ are rounded differently. Usually nobody cares. But
 # EnCodec is a streaming codec, and the package promises that a file coded in chunks gives the same
 # bytes as coded whole. If the order of a sum depended on how many frames there are, a latent might
-# differ in its last bit, a codeword might tip over, and (chapter 14) a decoder might lose its way
+# differ in its last bit, a codeword might tip over, and (chapter 15) a decoder might lose its way
 # for good.
 #
 # So the engine fixes one order for every output, whatever the tile, the chunk or the number of

@@ -30,7 +30,7 @@ MAGIC = b"ECDC"
 VERSION = 0
 CODED_VERSION = 1  # entropy-coded by us: entropy/container.py
 # The package's own entropy coding rounds float probabilities of a Transformer to counts. Another machine, library or
-# number of threads adds in another order; one count that differs, and all that follows is noise [chapter 14].
+# number of threads adds in another order; one count that differs, and all that follows is noise [chapter 15].
 FLOAT_CODED = "is entropy-coded by the released encodec package: it alone can decode it, on the machine that did"
 PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
 SCALE = struct.Struct("!f")

@@ -18,18 +18,20 @@ from minicodec.errors import InputError
 HERE = Path(__file__).parent
 
 
+NAMED_AT_MOST = 8  # parts; of more, it is said how many there are in each chapter
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 if it cannot be done."""
     parser = argparse.ArgumentParser(prog=f"python -m {HERE.name}", description="The codec of the chapters: yours.")
     commands = parser.add_subparsers(required=True, metavar="train | encode | decode")
     one = commands.add_parser("train", help="train a codec on a recording")
-    one.add_argument("recording", type=Path, metavar="RECORDING")
+    one.add_argument("recording", type=Path, metavar="RECORDING", help="WAV, FLAC, OGG or MP3")
     one.add_argument("model", type=Path, metavar="MODEL.safetensors")
-    one.add_argument("--steps", type=int, default=RECIPE["steps"], help="half of them without quantizer")
-    one.add_argument("--length", type=int, default=RECIPE["length"], help="samples of a crop")
+    one.add_argument("--steps", type=int, default=RECIPE["steps"], help="half of them without quantizer (default: %(default)s)")
+    one.add_argument("--length", type=int, default=RECIPE["length"], help="samples of a crop (default: %(default)s)")
     one.set_defaults(run=run_train)
     one = commands.add_parser("encode", help="a recording becomes an .ecdc file")
-    one.add_argument("recording", type=Path, metavar="RECORDING")
+    one.add_argument("recording", type=Path, metavar="RECORDING", help="WAV, FLAC, OGG or MP3")
     one.add_argument("out", type=Path, metavar="OUT.ecdc")
     one.add_argument("--kbps", type=float, help="one of the model's rates (default: the highest)")
     one.add_argument("--coded", action="store_true", help="entropy-coded")
@@ -55,8 +57,12 @@ def whose() -> str:
     absent = missing(HERE)
     if not absent:
         return "All parts are yours."
-    names = ", ".join(f"{name} ({chapter})" for name, chapter in sorted(absent.items(), key=lambda item: item[1]))
-    return f"The library stands in for {len(absent)} parts that you have not written yet (chapter): {names}"
+    by_chapter = {n: [name for name, chapter in absent.items() if chapter == n] for n in sorted(set(absent.values()))}
+    if len(absent) > NAMED_AT_MOST:
+        where = ", ".join(f"{n} ({len(names)})" for n, names in by_chapter.items())
+    else:
+        where = ", ".join(f"{n} ({', '.join(names)})" for n, names in by_chapter.items())
+    return f"The library stands in for {len(absent)} parts that you have not written yet, of chapters {where}"
 
 
 def read(path: Path, sample_rate: int) -> np.ndarray:
