@@ -16,9 +16,8 @@ from minicodec.course.placing import missing
 from minicodec.errors import InputError
 
 HERE = Path(__file__).parent
-
-
 NAMED_AT_MOST = 8  # parts; of more, it is said how many there are in each chapter
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 if it cannot be done."""
@@ -27,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     one = commands.add_parser("train", help="train a codec on a recording")
     one.add_argument("recording", type=Path, metavar="RECORDING", help="WAV, FLAC, OGG or MP3")
     one.add_argument("model", type=Path, metavar="MODEL.safetensors")
-    one.add_argument("--steps", type=int, default=RECIPE["steps"], help="half of them without quantizer (default: %(default)s)")
+    steps = "half of them without quantizer (default: %(default)s)"
+    one.add_argument("--steps", type=int, default=RECIPE["steps"], help=steps)
     one.add_argument("--length", type=int, default=RECIPE["length"], help="samples of a crop (default: %(default)s)")
     one.set_defaults(run=run_train)
     one = commands.add_parser("encode", help="a recording becomes an .ecdc file")
