@@ -12,6 +12,7 @@ import numpy as np
 from minicodec.course.messages import Other
 
 LISTED = "collect what it holds in an array: np.array, np.stack or np.concatenate"
+ARRAY_FOR_TENSOR = "an array stands where a Tensor is needed: Tensor(x) makes one of it"
 ERRORS = {
     "IndexError": "an index runs out of its array: are the lengths counted as the task says, at either end?",
     "ZeroDivisionError": "a division by 0: what does the task say of silence, or of nothing?",
@@ -20,6 +21,8 @@ ERRORS = {
     "OverflowError": "a number is too large for its type: Python's own integers have no limit, NumPy's have",
     "AttributeError: 'list'": "a list is no array: np.array, np.stack or np.concatenate makes one of it",
     "AttributeError: 'tuple'": "a tuple is no array: did a function return several results?",
+    "AttributeError: 'numpy.ndarray' object has no attribute 'requires_grad'": ARRAY_FOR_TENSOR,
+    "TypeError: memoryview": ARRAY_FOR_TENSOR,  # what x.data is if x is an array
 }
 KINDS = {
     "f": "numbers",
@@ -79,6 +82,8 @@ def cause_of_error(words: str) -> str:
     name = re.search(r"It raised (?:NameError|UnboundLocalError): .*'(\w+)'", words)
     if name:
         return f"`{name[1]}` has no value where the function runs: define it inside of the function, or in a cell above"
+    if re.search(r"It raised TypeError: unsupported operand .*'Tensor'", words):
+        return "a Tensor stands where an array is needed, x.data; a Tensor itself knows + another and * a number alone"
     for error, cause in ERRORS.items():
         if f"It raised {error}" in words:
             return cause
