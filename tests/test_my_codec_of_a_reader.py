@@ -191,6 +191,19 @@ def test_answers_of_an_older_version_move_to_their_place(tmp_path, monkeypatch, 
     assert placing.answers(tmp_path / "my_codec").keys() == {"causal_padding"}
 
 
+def test_a_part_that_is_called_as_its_file_is(tmp_path, monkeypatch):
+    """`train` is a part of train.py, which must not be taken for the file of an older version, and deleted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(student, "_right", {})
+    folder = tmp_path / "my_codec"
+    placing.create(folder, {name: one.chapter for name, one in all_exercises().items()})
+    for name in ("train", "crops"):
+        assert placing.put(folder, name, placing.parts()[name].text)
+    before = (folder / "train.py").read_text(encoding="utf-8")
+    assert student.yours() == ["crops", "train"]
+    assert (folder / "train.py").read_text(encoding="utf-8") == before
+
+
 def test_what_stands_in_does_not_give_the_answer_away(folder):
     half = folder / "half/my_codec/seanet.py"
     assert "ConvTranspose1d(C, C // 2" not in half.read_text(encoding="utf-8")

@@ -141,10 +141,14 @@ def _of_types(mine: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _of_numbers(mine: float, expected: float) -> str:
-    """The slips of one number: its sign, and logarithms."""
+    """The slips of one number: its sign, and a whole factor. (Any other factor fits any number, and says nothing.)"""
     if mine == -expected:
         return "the sign is wrong"
-    return f"{mine / expected:.6g} times what is expected" if expected and abs(mine) > 1e-12 * abs(expected) else ""
+    if not expected or abs(mine) <= 1e-12 * abs(expected):
+        return ""
+    factor = mine / expected
+    larger = max(abs(factor), 1 / abs(factor))
+    return f"{factor:.6g} times what is expected" if abs(larger - round(larger)) < 1e-6 * larger else ""
 
 
 def _candidates(mine: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
