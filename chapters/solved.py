@@ -7,6 +7,7 @@ stands an assertion, so a notebook whose check does not say ✓ stops there.
 
 import argparse
 import re
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -19,22 +20,27 @@ HERE = Path(__file__).resolve().parent
 LAST = "20_your_codec"  # uses the parts that all chapters before it have left in my_codec
 
 
-def answer(one: Exercise) -> str:
-    """The cell of an exercise, written: helpers first, then what stands under `@exercise`."""
+def answer(one: Exercise, known: set[str]) -> str:
+    """The cell of an exercise, written: what it uses that is not known yet, then what stands under `@exercise`."""
     part = placing.parts().get(one.name)
-    text = part.text if part else source_of(one.solution, {"np", *all_exercises()})[0]
+    own = getattr(placing.module_of(part), one.name) if part else one.solution
+    text, _ = source_of(own, known)
     return re.sub(rf"^(?=(def|class) {one.name}\b)", "@exercise\n", text, flags=re.MULTILINE)
 
 
 def solved(text: str) -> str:
     """A notebook with its exercises solved."""
-    notebook = nbformat.reads(text, 4)
+    notebook, known = nbformat.reads(text, 4), set[str]()
     for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
         found = re.search(r"^@exercise\n(?:def|class) (\w+).*?^check\(\1\)$", cell.source, re.MULTILINE | re.DOTALL)
         if found:
             name = found[1]
-            written = f'{answer(all_exercises()[name])}\n\n\ncheck({name})\nassert "{name}" in yours()'
+            written = f'{answer(all_exercises()[name], known)}\n\n\ncheck({name})\nassert "{name}" in yours()'
             cell.source = cell.source[: found.start()] + written + cell.source[found.end() :]
+        table = symtable.symtable(cell.source, "", "exec")
+        known |= {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
     return nbformat.writes(notebook)
 
 
