@@ -51,8 +51,11 @@ def main() -> None:
     folder = parser.parse_args().folder
     for original in sorted(HERE.glob("*.ipynb")):
         copy = folder / original.stem / original.name
+        text = solved(original.read_text(encoding="utf-8"))
+        if "raise NotImplementedError" in text:
+            raise SystemExit(f"{original.name}: an exercise is not solved; does its cell end with its check?")
         copy.parent.mkdir(parents=True)
-        copy.write_text(solved(original.read_text(encoding="utf-8")), encoding="utf-8")
+        copy.write_text(text, encoding="utf-8")
     exercises = all_exercises()
     placing.create(folder / LAST / "my_codec", {name: one.chapter for name, one in exercises.items()})
     for name, part in placing.parts().items():

@@ -265,6 +265,7 @@ assert np.mean(results["forget bias 3"][-10:]) > 0.95
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# (From here on, Tensor is my_codec's. To run a cell above again, run the first imports again.)
 from minicodec.course.my_codec.lstm import lstm_backward
 from minicodec.course.my_codec.tensor import Tensor, parameter
 

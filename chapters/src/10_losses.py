@@ -478,6 +478,7 @@ assert si_sdr(word, found) < 0
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# (From here on, Tensor is my_codec's. To run a cell above again, run the first imports again.)
 from minicodec.course.my_codec.losses import (
     mel_filterbank,
     mel_loss_backward,

@@ -188,7 +188,12 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# LONGNOTE
+# The short version knows its second by heart, and repeats it well enough to be understood. That is
+# no codec yet: give it another second of the same voice, and it babbles. It shows that all parts do
+# their work together, as learning four excerpts by heart did in chapter 13.
+#
+# Half a minute of a voice is too much to learn by heart. What the long version gets to, measure
+# yourself; and try it on a voice that it has not heard. It will do worse, and you know why.
 #
 # ## Exercises
 #
