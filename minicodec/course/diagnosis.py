@@ -13,6 +13,7 @@ import numpy as np
 from minicodec.course.messages import Other
 
 LISTED = "collect what it holds in an array: np.array, np.stack or np.concatenate"
+ARRAY_FOR_TENSOR = "an array stands where a Tensor is needed: Tensor(x) makes one of it"
 ERRORS = {
     "IndexError: arrays used as indices": "indices are whole numbers: .astype(int), or an array made with dtype=int",
     "IndexError: only integers": "indices are whole numbers: // divides without a rest, int() makes one",
@@ -27,6 +28,8 @@ ERRORS = {
     "AttributeError: 'list' object has no attribute 'values'": "a dict should come back, not a list",
     "AttributeError: 'list'": "a list is no array: np.array, np.stack or np.concatenate makes one of it",
     "AttributeError: 'tuple'": "a tuple is no array: did a function return several results?",
+    "AttributeError: 'numpy.ndarray' object has no attribute 'requires_grad'": ARRAY_FOR_TENSOR,
+    "TypeError: memoryview": ARRAY_FOR_TENSOR,  # what x.data is if x is an array
 }
 KINDS = {
     "f": "numbers",
@@ -88,6 +91,8 @@ def cause_of_error(words: str) -> str:
     name = re.search(r"It raised (?:NameError|UnboundLocalError): .*'(\w+)'", words)
     if name:
         return f"`{name[1]}` has no value where the function runs: define it inside of the function, or in a cell above"
+    if re.search(r"It raised TypeError: unsupported operand .*'Tensor'", words):
+        return "a Tensor stands where an array is needed, x.data; a Tensor itself knows + another and * a number alone"
     for error, cause in ERRORS.items():
         if f"It raised {error}" in words:
             return cause
@@ -145,7 +150,7 @@ def _of_types(mine: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _of_numbers(mine: float, expected: float) -> str:
-    """The slips of one number: its sign, and logarithms."""
+    """The slips of one number: its sign, and a whole factor. (Any other factor fits any number, and says nothing.)"""
     if mine == -expected:
         return "the sign is wrong"
     if not expected or abs(mine) <= 1e-12 * abs(expected):

@@ -126,10 +126,11 @@ def yours() -> list[str]:
 def _take_up(name: str, text: str, path: Path) -> None:
     """Judge an answer that was kept, and install it. Older versions kept each in a file of its own: it moves."""
     one = all_exercises()[name]
+    alone = path.stem not in FILES  # my_codec/train.py is a file of parts, not an answer to the exercise `train`
     try:
         function = _recall(name, text, path)
     except (Exception, SystemExit) as error:  # the reader's own code, which may have been changed by hand
-        whose = path if path.stem == name else f"{path}: {name}"
+        whose = path if alone else f"{path}: {name}"
         print(f"{whose}: cannot be used. {raised(error)}")
         return
     verdict = judge(one, one.called(function))
@@ -137,7 +138,7 @@ def _take_up(name: str, text: str, path: Path) -> None:
         print(f"{path}: {verdict.message}")
         return
     _install(one, function)
-    if name in parts() and path.stem == name and not _place(one, parts()[name], text, function):
+    if name in parts() and alone and not _place(one, parts()[name], text, function):
         path.unlink()
 
 
