@@ -36,7 +36,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: Numba and SciPy take most of a second to import."""
+    """Import what is asked for when it is asked for: Numba takes most of a second to import."""
     if name not in _HOMES:
         raise AttributeError(f"module 'minicodec' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

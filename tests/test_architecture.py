@@ -12,7 +12,7 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "console"},
-    {"files", "audio", "threads", "download", "wav_header", "mp3_header"},
+    {"files", "audio", "fourier", "threads", "download", "wav_header", "mp3_header"},
     {"backend", "device"},
     {"ops"},
     {"kernels"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
+ALLOWED = {"numpy", "numba", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
 ALLOWED |= {"pystoi", "pesq"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks

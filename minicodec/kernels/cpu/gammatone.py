@@ -9,8 +9,7 @@ from minicodec.kernels.cpu.engine.compile import compiled
 def energies(frames, b1, a):
     """Frames (To,N) -> energy of each, filtered by four biquads in a row without their gain, (To,F).
 
-    scipy.signal.sosfilt does the same band by band; all bands side by side are many times faster. The biquads are in
-    transposed direct form II, with the states z0 and z1.
+    The biquads are in transposed direct form II, with the states z0 and z1.
     """
     To, N = frames.shape
     F = b1.shape[1]
