@@ -14,6 +14,7 @@ A process on its own is the only rank, ALONE: it has the whole batch, and a sum 
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,8 @@ class Ranks:
         """Lines of text -> those of all ranks."""
         return list(lines)
 
-    def agree(self, digest: bytes, what: str) -> None:
-        """InputError: not all ranks have the same digest of something, called `what`."""
+    def agree(self, what: str, text: str) -> None:
+        """InputError: not all ranks have the same text, which describes something called `what`."""
 
 
 ALONE = Ranks()
@@ -141,10 +142,10 @@ class Together(Ranks):
         text = self.gather(np.frombuffer("".join(f"{line}\n" for line in lines).encode(), np.uint8))
         return text.tobytes().decode().splitlines()
 
-    def agree(self, digest: bytes, what: str) -> None:  # noqa: D102
-        digests = self._gather_equals(np.frombuffer(digest, np.uint8))
+    def agree(self, what: str, text: str) -> None:  # noqa: D102
+        digests = self._gather_equals(np.frombuffer(sha256(text.encode()).digest(), np.uint8))
         if differing := np.flatnonzero((digests != digests[0]).any(axis=1)).tolist():
-            raise InputError(f"{what}: rank {differing[0]} does not have the same as rank 0")
+            raise InputError(f"{what} are not the same for rank {differing[0]} as for rank 0")
 
     def _gather_equals(self, x: np.ndarray) -> np.ndarray:
         """x (...), of the same shape on every rank -> (size,...)."""

@@ -155,7 +155,7 @@ class ResidualVectorQuantizer(Module):
         lessons, for each level: the vectors of this rank, their codes, and how many items of all ranks use the level.
         """
         vectors = [x.reshape(-1, x.shape[-1]) for x, _, _ in lessons]
-        statistics = []
+        statistics: list[Any] = []
         for q, (x, (_, codes, _)) in enumerate(zip(vectors, lessons, strict=True)):
             statistics += _count_and_sum(x, codes.reshape(-1), len(self.codebooks[q]))
         statistics = ranks.sum(statistics)

@@ -106,7 +106,9 @@ class Trainer:
 
     @np.errstate(over="ignore", invalid="ignore")  # no warnings: `check` says it, once
     def update(self, batch: np.ndarray) -> dict[str, Any]:
-        """One step on this rank's crops (B,T,C) float32 -> the losses, their shares in dx̂, the gradient's norm, the learning rate.
+        """One step on crops (B,T,C) float32 -> the losses, their shares in dx̂, the gradient's norm, the learning rate.
+
+        With several ranks, the crops are this one's, and the figures those of all.
 
         "loss" is the weighted sum of l1, mel and own losses, whether or not it is what the step went by.
         DivergedError: they cannot be used; then no weight has changed.
