@@ -13,6 +13,7 @@ A process on its own is the only rank, ALONE: it has the whole batch, and a sum 
 """
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -22,6 +23,8 @@ import numpy as np
 from minicodec.backend import xp
 from minicodec.device import host, read
 from minicodec.errors import InputError
+
+SOON, PAUSE = 2e-3, 2e-4  # seconds: so long others are expected at every moment; then a look now and then will do
 
 
 class Ranks:
@@ -73,7 +76,7 @@ ALONE = Ranks()
 
 
 class Together(Ranks):
-    """One of several. comm: MPI.COMM_WORLD of mpi4py, or what has its Alltoall, Allgather and Scatter.
+    """One of several. comm: MPI.COMM_WORLD of mpi4py, or what has its Ibarrier, Alltoall, Allgather and Scatter.
 
     MPI only moves numbers; they are added here, rank 0's first. So the same ranks get the same bits in every run, on
     whatever machines they are and whichever MPI that is.
@@ -81,6 +84,15 @@ class Together(Ranks):
 
     def __init__(self, comm: Any):
         self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+
+    def meet(self) -> None:
+        """Wait until all ranks are here.
+
+        Within an operation MPI waits at full speed, on a processor that the late ones may need. So this comes first.
+        """
+        everybody, began = self.comm.Ibarrier(), time.monotonic()
+        while not everybody.Test():
+            time.sleep(0 if time.monotonic() - began < SOON else PAUSE)
 
     def share(self, mean: Any) -> Any:  # noqa: D102
         return mean / self.size
@@ -95,6 +107,7 @@ class Together(Ranks):
         padding = array.zeros(-sum(lengths) % self.size, arrays[0].dtype)
         flat = host(array.concatenate([*(a.reshape(-1) for a in arrays), padding]))
         parts = np.empty((self.size, len(flat) // self.size), flat.dtype)
+        self.meet()
         self.comm.Alltoall(flat, parts)
         total = parts[0].copy()
         for part in parts[1:]:
@@ -132,6 +145,7 @@ class Together(Ranks):
         for n in itertools.count():
             root, own = n % self.size, np.empty(shape, np.float32)
             batch = np.ascontiguousarray(next(batches), np.float32) if root == self.rank else None
+            self.meet()
             self.comm.Scatter(batch, own, root)
             yield own
 
@@ -150,5 +164,6 @@ class Together(Ranks):
     def _gather_equals(self, x: np.ndarray) -> np.ndarray:
         """x (...), of the same shape on every rank -> (size,...)."""
         parts = np.empty((self.size, *x.shape), x.dtype)
+        self.meet()
         self.comm.Allgather(np.ascontiguousarray(x), parts)
         return parts

@@ -4,7 +4,6 @@ In float64, so that rounding, which a training magnifies from step to step, leav
 """
 
 import re
-import shutil
 import threading
 
 import numpy as np
@@ -12,11 +11,13 @@ import pytest
 
 from minicodec import functional as F
 from minicodec.codec.quantizer import DEAD_CHECK_EVERY
+from minicodec.device import read
 from minicodec.errors import InputError
 from minicodec.ranks import ALONE
-from minicodec.training import checkpoint, config, run as runs
+from minicodec.training import checkpoint, config, curves, mpi, run as runs
 from minicodec.training.loop import Log
 from minicodec.training.trainer import Trainer
+from tests import pretend_gpu
 from tests.small_run import SETTINGS as RUN_SETTINGS, make_audio
 from tests.thread_ranks import together
 
@@ -55,7 +56,7 @@ def in_float64(trainer):
     return trainer
 
 
-def train(ranks, settings=(), steps=STEPS, double=True):
+def train(ranks, settings=(), steps=STEPS, *, double=True):
     """The figures of each step, the state after the last, the trainer, and the levels that were drawn."""
     recipe = config.from_preset("tiny_24khz", ".", [*SETTINGS, *settings])
     trainer = Trainer(recipe, losses=OWN, ranks=ranks)
@@ -68,6 +69,13 @@ def train(ranks, settings=(), steps=STEPS, double=True):
         own = ranks.own(crops(step, recipe.training.batch, C=recipe.model.channels))
         figures.append(trainer.update(own if double else own.astype(np.float32)))
     return figures, checkpoint.contents(trainer.step, trainer.state()), trainer, levels
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """They take longer than all the rest."""
+    monkeypatch.setattr(curves, "draw", lambda *_: None)
+    monkeypatch.setattr(curves, "comparison", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +143,7 @@ WITH_ALL += ["adversary.windows=[256]", "augment.enabled=true"]
 
 
 def test_a_run_of_two_fills_its_folder_as_a_run_of_one(tmp_path, capfd):
-    """With mixes drawn by both in turn. The log has every step once, since rank 0 alone writes; then one goes on."""
+    """With mixes drawn by both in turn. The log has every step once, since rank 0 alone writes."""
     audio = make_audio(tmp_path / "audio")
     assert run(ALONE, tmp_path / "one", audio)
     capfd.readouterr()
@@ -147,45 +155,40 @@ def test_a_run_of_two_fills_its_folder_as_a_run_of_one(tmp_path, capfd):
     assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]]
     for a, b in zip(*logs, strict=True):
         assert a.keys() == b.keys()
-        for name in set(a) & {"loss", "l1", "mel", "commitment", "adversarial", "feature", "gradient", "share.mel"}:
-            assert b[name] == pytest.approx(a[name], rel=1e-3), (a["step"], name)
-    assert runs.resume(tmp_path / "two", 16).train()
+        for name in set(a) & {"loss", "l1", "mel"}:  # of other crops they would differ by a half and more
+            assert b[name] == pytest.approx(a[name], rel=2e-2), (a["step"], name)
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path):
-    """Stopped by one of two ranks, while vectors wait for k-means, and gone on with by three and by one."""
+    """Two of them, stopped by one while vectors wait for k-means; then three; then one, to the same end."""
     audio = make_audio(tmp_path / "audio")
-    settings = ["batch=6", "checkpoint_every=1", "keep=20", "quantizer.entries=64", "bandwidths=[0.45,0.9]"]
+    settings = ["batch=6", "checkpoint_every=1", "keep=20", "quantizer.entries=64", "bandwidths=[0.45,0.9]", "lr=1e-4"]
 
     class Stop:
-        def __init__(self, ranks):
-            self.asked, self.last = 0, 7 if ranks.rank == 1 else 100
+        def __init__(self, steps):
+            self.left = steps
 
         def is_set(self):
-            self.asked += 1
-            return self.asked >= self.last
+            self.left -= 1
+            return self.left <= 0
 
     def start(ranks):
         recipe = config.from_preset("tiny_24khz", str(audio), [*RUN_SETTINGS, *WITH_ALL, *settings])
-        return runs.start(tmp_path / "run", recipe, ranks=ranks).train(Stop(ranks))
+        return runs.start(tmp_path / "run", recipe, ranks=ranks).train(Stop([100, 7][ranks.rank]))
 
     assert together(2, start) == [False, False]
-    saved = checkpoint.in_folder(tmp_path / "run/checkpoints")
-    step, state = checkpoint.load(saved[-1])
+    step, state = checkpoint.load(checkpoint.in_folder(tmp_path / "run/checkpoints")[-1])
     assert step == 7
-    assert len(state["model"]["quantizer.waiting"]) > 100
-    for name, ranks in (("three", 3), ("one", 1)):
-        copy = tmp_path / name
-        shutil.copytree(tmp_path / "run", copy)
-        assert all(together(ranks, lambda ranks, copy=copy: runs.resume(copy, ranks=ranks).train()))
+    assert len(state["model"]["quantizer.waiting"]) == 6 * 19
+    assert together(3, lambda ranks: runs.resume(tmp_path / "run", ranks=ranks).train(Stop(4))) == [False] * 3
+    assert runs.resume(tmp_path / "run").train()
     run(ALONE, tmp_path / "whole", audio, settings)
-    _, wanted = checkpoint.load(tmp_path / "whole/checkpoints/step-00000014.safetensors")
-    for name in ("three", "one"):
-        _, state = checkpoint.load(tmp_path / name / "checkpoints/step-00000014.safetensors")
-        for group, arrays in wanted.items():
-            for key, array in arrays.items():
-                error = np.abs(state[group][key] - array).max(initial=0)
-                assert error <= 0.05 * np.abs(array).max(initial=0), (name, group, key, error)
+    last = "checkpoints/step-00000014.safetensors"
+    (_, wanted), (_, found) = (checkpoint.load(tmp_path / name / last) for name in ("whole", "run"))
+    for group in ("model", "average", "balancer"):  # Adam's moments differ more, as rounding does
+        for key, array in wanted[group].items():
+            error = np.abs(found[group][key] - array).max(initial=0)
+            assert error <= 0.02 * np.abs(array).max(initial=0), (group, key)
 
 
 def test_what_one_rank_notices_is_said_once(tmp_path, capfd):
@@ -229,6 +232,37 @@ def test_ranks_that_have_drifted_apart_are_found(tmp_path):
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'run'}: the weights are not the same for rank 1")):
         together(2, work)
     assert checkpoint.in_folder(tmp_path / "run/checkpoints") == []
+
+
+def test_ranks_with_a_gpu_each(gpu):
+    """A step with everything in it, from the same state: what the device has is summed on the host."""
+    recipe = config.from_preset("tiny_24khz", ".", SETTINGS)
+    trainer = Trainer(recipe)
+    for step in range(13):
+        trainer.update(crops(step, BATCH).astype(np.float32))
+    trainer.codec.quantizer.updates[0] = DEAD_CHECK_EVERY - 1
+    trainer.codec.quantizer.counts[0, 2:5] = 0
+    state = {group: {k: np.array(v) for k, v in arrays.items()} for group, arrays in trainer.state().items()}
+
+    def work(ranks):
+        there = Trainer(recipe, "gpu", ranks=ranks)
+        there.restore(13, state)
+        figures = there.update(ranks.own(crops(13, BATCH)).astype(np.float32))
+        return read([figures])[0], checkpoint.contents(there.step, there.state())
+
+    figures = trainer.update(crops(13, BATCH).astype(np.float32))
+    assert "adversarial" in figures
+    for found, state_there in together(2, work):
+        assert found == pytest.approx(figures, rel=1e-3)
+        same(state_there, checkpoint.contents(trainer.step, trainer.state()), 1e-3)
+
+
+def test_gpus_are_dealt_out_in_turn(monkeypatch):
+    pretend_gpu.install(monkeypatch)
+    pretend_gpu.used.clear()
+    for number in range(5):
+        mpi.use_gpu(number)
+    assert pretend_gpu.used == [0, 1, 2, 0, 1]
 
 
 def test_rows_and_lines_of_all(rng):
