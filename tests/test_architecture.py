@@ -13,7 +13,7 @@ ROOT = Path(minicodec.__file__).parent
 LAYERS = [
     {"errors", "console"},
     {"files", "audio", "fourier", "threads", "download", "wav_header", "mp3_header"},
-    {"backend", "device"},
+    {"backend", "device", "ranks"},
     {"ops"},
     {"kernels"},
     {"tensor"},
@@ -28,7 +28,7 @@ LAYERS = [
     {"__main__"},
 ]
 ALLOWED = {"numpy", "numba", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
-ALLOWED |= {"pystoi", "pesq"}  # in extras
+ALLOWED |= {"pystoi", "pesq", "mpi4py"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks
 CODEC_LAYERS = [  # the same within codec/

@@ -43,7 +43,7 @@ API = {
     "nn": ("Modules and layers", ["nn.*"]),
     "tensor": ("Tensors and gradients", ["tensor", "functional", "gradcheck"]),
     "ops": ("Operators", ["ops.*", "backend"]),
-    "audio": ("Audio, files, devices", ["audio", "files", "device", "threads", "errors"]),
+    "audio": ("Audio, files, devices", ["audio", "files", "device", "ranks", "threads", "errors"]),
     "course": ("The course's tools", ["course", "course.student", "course.judge", "course.show"]),
 }
 TIMEOUT = 600  # seconds for a cell
