@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "compress clips that come with it; or train a tiny codec first",
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
+    "codes": "turn a folder of audio into tokens for other models",
     "play": "play an audio file or an .ecdc file",
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
