@@ -135,7 +135,7 @@ def tokenizer(args: argparse.Namespace, digest: str) -> Act:
         if codec.config.normalize:
             facts["scales"] = [piece.scale for piece in pieces]
         if target is None:
-            return facts | {"codes": np.ascontiguousarray(codes)}
+            return facts | {"codes": codes}
         shards.write_npy(target, codes)
         return facts
 

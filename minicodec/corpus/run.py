@@ -27,7 +27,8 @@ from minicodec.files import write_atomically
 from minicodec.workers import Killed, each
 
 FAILED = "failed.csv"
-UNIT = 120.0  # seconds of sound, about, that are given to a process at a time
+UNIT = 120.0  # seconds of sound, about, that are given to a process at a time; less
+UNITS = 256  # if there would be fewer units than that, so that all processes of a large machine have some
 KILLER = "two processes died at it: killed, crashed, or out of memory (fewer --jobs need less)"
 
 # What a command does with a file: (source, target or None) -> facts for the record, "seconds" at least. What is told
@@ -66,7 +67,7 @@ class Files:
 
     def units(self, sources: Sequence[Source]) -> list[Unit]:
         """Long files first."""
-        return cut(sorted(sources, key=lambda s: (-s.guess, s.name)), self._targets)
+        return cut(sorted(sources, key=lambda s: (-s.guess, s.name)), self._targets, unit_for(sources))
 
     def keep(self, results: Sequence[Record | Failure]) -> list[Record]:
         """Who did the work has written the files."""
@@ -81,15 +82,20 @@ class Done:
     guess: float
 
 
-def cut(sources: Sequence[Source], targets: Mapping[str, str]) -> list[Unit]:
-    """The files in units of about UNIT seconds, in their order."""
+def unit_for(sources: Sequence[Source]) -> float:
+    """How many seconds of sound should be a unit."""
+    return min(UNIT, sum(source.guess for source in sources) / UNITS)
+
+
+def cut(sources: Sequence[Source], targets: Mapping[str, str], unit: float) -> list[Unit]:
+    """The files in units of at least `unit` seconds, in their order."""
     units: list[Unit] = []
     waiting: list[tuple[Source, str | None]] = []
     seconds = 0.0
     for source in sources:
         waiting.append((source, targets.get(source.name)))
         seconds += source.guess
-        if seconds >= UNIT:
+        if seconds >= unit:
             units.append(Unit(tuple(waiting)))
             waiting, seconds = [], 0.0
     return [*units, Unit(tuple(waiting))] if waiting else units
@@ -200,7 +206,7 @@ def _attempt(act: Act, folder: Path, source: Source, target: Path | None, name: 
             record |= {"output": name, "bytes": target.stat().st_size, "output_sha256": sha256(target)}
         return record
     except InputError as error:
-        return Failure(source.name, one_line(error).removeprefix(f"{path}: "))
+        return Failure(source.name, one_line(str(error).removeprefix(f"{path}: ")))
     except OSError as error:
         return Failure(source.name, f"{error.filename or path}: {error.strerror or error}")
     except MemoryError:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicodec.corpus.index import Index, Record, sha256
-from minicodec.corpus.run import Unit, cut
+from minicodec.corpus.run import Unit, cut, unit_for
 from minicodec.corpus.tree import Failure, Source
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
@@ -44,11 +44,12 @@ class Shards:
         names = (f"shard-{n:06}.{SUFFIXES[self._form]}" for n in itertools.count())
         free = (name for name in names if name not in taken)
         units: list[Unit] = []
+        unit = unit_for(sources)
         for together in _groups(sources, self._seconds):
             shard = next(free)
             self._shard |= dict.fromkeys((source.name for source in together), shard)
             self._missing[shard], self._waiting[shard] = len(together), []
-            units += cut(together, {})
+            units += cut(together, {}, unit)
         return units
 
     def keep(self, results: Sequence[Record | Failure]) -> list[Record]:
@@ -180,7 +181,7 @@ def _write_parquet(path: Path, records: Sequence[Record], settings: Record) -> N
 
 def _npy(codes: np.ndarray) -> bytes:
     file = io.BytesIO()
-    np.lib.format.write_array(file, codes.astype("<i2"), version=(1, 0), allow_pickle=False)
+    np.lib.format.write_array(file, np.ascontiguousarray(codes, "<i2"), version=(1, 0), allow_pickle=False)
     return file.getvalue()
 
 
