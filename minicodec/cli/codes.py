@@ -77,19 +77,16 @@ def run(args: argparse.Namespace) -> int:
         "device": args.device,
     }
     there = argparse.Namespace(**vars(args) | {"quiet": True, "model": corpus.everywhere(args.model)})
-    shared = args.format in shards.SUFFIXES
-    return corpus.convert(
-        args,
-        (args.folder, args.out),
+    made = corpus.Conversion(
         audio.READABLE,
         "audio files",
         lambda name: name.with_suffix(".npy"),
         settings,
         tokenizer,
         (there, codec.digest),
-        (lambda index: shards.Shards(index, args.format, 3600 * args.shard_hours)) if shared else None,
-        shards.broken if shared else None,
+        None if args.format == "npy" else 3600 * args.shard_hours,
     )
+    return corpus.convert(args, (args.folder, args.out), made)
 
 
 def load(args: argparse.Namespace) -> "minicodec.Codec":

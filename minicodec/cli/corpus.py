@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from minicodec.codec.foreign.released import RELEASED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.console import one_line
 from minicodec.corpus import tree
-from minicodec.corpus.index import NAME, Index, Record, alone
+from minicodec.corpus.index import NAME, Record, alone
 from minicodec.corpus.run import FAILED, Act, Done, Files, Output, left, open_index, run, write_failures
+from minicodec.corpus.shards import Shards, broken
 from minicodec.corpus.tree import Failure, Source
 from minicodec.errors import InputError
 
@@ -53,40 +55,45 @@ def everywhere(path: str) -> str:
     return path if known else str(Path(path).absolute())
 
 
-def convert(
-    args: argparse.Namespace,
-    folders: tuple[Path, Path],
-    suffixes: Set[str],
-    what: str,
-    rename: Callable[[Path], Path],
-    settings: Record,
-    make: Callable[..., Act],
-    arguments: tuple[Any, ...],
-    form: Callable[[Index], Output] | None = None,
-    whole: Callable[[Index, list[Source], list[Source]], list[Source]] | None = None,
-) -> int:
-    """Do all files with one of the suffixes in a folder -> the exit status.
+@dataclass(frozen=True)
+class Conversion:
+    """What a command makes of a folder.
 
+    reads, what     suffixes of the files, and what they are called
+    rename          name of a file -> name of what becomes of it
     settings        what decides about the results
-    make, arguments what does a file [corpus/run.py]
-    form, whole     for results that share files: how they are kept, and what else is to be done if some is
+    make, arguments make(*arguments) is what does a file, in each process [corpus/run.py]
+    shard_seconds   of sound in a file, about, if results share files; None: each has its own
     """
+
+    reads: Set[str]
+    what: str
+    rename: Callable[[Path], Path]
+    settings: Record
+    make: Callable[..., Act]
+    arguments: tuple[Any, ...]
+    shard_seconds: float | None = None
+
+
+def convert(args: argparse.Namespace, folders: tuple[Path, Path], made: Conversion) -> int:
+    """Convert one folder into the other -> the exit status."""
     folder, out = (path.absolute() for path in folders)
     jobs = args.jobs if args.jobs is not None else 1 if args.device == "gpu" else os.cpu_count() or 1
     if jobs < 1:
         raise InputError("--jobs: from 1 on makes sense")
-    sources, failures = tree.find(folder, suffixes, out)
+    sources, failures = tree.find(folder, made.reads, out)
     if not sources and not failures:
-        raise InputError(f"{folders[0]}: is a folder without {what}")
-    targets = {} if form else tree.targets(sources, rename)
+        raise InputError(f"{folders[0]}: is a folder without {made.what}")
+    targets = {} if made.shard_seconds else tree.targets(sources, made.rename)
     with alone(out):
-        index = open_index(out, settings, [out / name for name in targets.values()], args.force)
+        index = open_index(out, made.settings, [out / name for name in targets.values()], args.force)
         todo = left(sources, index, folder, args.check)
-        if whole is not None:
-            todo = whole(index, todo, sources)
+        output: Output = Files(targets)
+        if made.shard_seconds:
+            todo = broken(index, todo, sources)
+            output = Shards(index, made.settings["format"], made.shard_seconds)
         index.begin()
-        output = form(index) if form else Files(targets)
-        work = run(folder, index, output, todo, make, arguments, jobs, args.cluster)
+        work = run(folder, index, output, todo, made.make, made.arguments, jobs, args.cluster)
         finished, seconds, began = 0, 0.0, time.perf_counter()
         try:
             with shown(todo, args) as show:

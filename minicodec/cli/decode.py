@@ -137,7 +137,8 @@ def decode_folder(args: argparse.Namespace, folders: tuple[Path, Path]) -> int:
     there = argparse.Namespace(**vars(args) | {"quiet": True, "verbose": False, "force": True})
     there.model, there.lm = (name and corpus.everywhere(name) for name in (args.model, args.lm))
     arguments = there, codec and codec.digest
-    return corpus.convert(args, folders, KIND.reads, KIND.what, KIND.name, settings, decoder, arguments)
+    made = corpus.Conversion(KIND.reads, KIND.what, KIND.name, settings, decoder, arguments)
+    return corpus.convert(args, folders, made)
 
 
 def decoder(args: argparse.Namespace, digest: str | None) -> Act:

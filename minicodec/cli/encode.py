@@ -134,7 +134,8 @@ def encode_folder(args: argparse.Namespace, folders: tuple[Path, Path]) -> int:
     there.model = corpus.everywhere(args.model)
     there.lm = corpus.everywhere(args.lm) if args.lm and args.lm != Adaptive.name else args.lm
     arguments = there, coder.codec.digest
-    return corpus.convert(args, folders, KIND.reads, KIND.what, KIND.name, settings, encoder, arguments)
+    made = corpus.Conversion(KIND.reads, KIND.what, KIND.name, settings, encoder, arguments)
+    return corpus.convert(args, folders, made)
 
 
 def encoder(args: argparse.Namespace, digest: str) -> Act:

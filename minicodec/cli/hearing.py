@@ -107,9 +107,7 @@ class Notices:
             self._conversions.add(f"{start} {end}")
             self.say(f"{name}: {start} became {end}, as the model needs it")
 
-    def oddities(
-        self, name: str, about: audio.AudioInfo, heard: Heard, flaw: str | None, messages: list[str]
-    ) -> None:
+    def oddities(self, name: str, about: audio.AudioInfo, heard: Heard, flaw: str | None, messages: list[str]) -> None:
         """What is odd about the file: its `audio.flaw`, else what its decoder prints; and its sound."""
         if flaw:
             self.say(f"{name}: {flaw}")

@@ -1,10 +1,10 @@
 """Which file becomes which: several files and folders, names that nobody gave, standard input and output.
 
-    IN                      beside it, under the name that the official command of EnCodec gives it
-    IN OUT                  OUT, a file
-    IN ... OUT/             into the folder OUT; files of a folder IN as they lie in it
-    FOLDER OUT              a corpus: corpus.py
-    -                       standard input, or output
+IN                      beside it, under the name that the official command of EnCodec gives it
+IN OUT                  OUT, a file
+IN ... OUT/             into the folder OUT; files of a folder IN as they lie in it
+FOLDER OUT              a corpus: corpus.py
+-                       standard input, or output
 """
 
 import os

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.corpus_work import encode_arguments, mortal  # noqa: E402
 from tests.test_corpus import contents  # noqa: E402
 
 FILES = 8
-pytestmark = pytest.mark.filterwarnings("default")  # the peer's business
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]  # the peer's warnings; its patience
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,11 @@ def test_evaluate(cluster, place, model):
 def test_a_model_that_is_another_on_a_worker_ends_the_command(cluster, place, model, loud_model, capsys, monkeypatch):
     other = minicodec.load(loud_model).digest
     convert = corpus.convert
-    monkeypatch.setattr(corpus, "convert", lambda *words: convert(*words[:-1], (words[-1][0], other)))
+
+    def lying(args, folders, made):
+        return convert(args, folders, replace(made, arguments=(made.arguments[0], other)))
+
+    monkeypatch.setattr(corpus, "convert", lying)
     assert run("encode", "in", "out", "-m", model, "--cluster", cluster) == 2
     line = f"minicodec: {model}: is another model where a worker runs: "
     assert capsys.readouterr().err.splitlines()[-1].startswith(line)
