@@ -12,7 +12,7 @@ import secrets
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -38,11 +38,13 @@ def each(
     arguments: tuple[Any, ...],
     jobs: int,
     cluster: str | None = None,
+    alone: Callable[[Item], bool] = lambda item: False,
 ) -> Iterator[tuple[Item, Result | Killed]]:
     """(item, work(state, item)) for all items, as they are done; the state is start(*arguments), once in each process.
 
     items: whoever iterates may append to them, what is to be tried again for example.
     jobs: processes of this machine; a single one is this process itself, which nothing protects from its work.
+    alone: is an item to be done while no other is? Then nobody dies with it, and it has all the memory.
     cluster: the address of a Dask scheduler, whose workers do it instead. Functions, arguments, items and results
     travel as pickles, so all of them must trust each other; and all must have this version of minicodec.
 
@@ -50,14 +52,14 @@ def each(
     no scheduler at the address, or it is gone.
     """
     if cluster is not None:
-        yield from _on_cluster(items, work, start, arguments, cluster)
+        yield from _on_cluster(items, work, start, arguments, cluster, alone)
     elif jobs == 1:
         state = start(*arguments)
         while items:
             item = items.popleft()
             yield item, work(state, item)
     else:
-        yield from _in_processes(items, work, start, arguments, jobs)
+        yield from _in_processes(items, work, start, arguments, jobs, alone)
 
 
 def _in_processes(
@@ -66,6 +68,7 @@ def _in_processes(
     start: Callable[..., State],
     arguments: tuple[Any, ...],
     jobs: int,
+    alone: Callable[[Item], bool],
 ) -> Iterator[tuple[Item, Result | Killed]]:
     token = secrets.token_hex(8)
     pools: list[ProcessPoolExecutor] = []
@@ -83,7 +86,7 @@ def _in_processes(
 
     try:
         while items or running:
-            while items and len(running) < jobs:
+            while items and _room(items[0], [item for _, item in running.values()], jobs, alone):
                 item = items.popleft()
                 try:
                     begin(idle.pop() if idle else new(), item)
@@ -102,6 +105,11 @@ def _in_processes(
     finally:
         for pool in pools:
             pool.shutdown(cancel_futures=True)
+
+
+def _room(item: Item, running: Collection[Item], limit: int, alone: Callable[[Item], bool]) -> bool:
+    """May the item begin while these are running?"""
+    return len(running) < (1 if alone(item) or any(map(alone, running)) else limit)
 
 
 _one_at_a_time = threading.Lock()  # a Dask worker may have several threads
@@ -154,6 +162,7 @@ def _on_cluster(
     start: Callable[..., State],
     arguments: tuple[Any, ...],
     address: str,
+    alone: Callable[[Item], bool],
 ) -> Iterator[tuple[Item, Result | Killed]]:
     from minicodec import __version__
 
@@ -174,7 +183,8 @@ def _on_cluster(
         try:
             while items or running:
                 # Two for each worker: so none waits, and the scheduler need not remember a million.
-                while items and len(running) < 2 * max(1, len(client.nthreads())):
+                room = 2 * max(1, len(client.nthreads()))
+                while items and _room(items[0], running.values(), room, alone):
                     item = items.popleft()
                     call = (__version__, token, start, arguments, work, item)
                     future = client.submit(_do_on_cluster, *call, pure=False)

@@ -4,8 +4,8 @@
     OUT/failed.csv          path and reason of what could not be done; not there if all could
 
 Files are given out in units of some minutes of sound, long ones first, so that nobody waits for the last one. A
-process that dies loses nothing: each file of its unit is tried again alone, and one that kills a second process is
-given up. Nothing of OUT depends on how many have worked on it.
+process that dies loses nothing: each file of its unit is tried again in the end, while nothing else runs, and one that
+kills a second process is given up. Nothing of OUT depends on how many have worked on it.
 """
 
 import csv
@@ -157,7 +157,8 @@ def run(
     """Do the files and keep what comes of them; what is yielded is on the disk. make(*arguments) is what does one."""
     todo = deque(output.units(sources))
     where = folder, index.out
-    for unit, results in each(todo, _work, _begin, (make, arguments, where), jobs, cluster):
+    work = each(todo, _work, _begin, (make, arguments, where), jobs, cluster, alone=lambda unit: unit.suspect)
+    for unit, results in work:
         if isinstance(results, Killed):
             if not unit.suspect:
                 todo.extend(Unit((file,), suspect=True) for file in unit.files)

@@ -91,12 +91,13 @@ def run(
 ) -> Iterator[Clip]:
     """Evaluate `clips` in `jobs` processes, or on a Dask cluster; each is yielded when it is done, in any order.
 
-    A clip whose worker dies is tried again. InputError: a file that cannot be read, or a clip that has killed two
-    workers. What is done stays done.
+    A clip whose worker dies is tried again, alone. InputError: a file that cannot be read, or a clip that has killed
+    two workers. What is done stays done.
     """
     deaths: Counter[str] = Counter()
     todo = deque(clips)
-    for clip, result in each(todo, _work, _start_worker, (folder.absolute(), settings), jobs, cluster):
+    start = _start_worker, (folder.absolute(), settings)
+    for clip, result in each(todo, _work, *start, jobs, cluster, alone=lambda clip: clip.name in deaths):
         if not isinstance(result, Killed):
             yield clip
             continue

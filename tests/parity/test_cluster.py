@@ -81,7 +81,7 @@ def test_decode_and_codes(cluster, place, model):
     for command, source, more in (("decode", "packets", ()), ("codes", "in", shards)):
         assert run(command, source, f"{command}-1", "-m", model, *more, "--jobs", "1") == 0
         assert run(command, source, f"{command}-2", "-m", model, *more, "--cluster", cluster) == 0
-        assert len(contents(f"{command}-1")) > 3
+        assert len(contents(f"{command}-1")) > 2
         assert contents(f"{command}-2") == contents(f"{command}-1")
 
 
