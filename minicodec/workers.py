@@ -5,6 +5,7 @@ at. On a cluster, Dask's scheduler gives the work of a worker that died to anoth
 """
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -168,19 +169,21 @@ def _on_cluster(
 
     try:
         import distributed
+        from distributed.comm import CommClosedError
     except ImportError:
         raise InputError("--cluster: needs Dask: pip install 'minicodec[cluster]'") from None
-    try:
-        client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{address}: no Dask scheduler answers there ({error})") from None
-    token = secrets.token_hex(8)
-    running: dict[Any, Item] = {}
-    finished = distributed.as_completed(loop=client.loop)
-    with client:
-        if not client.nthreads():
-            say(f"minicodec: {address}: has no workers yet: waiting for some")
+    lost = CancelledError, CommClosedError
+    with _quiet("distributed.client"):  # what goes wrong is said here
         try:
+            client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{address}: no Dask scheduler answers there ({error})") from None
+        token = secrets.token_hex(8)
+        running: dict[Any, Item] = {}
+        finished = distributed.as_completed(loop=client.loop)
+        try:
+            if not client.nthreads():
+                say(f"minicodec: {address}: has no workers yet: waiting for some")
             while items or running:
                 # Two for each worker: so none waits, and the scheduler need not remember a million.
                 room = 2 * max(1, len(client.nthreads()))
@@ -199,10 +202,23 @@ def _on_cluster(
                     result = Killed()
                 yield item, result
             client.run(_forget, on_error="ignore")
-        except CancelledError:
+        except lost:
             raise InputError(f"{address}: the scheduler is gone; the same command goes on when it is back") from None
         finally:
-            client.cancel(list(running), force=True)
+            with contextlib.suppress(*lost):
+                client.cancel(list(running), force=True)
+            client.close()
+
+
+@contextlib.contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """In this block it logs nothing."""
+    one = logging.getLogger(logger)
+    before, one.disabled = one.disabled, True
+    try:
+        yield
+    finally:
+        one.disabled = before
 
 
 def _do_on_cluster(version: str, *call: Any) -> Any:

@@ -120,6 +120,21 @@ def test_what_changed_is_done_again_with_its_shard_and_nothing_else(check, place
     assert sorted(read("webdataset")) == sorted(found)
 
 
+def test_force_leaves_no_shard_of_before_and_without_it_none_is_overwritten(place, model, capsys):
+    assert coded(model, "webdataset") == 0
+    assert len(list(Path("webdataset").glob("*.tar"))) == 2
+    words = ("in", "webdataset", "--format", "webdataset", "-m", model, "--jobs", "1")
+    assert run(*words, "-f") == 0
+    assert [path.name for path in Path("webdataset").glob("*.tar")] == ["shard-000000.tar"]
+    assert sorted(read("webdataset")) == sorted(SOUNDS)
+    os.remove(Path("webdataset", NAME))
+    capsys.readouterr()
+    assert run(*words) == 2
+    shard = Path("webdataset/shard-000000.tar").absolute()
+    line = f"minicodec: {shard}: the file exists already, and no index tells who made it; -f overwrites it\n"
+    assert capsys.readouterr().err == line
+
+
 def test_a_file_that_fails_leaves_its_shard_whole(place, model, capsys):
     Path("in/aa.wav").write_bytes(b"no sound")
     assert coded(model, "webdataset") == 1

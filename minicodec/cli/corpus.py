@@ -18,7 +18,7 @@ from minicodec.console import one_line
 from minicodec.corpus import tree
 from minicodec.corpus.index import NAME, Record, alone
 from minicodec.corpus.run import FAILED, Act, Done, Files, Output, left, open_index, run, write_failures
-from minicodec.corpus.shards import Shards, broken
+from minicodec.corpus.shards import Shards, broken, there
 from minicodec.corpus.tree import Failure, Source
 from minicodec.errors import InputError
 
@@ -86,10 +86,13 @@ def convert(args: argparse.Namespace, folders: tuple[Path, Path], made: Conversi
         raise InputError(f"{folders[0]}: is a folder without {made.what}")
     targets = {} if made.shard_seconds else tree.targets(sources, made.rename)
     with alone(out):
-        index = open_index(out, made.settings, [out / name for name in targets.values()], args.force)
+        taken = there(out) if made.shard_seconds else [out / name for name in targets.values()]
+        index = open_index(out, made.settings, taken, args.force)
         todo = left(sources, index, folder, args.check)
         output: Output = Files(targets)
         if made.shard_seconds:
+            for shard in taken if args.force else ():
+                shard.unlink()
             todo = broken(index, todo, sources)
             output = Shards(index, made.settings["format"], made.shard_seconds)
         index.begin()
@@ -143,9 +146,10 @@ def shown(todo: Iterable[Source], args: argparse.Namespace) -> Iterator[Callable
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        # Not drawn by a thread of its own: with --jobs 1 that would meet decoders whose messages are collected.
+        with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
             task = bar.add_task("", total=total)
-            yield lambda done, seconds: bar.update(task, advance=done.guess, description=speed(seconds))
+            yield lambda done, seconds: bar.update(task, advance=done.guess, description=speed(seconds), refresh=True)
         return
     guessed, printed = 0.0, began
 

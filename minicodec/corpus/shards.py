@@ -72,6 +72,11 @@ class Shards:
         return [record | about for record in records]
 
 
+def there(out: Path) -> list[Path]:
+    """The shards that lie in a folder."""
+    return sorted(path for suffix in SUFFIXES.values() for path in out.glob(f"shard-*.{suffix}"))
+
+
 def broken(index: Index, todo: Sequence[Source], sources: Sequence[Source]) -> list[Source]:
     """The files to do if those of `todo` are: with each of a shard all others that are still there.
 

@@ -14,7 +14,7 @@ distributed = pytest.importorskip("distributed")
 import minicodec  # noqa: E402
 from minicodec.cli import corpus, encode, main  # noqa: E402
 from minicodec.corpus import run as corpus_run, tree  # noqa: E402
-from minicodec.corpus.index import NAME  # noqa: E402
+from minicodec.corpus.index import NAME, Index  # noqa: E402
 from tests.corpus_work import encode_arguments, mortal  # noqa: E402
 from tests.test_corpus import contents  # noqa: E402
 
@@ -116,3 +116,24 @@ def test_an_address_where_no_scheduler_is(place, model, capsys, monkeypatch):
     for address in ("tcp://127.0.0.1:1", "nonsense://here"):
         assert run("encode", "in", "out", "-m", model, "--cluster", address) == 2
         assert capsys.readouterr().err.startswith(f"minicodec: {address}: no Dask scheduler answers there (")
+
+
+def test_a_scheduler_that_goes(place, model, capsys, monkeypatch):
+    """The files that are done stay done."""
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as made:
+        add = Index.add
+
+        def add_and_end(index, records):
+            add(index, records)
+            made.close()
+
+        monkeypatch.setattr(Index, "add", add_and_end)
+        assert run("encode", "in", "out", "-m", model, "-b", "3", "--cluster", made.scheduler_address) == 2
+        line = f"minicodec: {made.scheduler_address}: the scheduler is gone; the same command goes on when it is back"
+        assert line in capsys.readouterr().err.splitlines()
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    done = len(list(Path("out").rglob("*.ecdc")))
+    assert 1 <= done < FILES
+    assert run("encode", "in", "out", "-m", model, "-b", "3", "--jobs", "1") == 0
+    assert len(list(Path("out").rglob("*.ecdc"))) == FILES
