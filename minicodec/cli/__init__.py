@@ -3,7 +3,8 @@
 Such a module has `configure(parser)`, which adds its arguments, and `run(args)`, which does the work and returns the
 exit status. Only the module of the command that was asked for is imported, so `minicodec --help` answers at once.
 
-Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by Ctrl-C; 141 nobody reads the output.
+Exit status: 0 done; 1 some files of a folder failed; 2 bad input, after one line on stderr; 130 interrupted by Ctrl-C;
+141 nobody reads the output.
 """
 
 import argparse
