@@ -38,6 +38,7 @@ GUESTS = {
 # Pages of the API, from the top down: title, modules. A star stands for all modules of a folder.
 API = {
     "codec": ("The codec", ["codec.*", "codec.streaming.*", "codec.files.*", "codec.files.entropy.*", "codec.foreign.*"]),
+    "corpus": ("Corpora", ["corpus.*", "workers"]),
     "training": ("Training", ["training.*", "training.language_model.*"]),
     "evaluation": ("Evaluation", ["metrics", "evaluation.*", "evaluation.listening.*", "evaluation.visqol.*"]),
     "nn": ("Modules and layers", ["nn.*"]),
