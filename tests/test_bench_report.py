@@ -204,6 +204,7 @@ def test_engines_take_turns_with_the_rest_and_targets_are_pytorch_s(played, monk
     report = run.run(replace(settings(peers=peers), compiled=False), lambda line: None)
     found = {r["against"]: (r["ratio"], r["met"]) for r in report["ratios"] if r["threads"] == 1}
     assert found == {"torch": (3.0, True), "openvino": (0.5, None), "onnxruntime": (2.0, None)}
+    played.orders.clear()
     played.spoilt.add("openvino")
     with pytest.raises(InputError, match="encoder, 10 s: openvino differs from minicodec in y"):
         run.run(settings(peers=peers), lambda line: None)

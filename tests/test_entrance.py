@@ -82,6 +82,16 @@ def test_what_the_code_cannot_take(change, error):
         described(**change)
 
 
+def test_what_may_not_be_written_is_not():
+    out = np.zeros(13)
+    describe(*GOOD.values(), out)  # code that writes is there
+    kept = out.copy()
+    out.flags.writeable = False
+    with pytest.raises(NumbaError, match="readonly"):
+        describe(*{**GOOD, "whole": 5}.values(), out)
+    np.testing.assert_array_equal(out, kept)
+
+
 def test_too_few_and_too_many_arguments():
     described()
     for args in ((), (1,), (*GOOD.values(), np.zeros(13), 1)):
