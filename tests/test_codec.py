@@ -130,8 +130,9 @@ def test_files_of_another_model_are_refused(tiny):
     ("wav", "kbps", "reason"),
     [
         (np.zeros((1, 10), np.float32), 7, "7 kbps is not on offer: choose from 0.75, 1.5, 3, 6"),
-        (np.zeros((2, 10), np.float32), 6, r"a waveform \(1,T\) is needed"),
-        (np.zeros(10, np.float32), 6, r"a waveform \(1,T\) is needed"),
+        (np.zeros((2, 10), np.float32), 6, r"a waveform \(1,T\) is needed, this one is \(2, 10\)$"),
+        (np.zeros(10, np.float32), 6, r"a waveform \(1,T\) is needed, this one is \(10,\): give wav\[None\]$"),
+        (np.zeros((10, 1), np.float32), 6, r"a waveform \(1,T\) is needed, this one is \(10, 1\): give wav.T$"),
         (np.zeros((1, 0), np.float32), 6, "no samples"),
         (np.full((1, 9), np.nan, np.float32), 6, "not finite"),
         (np.full((1, 9), np.inf, np.float32), 6, "not finite"),

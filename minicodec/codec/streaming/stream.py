@@ -28,7 +28,12 @@ def check_audio(wav: np.ndarray, channels: int) -> None:
     if not isinstance(wav, np.ndarray):
         raise ValueError(f"a waveform is a NumPy array ({channels},T), not {type(wav).__name__}")
     if wav.ndim != 2 or len(wav) != channels:
-        raise ValueError(f"a waveform ({channels},T) is needed, this one is {wav.shape}")
+        mend = ""  # libsndfile's arrays are (T,) or (T,C)
+        if wav.ndim == channels == 1:
+            mend = ": give wav[None]"
+        elif wav.ndim == 2 and wav.shape[1] == channels:
+            mend = ": give wav.T"
+        raise ValueError(f"a waveform ({channels},T) is needed, this one is {wav.shape}{mend}")
     if wav.dtype.kind != "f":
         raise ValueError(f"samples are floats in -1 … 1, these are {wav.dtype}: divide 16-bit integers by 32768")
     highest, lowest = wav.max(initial=0), wav.min(initial=0)
