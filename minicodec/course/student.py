@@ -16,7 +16,7 @@ import numpy as np
 
 from minicodec.backend import OPS
 from minicodec.course import notebook
-from minicodec.course.catalogue import Exercise, Function, Trial, all_exercises
+from minicodec.course.catalogue import Exercise, Function, Trial, all_exercises, undecorated
 from minicodec.course.judge import Verdict, judge, raised, trials_of
 from minicodec.course.keeping import source_of, without_decorator
 from minicodec.course.placing import FILES, PACKAGE, Part, answers, create, module_of, parts, put
@@ -79,7 +79,7 @@ def check(function: Function) -> None:
     Wrong: first it says where; checked again with the same mistake, of what kind it looks; then a hint.
     """
     one = _named(function)
-    written = inspect.unwrap(function)
+    written = undecorated(function)
     verdict = judge(one, one.called(written))
     notebook.judged(one.name, verdict.status == "right")
     if verdict.status == "wrong":
@@ -230,4 +230,4 @@ def _recall(name: str, text: str, path: Path) -> Any:
         text = text.replace(f"from {KEPT.name}.", f"from {PACKAGE}.")
     names.pop(name)
     exec(compile(text, str(path), "exec"), names)
-    return inspect.unwrap(names[name])
+    return undecorated(names[name])
