@@ -12,10 +12,12 @@ Which thread does a share changes no bit of a result: what a share computes depe
 import atexit
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import cache, reduce
+from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any
 
@@ -26,7 +28,8 @@ MULTIPLICATIONS = 5_000_000  # of a product of matrices
 
 def available() -> int:
     """How many threads may compute: NUMBA_NUM_THREADS, or fewer after `numba.set_num_threads`; 1 without Numba."""
-    number: int = _of_numba()()
+    chosen = getattr(sys.modules.get("numba"), "get_num_threads", None)
+    number: int = _as_numba_counts() if chosen is None else chosen()
     return number
 
 
@@ -36,12 +39,12 @@ def threads_for(numbers: int = 0, multiplications: int = 0) -> int:
 
 
 @cache
-def _of_numba() -> Callable[[], int]:
-    try:
-        from numba import get_num_threads
-    except ImportError:
-        return lambda: 1
-    return get_num_threads
+def _as_numba_counts() -> int:
+    """What Numba would say if somebody had imported it, which takes a second."""
+    if find_spec("numba") is None:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(os.environ.get("NUMBA_NUM_THREADS") or cores or 1)
 
 
 class _Share:

@@ -26,6 +26,7 @@ def rng():
 def pytest_configure(config):
     """In CI no comparison may be skipped: there, a missing peer is an error."""
     peers = ("torch", "encodec", "transformers", "visqol", "pesq", "pystoi", "playwright")
+    peers += ("distributed", "pyarrow", "webdataset")
     missing = [name for name in peers if importlib.util.find_spec(name) is None]
     missing += [] if CHROMIUM else ["chromium"]
     if missing and os.environ.get("MINICODEC_ALL_PEERS"):

@@ -12,8 +12,8 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "console"},
-    {"files", "audio", "fourier", "threads", "download", "wav_header", "mp3_header"},
-    {"backend", "device"},
+    {"files", "audio", "fourier", "threads", "workers", "download", "wav_header", "mp3_header"},
+    {"backend", "device", "ranks"},
     {"ops"},
     {"kernels"},
     {"tensor"},
@@ -21,6 +21,7 @@ LAYERS = [
     {"metrics"},
     {"nn"},
     {"codec"},
+    {"corpus"},
     {"training"},
     {"evaluation", "bench"},
     {"course"},
@@ -28,7 +29,7 @@ LAYERS = [
     {"__main__"},
 ]
 ALLOWED = {"numpy", "numba", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
-ALLOWED |= {"pystoi", "pesq"}  # in extras
+ALLOWED |= {"pystoi", "pesq", "mpi4py", "distributed", "pyarrow"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks
 CODEC_LAYERS = [  # the same within codec/

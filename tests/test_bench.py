@@ -36,10 +36,10 @@ def measured(tmp_path_factory):
 def test_a_real_run(measured):
     report = json.loads((measured / "bench.json").read_text(encoding="utf-8"))
     assert report["settings"] == {
-        "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peer": None, "compiled": False,
+        "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peers": [], "compiled": False,
         "start": False, "device": "cpu",
     }  # fmt: skip
-    assert set(report["machine"]) == {"cpu", "cores", "load", "python", "numpy", "numba", "torch", "environment"}
+    assert set(report["machine"]) == {"cpu", "cores", "load", "python", "environment", *machine.VERSIONS}
     assert report["start"] == report["ratios"] == []
     peak = report["ceilings"]["1"]["sgemm"]
     labels = [(r["op"], r["size"], r["direction"], r["backend"]) for r in report["ops"]]
@@ -83,7 +83,8 @@ def test_a_real_run_leaves_its_files(measured):
         (["linear", "--preset", "tiny_24khz"], "choose encodec_24khz or mini_24khz"),
         (["linear", "--out", "{folder}"], "bench.json: the file exists already"),
         (["linear", "--out", "{folder}/bench.json"], "is no folder"),
-        (["linear", "--peer", "torch"], "--peer torch: it is not installed"),
+        (["linear", "--peer", "torch"], "--peer torch: torch not installed; pip install torch"),
+        (["linear", "--peer", "openvino"], "openvino, torch, onnx not installed; pip install openvino torch onnx"),
     ],
 )
 def test_bad_input_is_one_line(argv, reason, tmp_path, capsys, monkeypatch):

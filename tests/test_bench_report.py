@@ -52,8 +52,8 @@ def played(monkeypatch):
     return send
 
 
-def settings(quick=False, peer="torch"):
-    return run.Settings("mini_24khz", quick, (1, 2), 3, peer, not quick, ("conv1d",), CASES)
+def settings(quick=False, peers=("torch",)):
+    return run.Settings("mini_24khz", quick, (1, 2), 3, peers, not quick, ("conv1d",), CASES)
 
 
 def test_ratios_are_medians_of_rounds(played):
@@ -188,11 +188,28 @@ def test_a_missed_target_is_called_missed(played, monkeypatch):
 
 
 def test_minicodec_alone(played):
-    report = run.run(settings(peer=None), lambda line: None)
+    report = run.run(settings(peers=()), lambda line: None)
     headings, rows = reports.summary(report)
     assert headings == ["what", "1 thread, ms", "2 threads, ms", "target", ""]
     assert rows[0] == ["encoder, 10 s", "1000 ± 500", "1000 ± 0", "", ""]
     assert {o.what for o in played.orders} == {"ceilings", "ops", "minicodec"}
+
+
+def test_engines_take_turns_with_the_rest_and_targets_are_pytorch_s(played, monkeypatch):
+    monkeypatch.setattr(run, "NEEDS", {})
+    for name, seconds in (("onnxruntime", 2.0), ("openvino", 0.5)):
+        monkeypatch.setitem(SECONDS, (name, 1), (seconds, seconds, 2 * seconds))
+        monkeypatch.setitem(SECONDS, (name, 2), (seconds, seconds, seconds))
+    peers = ("openvino", "torch", "onnxruntime")
+    report = run.run(replace(settings(peers=peers), compiled=False), lambda line: None)
+    found = {r["against"]: (r["ratio"], r["met"]) for r in report["ratios"] if r["threads"] == 1}
+    assert found == {"torch": (3.0, True), "openvino": (0.5, None), "onnxruntime": (2.0, None)}
+    played.orders.clear()
+    played.spoilt.add("openvino")
+    with pytest.raises(InputError, match="encoder, 10 s: openvino differs from minicodec in y"):
+        run.run(settings(peers=peers), lambda line: None)
+    trained = replace(settings(peers=peers), cases=(Case("generator", 1, 4),))
+    assert trained.implementations(trained.cases[0]) == ["minicodec", "torch", "torch.compile"]
 
 
 def test_how_threads_are_told_to_behave_is_said(played, monkeypatch):

@@ -55,7 +55,7 @@ def test_every_command_is_one_that_the_command_line_takes(play, tmp_path):
     play(ROOT / "data", out, "3")
     called = {name: (out / f"{name}.log").read_text(encoding="utf-8").splitlines()[0] for name in ("bench", "training")}
     bench, train = (cli.parse(line.partition("-m minicodec ")[2].split()) for line in called.values())
-    assert (bench.device, bench.peer, bench.eager, bench.out) == ("gpu", "torch", True, out / "bench")
+    assert (bench.device, bench.peer, bench.eager, bench.out) == ("gpu", ["torch"], True, out / "bench")
     assert (train.preset, train.device, train.data, train.out) == ("mini_24khz", "gpu", ROOT / "data", out / "run")
     tests = (out / "tests.log").read_text(encoding="utf-8").splitlines()[0].split()
     files = [ROOT / word for word in tests if word.endswith(".py")]

@@ -198,14 +198,14 @@ from tests.entropy_models import exact_lm
 print(codes.tobytes().hex())
 """
 ASSEMBLY = """
-from numba import float32, int64
 from minicodec.kernels.cpu import exact as compiled
-one, two, three, four = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
-signatures = {"gelu": (two,), "linear": (two, two, one), "attend": (three, four, four, int64)}
-for name, signature in signatures.items():
-    function = getattr(compiled, name)
-    function.compile(signature)
-    print(*function.inspect_asm().values())
+from minicodec.kernels.cpu.engine.entrance import Array
+from minicodec.kernels.cpu.engine.machine_code import compile_by_numba
+one, two, four, five = (Array("float32", ndim, True, True) for ndim in (1, 2, 4, 5))
+kinds = {"_gelu": (two, two), "_linear": (two, two, one, two)}
+kinds["_attend"] = five, four, four, "int64", "float32", four, one
+for name, kind in kinds.items():
+    print(compile_by_numba(getattr(compiled, name).py_func, kind).library.get_asm_str())
 """
 
 

@@ -96,7 +96,7 @@ def test_nothing_of_the_process_is_changed(tmp_path):
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_all_that_is_compiled_has_our_cache(path):
     """Numba's own would refuse to compile where no folder can be written."""
-    if path.relative_to(PACKAGE) == Path("kernels/cpu/engine/compile.py"):
+    if path.relative_to(PACKAGE) == Path("kernels/cpu/engine/machine_code.py"):
         return
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -116,6 +116,20 @@ for p in codec.encoder.parameters():
     p.data *= 2  # what was made of them is to be made again
 print([first, codes()])
 """
+
+
+IMPORTED = """
+import sys
+print([name for name in ("numba", "scipy") if name in sys.modules])
+"""
+
+
+def test_what_is_compiled_runs_without_importing_numba(tmp_path):
+    """That takes longer than a clip takes to be encoded; nor anything of SciPy, which may not be there."""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    first, _ = output(CODES, **cache)
+    found, err = output(CODES + IMPORTED, **cache)
+    assert (found, err) == (f"{first}[]\n", "")
 
 
 def test_without_compiling_the_definitions_run():

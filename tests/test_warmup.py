@@ -14,6 +14,7 @@ import numpy as np
 import minicodec
 from minicodec import cli
 from minicodec.cli.warmup import noise
+from minicodec.kernels.cpu.engine.compile import Compiled
 from minicodec.training.config import from_preset
 from minicodec.training.trainer import Trainer
 
@@ -21,15 +22,13 @@ assert cli.main(["warmup"]) == 0
 functions = {}
 for name, module in list(sys.modules.items()):
     if name.startswith("minicodec."):
-        found = [f for f in vars(module).values() if hasattr(f, "targetoptions")]
-        functions |= {(f.py_func.__module__, f.py_func.__name__): f for f in found}
-called = {name: f for name, f in functions.items() if not f.targetoptions.get("no_cpython_wrapper")}
-print(len(called) > 20, sorted(name for name, f in called.items() if not f.overloads))
+        functions |= {f.name: f for f in vars(module).values() if isinstance(f, Compiled)}
+print(len(functions) > 20, sorted(name for name, f in functions.items() if not f.entrances))
 
-def signatures():
-    return {(name, str(signature)) for name, f in called.items() for signature in f.overloads}
+def kinds():
+    return {(name, kind) for name, f in functions.items() for kind in f.entrances}
 
-before = signatures()
+before = kinds()
 for preset in ("tiny_24khz", "mini_24khz", "encodec_24khz"):
     codec = minicodec.build(preset, seed=0)
     for length in (320, 7777):
@@ -42,7 +41,7 @@ changes = ["adversary.enabled=true", "adversary.windows=[128]", "adversary.filte
 trainer = Trainer(from_preset("tiny_24khz", "", changes))
 for B in (1, 3):
     trainer.update(noise(B, 3200, 1))
-print(sorted(signatures() - before))
+print(sorted(kinds() - before))
 """
 
 

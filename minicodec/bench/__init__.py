@@ -2,7 +2,7 @@
 
     cases.py        the codec in use and in training: names, sizes, targets; weights and inputs
     ours.py         minicodec's side of the cases
-    torch_peer/     PyTorch's side, on the same weights
+    torch_peer/     PyTorch's side, on the same weights; and engines that run what it exports
     ops.py          single operators, definition against fast pair
     start.py        import, first use, memory of long files
     machine.py      the machine's name and ceilings; the time of a call

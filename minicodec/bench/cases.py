@@ -36,6 +36,7 @@ TITLES = {
 }
 ALONE = ("lm_encode", "lm_decode")  # what PyTorch has no counterpart of
 COMPILED = ("encoder", "decoder", "generator", "discriminator", "adversarial")  # what torch.compile is tried on
+EXPORTED = ("encoder", "decoder", "lstm")  # and what engines are tried on that only run networks
 # Calls whose results are compared, one after the other: a stream's state, and what an update did, show in later ones.
 COMPARED = {"encoder_frame": 16, "decoder_frame": 16, "adversarial": 2}
 

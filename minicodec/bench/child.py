@@ -29,7 +29,7 @@ THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 class Order:
     """What a child is to do.
 
-    what          "ceilings" of the machine, "ops", or whose case: "minicodec", "torch", "torch.compile"
+    what          "ceilings" of the machine, "ops", or whose case: "minicodec", "torch", "torch.compile", an engine
     seconds       to spend on each call that is timed, and the `least` number of times to make it
     ops           names of the ops to measure
     case          the fields of the Case to measure
@@ -61,6 +61,10 @@ def measure(order: Order) -> Any:
         from minicodec.bench import ours
 
         prepared, wait = ours.prepare(case, order.preset, order.device), machine.waiting(order.device)
+    elif order.what in ("onnxruntime", "openvino"):
+        from minicodec.bench.torch_peer import engines
+
+        prepared, wait = engines.prepare(case, order.preset, order.what, order.threads), machine.no_wait
     else:
         from minicodec.bench.torch_peer import cases as theirs
 

@@ -20,6 +20,7 @@ from minicodec.device import module
 PEAK_SIZE = {"cpu": 1024, "gpu": 4096}  # rows and columns of the matrices: smaller ones do not fill a GPU
 BANDWIDTH_BYTES = 2**27  # of the array that is copied: beyond all caches
 PATIENCE = 20
+VERSIONS = ("numpy", "numba", "torch", "onnxruntime", "openvino")  # of what takes part
 THREADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMBA_", "TORCHINDUCTOR_")  # how such variables begin
 
 
@@ -86,7 +87,7 @@ def describe() -> dict[str, Any]:
     load: the processes that wanted a core in the last minute (None on Windows). environment: how threads are to behave.
     """
     versions: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("numpy", "numba", "torch"):
+    for name in VERSIONS:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

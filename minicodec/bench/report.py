@@ -23,6 +23,7 @@ import numpy as np
 from rich.table import Table
 
 from minicodec.bench.child import THREADS, counted
+from minicodec.bench.machine import VERSIONS
 
 Report = dict[str, Any]
 Rows = tuple[list[str], list[list[str]]]  # headings, rows
@@ -152,14 +153,14 @@ def machine_line(report: Report) -> str:
         f"{counted(int(t))}: sgemm {c['sgemm'] / 1e9:.0f} GF/s, memory {c['bandwidth'] / 1e9:.0f} GB/s"
         for t, c in report["ceilings"].items()
     )
-    versions = ", ".join(f"{name} {m[name]}" for name in ("numpy", "numba", "torch") if m[name])
+    versions = ", ".join(f"{name} {m[name]}" for name in VERSIONS if m[name])
     return f"{s['preset']} on {m['cpu']}, {m['cores']} cores, Python {m['python']}, {versions}. {ceilings}."
 
 
 def notes(report: Report) -> list[str]:
     """What the tables do not say."""
     lines = ["ms: median ± half the distance of the quartiles. of peak: of sgemm on as many threads, at large sizes."]
-    if report["settings"]["peer"]:
+    if report["settings"]["peers"]:
         lines.append("x: rival's time / minicodec's, median (range) over rounds; below 1, minicodec is slower.")
     if any(erratic(r) for r in report["ratios"]):
         reason = f"the rival's rounds, or one thread and several, differ {ERRATIC:g} times or more"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicodec.bench import machine, start
-from minicodec.bench.cases import ALONE, COMPILED, Case
+from minicodec.bench.cases import ALONE, COMPILED, EXPORTED, Case
 from minicodec.bench.child import Order, counted, send
 from minicodec.bench.ops import quartiles
 from minicodec.bench.report import Report, ratios
@@ -23,6 +23,7 @@ from minicodec.errors import InputError
 
 Say = Callable[[str], None]
 
+NEEDS = {"onnxruntime": ("onnxruntime", "torch", "onnx"), "openvino": ("openvino", "torch", "onnx")}
 PATIENCE = 300.0  # seconds that torch.compile gets for a case
 TOLERANCE = 1e-4  # relative to the size of an array
 # Of a discriminator's gradients, sums over all that it saw of two signals that cancel; and after an update by Adam,
@@ -38,8 +39,8 @@ class Settings:
     ops, cases    names of ops, and cases
     start         start-up and memory as well
     rounds        of the cases
-    peer          "torch", or None to measure minicodec alone
-    compiled      torch.compile as well, which takes minutes before it is fast
+    peers         of "torch", "onnxruntime", "openvino"; none: minicodec alone
+    compiled      with "torch", torch.compile as well, which takes minutes before it is fast
     device        "cpu" or "gpu"
     """
 
@@ -47,7 +48,7 @@ class Settings:
     quick: bool
     threads: tuple[int, ...]
     rounds: int
-    peer: str | None
+    peers: tuple[str, ...]
     compiled: bool
     ops: tuple[str, ...]
     cases: tuple[Case, ...]
@@ -56,10 +57,12 @@ class Settings:
 
     def implementations(self, case: Case) -> list[str]:
         """Who takes turns at a case."""
-        names = ["minicodec"]
-        if self.peer is not None and case.kind not in ALONE:
-            names += [self.peer, *[f"{self.peer}.compile"] * (self.compiled and case.kind in COMPILED)]
-        return names
+        if case.kind in ALONE:
+            return ["minicodec"]
+        engines = [name for name in self.peers if name != "torch" and case.kind in EXPORTED]
+        eager = [name for name in self.peers if name == "torch"]
+        compiled = [f"{name}.compile" for name in eager if self.compiled and case.kind in COMPILED]
+        return ["minicodec", *eager, *compiled, *engines]
 
 
 def run(settings: Settings, say: Say) -> Report:
@@ -67,8 +70,10 @@ def run(settings: Settings, say: Say) -> Report:
 
     InputError: no such peer installed, a child failed, or the peer computes something else.
     """
-    if settings.peer is not None and find_spec(settings.peer) is None:
-        raise InputError(f"--peer {settings.peer}: it is not installed; pip install {settings.peer}")
+    for peer in settings.peers:
+        missing = [name for name in NEEDS.get(peer, (peer,)) if find_spec(name) is None]
+        if missing:
+            raise InputError(f"--peer {peer}: {', '.join(missing)} not installed; pip install {' '.join(missing)}")
     about = machine.describe()
     ceilings = {}
     for t in settings.threads:

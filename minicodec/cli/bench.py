@@ -1,4 +1,4 @@
-"""`minicodec bench`: the speed of everything on this machine, alone or beside PyTorch."""
+"""`minicodec bench`: the speed of everything on this machine, alone or beside PyTorch and others."""
 
 import argparse
 import difflib
@@ -14,11 +14,13 @@ from minicodec.files import check_target, write_atomically
 
 FILES = ("bench.json", "bench.md", "bench.png", "roofline.png")
 ROUNDS, QUICK_ROUNDS = 5, 1
+ENGINES = ("onnxruntime", "openvino")
 GROUPS = ("ops", "cases", "start", "targets")
 EXAMPLES = """\
 examples:
   minicodec bench --quick                                  a first look, in a minute
   minicodec bench targets --peer torch --eager             all that has a target: half an hour
+  minicodec bench encoder --peer onnxruntime --peer openvino   against engines that only run networks
   minicodec bench encoder lstm --peer torch --rounds 9     these two, and torch.compile as well
   minicodec bench --peer torch --out bench                 everything, with pictures: some hours
   minicodec bench --device gpu --peer torch                whole files and training on the GPU
@@ -39,7 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="the cases, on less audio: a first look, in a minute")
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 and as many as there are cores")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: on CUDA")
-    parser.add_argument("--peer", choices=("torch",), help="measure PyTorch on the same work, and torch.compile")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        choices=("torch", *ENGINES),
+        help="measure PyTorch on the same work, and torch.compile; or an engine, on what PyTorch exports (repeatable)",
+    )
     parser.add_argument("--eager", action="store_true", help="leave torch.compile out, which takes minutes to start")
     parser.add_argument("--preset", help="encodec_24khz (default) or mini_24khz (default with --quick)")
     parser.add_argument(
@@ -133,7 +141,7 @@ def chosen(args: argparse.Namespace) -> Any:
         quick=args.quick,
         threads=threads,
         rounds=rounds,
-        peer=args.peer,
+        peers=tuple(dict.fromkeys(args.peer)),
         compiled=not (args.eager or args.quick or on_gpu),
         ops=tuple(op for op in all_ops if op in what or "ops" in what),
         cases=tuple(case for case in all_cases if case.kind in what or "cases" in what or case in aimed),

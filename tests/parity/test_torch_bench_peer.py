@@ -9,7 +9,7 @@ import torch
 
 from minicodec.bench import cases, ours, run
 from minicodec.bench.cases import Case
-from minicodec.bench.torch_peer import cases as peer, networks, training
+from minicodec.bench.torch_peer import cases as peer, engines, networks, training
 from minicodec.errors import InputError
 from minicodec.training.config import from_preset
 
@@ -52,6 +52,22 @@ def test_peer_equals_ours(kind, tmp_path):
         # A hinge that is active everywhere pulls at the last bias as often up as down: its gradient is 0.
         if expected[name].dtype.kind != "i" and "conv_post.bias" not in name:
             assert np.linalg.norm(expected[name]) > 0, f"{name}: zeros are always equal"
+
+
+@pytest.mark.parametrize("engine", engines.ENGINES)
+@pytest.mark.parametrize("kind", cases.EXPORTED)
+def test_engines_equal_ours(kind, engine, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip(engine)
+    case = CASES[kind]
+    mine, theirs = ours.prepare(case, PRESET), engines.prepare(case, PRESET, engine, threads=1)
+    expected, found = results(mine, kind), results(theirs, kind)
+    assert set(expected) == set(found)
+    np.savez(tmp_path / "ours.npz", **expected)
+    np.savez(tmp_path / "theirs.npz", **found)
+    run.compare(case, engine, tmp_path / "ours.npz", tmp_path / "theirs.npz")
+    for name, a in found.items():  # what it shows depends on what it is given
+        assert len(np.unique(a)) > 10, name
 
 
 def test_codes_are_not_all_the_same(tmp_path):

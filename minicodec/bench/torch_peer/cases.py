@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 
 from minicodec.bench import ours
 from minicodec.bench.cases import LEVELS, Case, Prepared, audio, codes, initial_codec
-from minicodec.bench.torch_peer.networks import LSTM, rival, tensor, translated
-from minicodec.bench.torch_peer.training import Adversary, Compile, Trainer, nearest
+from minicodec.bench.torch_peer.networks import LSTM, Decode, Encode, rival, tensor, translated
+from minicodec.bench.torch_peer.training import Adversary, Compile, Trainer
 
 synchronize = torch.cuda.synchronize
 
@@ -32,46 +31,33 @@ def _signal(case: Case, preset: str, seed: int = 0) -> Tensor:
     return tensor(audio(case, preset, seed).swapaxes(1, 2))
 
 
-def encoder(case: Case, preset: str, compiled: Compile) -> Prepared:
-    """Waveform to codes: whole, or one frame's samples into a stream."""
-    codec, x, live = initial_codec(preset), _signal(case, preset), case.kind == "encoder_frame"
-    network, codebooks = compiled(rival(codec.encoder).fold()), tensor(codec.quantizer.codebooks[:LEVELS])
-
-    @torch.inference_mode()
-    def run() -> Tensor:
-        z, chosen = network(x, live)[0].T, []
-        for codebook in codebooks:
-            chosen.append(nearest(z, codebook))
-            z = z - codebook[chosen[-1]]
-        return torch.stack(chosen)
-
-    return Prepared(run, lambda chosen: {"codes": chosen.numpy(force=True)})
+def network_of(case: Case, preset: str, compiled: Compile = lambda network: network) -> tuple[nn.Module, Tensor]:
+    """What runs in a case without gradients, and its input."""
+    codec = initial_codec(preset)
+    codebooks = tensor(codec.quantizer.codebooks[:LEVELS])
+    if case.kind.startswith("encoder"):
+        return Encode(compiled(rival(codec.encoder).fold()), codebooks), _signal(case, preset)
+    if case.kind.startswith("decoder"):
+        return Decode(compiled(rival(codec.decoder).fold()), codebooks), tensor(codes(case, preset)).long()
+    return _lstm(case, preset)
 
 
-def decoder(case: Case, preset: str, compiled: Compile) -> Prepared:
-    """Codes to waveform: whole, or one frame's codes into a stream."""
-    codec, given, live = initial_codec(preset), tensor(codes(case, preset)).long(), case.kind == "decoder_frame"
-    network, codebooks = compiled(rival(codec.decoder).fold()), tensor(codec.quantizer.codebooks[:LEVELS])
+def shown(case: Case, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Its result, in minicodec's layout."""
+    kind = case.kind.removesuffix("_frame")
+    return {"codes": y} if kind == "encoder" else {"wav": y[0]} if kind == "decoder" else {"y": y.swapaxes(1, 2)}
 
-    @torch.inference_mode()
-    def run() -> Any:
-        z = codebooks[0][given[0]]
-        for codebook, level in zip(codebooks[1:], given[1:], strict=True):
-            z = z + codebook[level]
-        return network(z.T[None], live)
 
-    return Prepared(run, lambda wav: {"wav": wav[0].numpy(force=True)})
+def inference(case: Case, preset: str, compiled: Compile) -> Prepared:
+    """Waveform to codes, codes to waveform, whole or one frame into a stream; or the encoder's LSTM on its own."""
+    network, x = network_of(case, preset, compiled)
+    live = case.kind.endswith("_frame")
+    return Prepared(torch.inference_mode()(lambda: network(x, live)), lambda y: shown(case, y.numpy(force=True)))
 
 
 def _lstm(case: Case, preset: str) -> tuple[LSTM, Tensor]:
     network = ours.encoder_lstm(preset)
     return rival(network), tensor(ours.latents(case, preset, network.H).swapaxes(1, 2))
-
-
-def lstm(case: Case, preset: str, compiled: Compile) -> Prepared:
-    """The encoder's LSTM on its own."""
-    network, x = _lstm(case, preset)
-    return Prepared(torch.inference_mode()(lambda: network(x)), lambda y: {"y": y.mT.numpy(force=True)})
 
 
 def lstm_step(case: Case, preset: str, compiled: Compile) -> Prepared:
@@ -127,6 +113,7 @@ def _figures(step: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 PREPARE: dict[str, Callable[[Case, str, Compile], Prepared]] = {
-    "encoder": encoder, "encoder_frame": encoder, "decoder": decoder, "decoder_frame": decoder, "lstm": lstm,
-    "lstm_step": lstm_step, "generator": generator, "discriminator": discriminator, "adversarial": adversarial,
+    "encoder": inference, "encoder_frame": inference, "decoder": inference, "decoder_frame": inference,
+    "lstm": inference, "lstm_step": lstm_step, "generator": generator, "discriminator": discriminator,
+    "adversarial": adversarial,
 }  # fmt: skip

@@ -111,6 +111,46 @@ class LSTM(nn.Module):
         return (y + x).permute(1, 2, 0)
 
 
+class Encode(nn.Module):
+    """All of encoding: x (1,1,T) -> codes (Q,frames)."""
+
+    codebooks: Tensor
+
+    def __init__(self, network: Any, codebooks: Tensor):
+        super().__init__()
+        self.network: Any = network
+        self.register_buffer("codebooks", codebooks)
+
+    def forward(self, x: Tensor, live: bool = False) -> Tensor:
+        z, chosen = self.network(x, live)[0].T, []
+        for codebook in self.codebooks.unbind():
+            chosen.append(nearest(z, codebook))
+            z = z - codebook[chosen[-1]]
+        return torch.stack(chosen)
+
+
+def nearest(x: Tensor, codebook: Tensor) -> Tensor:
+    """x (n,D), codebook (N,D) -> codes (n)."""
+    return torch.addmm(codebook.pow(2).sum(1), x, codebook.T, alpha=-2).argmin(1)
+
+
+class Decode(nn.Module):
+    """All of decoding: codes (Q,frames) -> (1,1,T)."""
+
+    codebooks: Tensor
+
+    def __init__(self, network: Any, codebooks: Tensor):
+        super().__init__()
+        self.network: Any = network
+        self.register_buffer("codebooks", codebooks)
+
+    def forward(self, codes: Tensor, live: bool = False) -> Tensor:
+        z = self.codebooks[0][codes[0]]
+        for codebook, level in zip(self.codebooks.unbind()[1:], codes.unbind()[1:], strict=True):
+            z = z + codebook[level]
+        return self.network(z.T[None], live)
+
+
 def lstm_name(theirs: str) -> str:
     """minicodec's name of an LSTM's parameter: "weight_ih_l1" is "layers.1.weight_ih", "bias_ih_l1" "layers.1.bias"."""
     name, _, layer = theirs.rpartition("_l")

@@ -11,18 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minicodec.bench.cases import LEVELS, fit_codebooks, initial_adversary, run_config
-from minicodec.bench.torch_peer.networks import rival, tensor
+from minicodec.bench.torch_peer.networks import nearest, rival, tensor
 from minicodec.codec.model import Codec
 from minicodec.codec.quantizer import DECAY, EPSILON
 from minicodec.metrics import MEL_FLOOR, mel_bins, mel_filterbank
 from minicodec.training.initial import initialise_codec
 
 Compile = Callable[[nn.Module], Any]
-
-
-def nearest(x: Tensor, codebook: Tensor) -> Tensor:
-    """x (n,D), codebook (N,D) -> codes (n)."""
-    return torch.addmm(codebook.pow(2).sum(1), x, codebook.T, alpha=-2).argmin(1)
 
 
 class Adversary:

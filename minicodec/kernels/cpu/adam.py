@@ -6,7 +6,7 @@ from minicodec.kernels.cpu.engine.compile import compiled
 from minicodec.ops.adam import UPDATES
 
 
-@compiled(error_model="numpy")  # Python's asks at every division for a zero, and no vectors come of it
+@compiled
 def _adam_update_loop(p, g, m, v, scale, root, beta1, beta2, eps, keep):
     one = np.float32(1)
     for i in range(p.size):

@@ -8,14 +8,12 @@ that spares three of four loads and stores. Nothing here uses threads: callers s
 import math
 
 import numpy as np
-from numba.extending import register_jitable
 
-from minicodec.kernels.cpu.engine.compile import compiled, inner
+from minicodec.kernels.cpu.engine.compile import compiled, definitions, inner
 from minicodec.ops import exact
 from minicodec.ops.exact import EPS, FACTOR_BITS, SHARE_BITS, TOTAL
 
-register_jitable(exact.exp)  # compiled code calls the definitions of these two, with one number
-register_jitable(exact.gelu)
+definitions(exact.exp, exact.gelu)  # compiled code calls these two as they are, with one number
 
 
 @inner
@@ -43,33 +41,46 @@ def _add_product(y, x, w):
             y[n] += x[k] * w[k, n]
 
 
-@compiled(error_model="numpy")
 def gelu(x):
     """As exact.gelu, of x (R,C)."""
     y = np.empty_like(x)
-    for r in range(len(x)):
-        for i in range(x.shape[1]):
-            y[r, i] = exact.gelu(x[r, i])
+    _gelu(x, y)
     return y
 
 
-@compiled(error_model="numpy")
+@compiled
+def _gelu(x, y):
+    for r in range(len(x)):
+        for i in range(x.shape[1]):
+            y[r, i] = exact.gelu(x[r, i])
+
+
 def linear(x, w, bias):
     """As exact.linear."""
     y = np.empty((len(x), w.shape[1]), np.float32)
+    _linear(x, w, bias, y)
+    return y
+
+
+@compiled
+def _linear(x, w, bias, y):
     for r in range(len(x)):
         for n in range(w.shape[1]):
             y[r, n] = bias[n]
         _add_product(y[r], x[r], w)
+
+
+def layer_norm(x, weight, bias):
+    """As exact.layer_norm."""
+    y = np.empty(x.shape, np.float32)
+    _layer_norm(x, weight, bias, y, np.empty(x.shape[1], np.float32))
     return y
 
 
-@compiled(error_model="numpy")
-def layer_norm(x, weight, bias):
-    """As exact.layer_norm."""
+@compiled
+def _layer_norm(x, weight, bias, y, scratch):
     R, D = x.shape
     share = np.float32(1 / D)
-    y, scratch = np.empty((R, D), np.float32), np.empty(D, np.float32)
     for r in range(R):
         for i in range(D):
             scratch[i] = x[r, i]
@@ -80,18 +91,22 @@ def layer_norm(x, weight, bias):
         root = np.sqrt(_fold(scratch, D) * share + EPS)
         for i in range(D):
             y[r, i] = y[r, i] / root * weight[i] + bias[i]
-    return y
 
 
-@compiled(error_model="numpy")
 def attend(qkv, keys, values, first):
     """As exact.attend."""
     B, T, _ = qkv.shape
     _, heads, d, W = keys.shape
-    scale = np.float32(1 / math.sqrt(d))
-    parts = qkv.reshape(B, T, 3, heads, d)
     y = np.empty((B, T, heads, d), np.float32)
-    weights = np.empty(W, np.float32)
+    scale = np.float32(1 / math.sqrt(d))
+    _attend(qkv.reshape(B, T, 3, heads, d), keys, values, first, scale, y, np.empty(W, np.float32))
+    return y.reshape(B, T, heads * d)
+
+
+@compiled
+def _attend(parts, keys, values, first, scale, y, weights):
+    B, T, heads, d = y.shape
+    W = len(weights)
     for b in range(B):
         for t in range(T):
             slot, n = (first + t) % W, min(first + t + 1, W)
@@ -114,15 +129,19 @@ def attend(qkv, keys, values, first):
                 total = _fold(scores, n)
                 for i in range(d):
                     y[b, t, h, i] /= total
-    return y.reshape(B, T, heads * d)
 
 
-@compiled(error_model="numpy")
 def cumulative_counts(logits):
     """As exact.cumulative_counts."""
     R, V = logits.shape
     cumulative = np.zeros((R, V + 1), np.int64)
-    shares = np.empty(V, np.int64)
+    _cumulative_counts(logits, cumulative, np.empty(V, np.int64))
+    return cumulative
+
+
+@compiled
+def _cumulative_counts(logits, cumulative, shares):
+    R, V = logits.shape
     for r in range(R):
         highest, total = logits[r, 0], 0
         for v in range(V):
@@ -133,4 +152,3 @@ def cumulative_counts(logits):
         factor = ((TOTAL - V) << FACTOR_BITS) // total
         for v in range(V):
             cumulative[r, v + 1] = cumulative[r, v] + 1 + (shares[v] * factor >> FACTOR_BITS)
-    return cumulative

@@ -5,18 +5,25 @@ import numpy as np
 from minicodec.kernels.cpu.engine.compile import compiled
 
 
-@compiled
 def energies(frames, b1, a):
-    """Frames (To,N) -> energy of each, filtered by four biquads in a row without their gain, (To,F).
+    """Frames (To,N) -> energy of each, filtered by four biquads in a row without their gain, (To,F)."""
+    F = b1.shape[1]
+    energies = np.zeros((len(frames), F))
+    _add_energies(frames, b1, a, energies, np.empty((9, F)))
+    return energies
+
+
+@compiled
+def _add_energies(frames, b1, a, energies, room):
+    """The loops; energies come as zeros, room is for nine numbers a band.
 
     The biquads are in transposed direct form II, with the states z0 and z1.
     """
     To, N = frames.shape
     F = b1.shape[1]
-    energies = np.zeros((To, F))
-    x = np.empty(F)
+    x, z0, z1 = room[8], room[:4], room[4:8]
     for t in range(To):
-        z0, z1 = np.zeros((4, F)), np.zeros((4, F))  # at rest
+        room[:8] = 0  # at rest
         for n in range(N):
             x[:] = frames[t, n]
             for k in range(4):
@@ -27,4 +34,3 @@ def energies(frames, b1, a):
                     x[f] = y  # the input of the next section
             for f in range(F):
                 energies[t, f] += x[f] * x[f]
-    return energies

@@ -13,28 +13,39 @@ from minicodec.ops.norm import (
 
 
 @compiled
-def channel_sums(u, v):
-    """u, v (B,T,C) -> Σ_t u (B,C), Σ_t u·v (B,C), in float64."""
+def add_channel_sums(u, v, sums, products):
+    """u, v (B,T,C) -> Σ_t u (B,C), Σ_t u·v (B,C), in float64, which come as zeros."""
     B, T, C = u.shape
-    sums, products = np.zeros((B, C)), np.zeros((B, C))
     for b in range(B):
         for t in range(T):
             for c in range(C):
                 value = np.float64(u[b, t, c])
                 sums[b, c] += value
                 products[b, c] += value * np.float64(v[b, t, c])
-    return sums, products
 
 
 @compiled
-def combine(p, u, q, v, m, r):
-    """u, v (B,T,C), the rest (B,C) -> p·u + q·(v - m) + r (B,T,C)."""
+def combine_into(p, u, q, v, m, r, out):
+    """u, v (B,T,C), the rest (B,C) -> out (B,T,C), p·u + q·(v - m) + r."""
     B, T, C = u.shape
-    out = np.empty((B, T, C), np.float32)
     for b in range(B):
         for t in range(T):
             for c in range(C):
                 out[b, t, c] = p[b, c] * u[b, t, c] + q[b, c] * (v[b, t, c] - m[b, c]) + r[b, c]
+
+
+def channel_sums(u, v):
+    """u, v (B,T,C) -> Σ_t u (B,C), Σ_t u·v (B,C), in float64."""
+    B, _, C = u.shape
+    sums, products = np.zeros((2, B, C))
+    add_channel_sums(u, v, sums, products)
+    return sums, products
+
+
+def combine(p, u, q, v, m, r):
+    """u, v (B,T,C), the rest (B,C) -> p·u + q·(v - m) + r (B,T,C)."""
+    out = np.empty(u.shape, np.float32)
+    combine_into(p, u, q, v, m, r, out)
     return out
 
 

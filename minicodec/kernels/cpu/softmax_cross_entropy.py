@@ -16,7 +16,7 @@ from minicodec.ops.softmax_cross_entropy import (
 from minicodec.threads import share_out, threads_for
 
 
-@compiled(error_model="numpy")
+@compiled
 def softmax_rows(first, last, x, y, tops, logs):
     """Rows first ... last - 1: x (n,V) -> y (n,V) = softmax(x), tops (n) = max x, logs (n) = ln Σ exp(x - top)."""
     for i in range(first, last):

@@ -32,9 +32,8 @@ BOTTOM, FULL = 1 << OPEN_BITS, 1 << OPEN_BITS + 8
 DAMAGED = -1  # stands for a symbol that no encoder can have meant
 
 
-def _encode(starts, stops, totals):
-    """Symbols whose counts are start … stop - 1 of 0 … total - 1, (symbols,) int64 each -> digits (n,) int64."""
-    digits = np.zeros(4 * len(starts) + 1, np.int64)  # a symbol costs a little more than 3 bytes at most
+def _encode(starts, stops, totals, digits):
+    """Symbols whose counts are start … stop - 1 of 0 … total - 1, (symbols,) int64 each -> digits, which were zeros."""
     size, low, width = 0, 0, FULL
     for i in range(len(starts)):
         unit = width // totals[i]
@@ -49,7 +48,6 @@ def _encode(starts, stops, totals):
     for i in range(size, 0, -1):
         digits[i - 1] += digits[i] >> 8
         digits[i] &= 255
-    return digits[: size + 1]
 
 
 def _decode(data, state, counts, symbols):
@@ -97,7 +95,8 @@ def encode(starts: np.ndarray, stops: np.ndarray, totals: np.ndarray) -> bytes:
     starts, stops, totals = (a.astype(np.int64) for a in (starts, stops, totals))
     if not ((starts >= 0) & (starts < stops) & (stops <= totals) & (totals <= 1 << TOTAL_BITS)).all():
         raise ValueError(f"a symbol needs 0 <= start < stop <= total <= 2^{TOTAL_BITS}")
-    digits = _functions()[0](starts, stops, totals)
+    digits = np.zeros(4 * len(starts) + 1, np.int64)  # a symbol costs a little more than 3 bytes at most
+    _functions()[0](starts, stops, totals, digits)
     return digits.astype(np.uint8).tobytes().rstrip(b"\0")
 
 

@@ -5,46 +5,28 @@ instructions, to be analysed, optimised and compiled at a first use. An address 
 one instruction. Whoever calls such loops has checked that the numbers are there.
 """
 
-from typing import Any
-
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
+
+from minicodec.kernels.cpu.engine.compile import instruction
 
 F32, I64 = ir.FloatType(), ir.IntType(64)
 
 
-def _address(typing_context, array):
+@instruction("intp", None)
+def address(context, builder, signature, args):
     """Where the first number of an array lies; `array.ctypes.data` is the same and takes far longer to compile."""
-
-    def emit(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(data, I64)
-
-    return types.intp(array), emit
+    return builder.ptrtoint(context.make_array(signature.args[0])(context, builder, args[0]).data, I64)
 
 
-def _get(typing_context, address, i):
+@instruction("float32", "intp", "intp")
+def get(context, builder, signature, args):
     """The float32 number i behind an address."""
-
-    def emit(context, builder, signature, args):
-        base, i = args
-        return builder.load(builder.gep(builder.inttoptr(base, F32.as_pointer()), [i]), align=4)
-
-    return types.float32(types.intp, types.intp), emit
+    base, i = args
+    return builder.load(builder.gep(builder.inttoptr(base, F32.as_pointer()), [i]), align=4)
 
 
-def _put(typing_context, address, i, value):
+@instruction("void", "intp", "intp", "float32")
+def put(context, builder, signature, args):
     """Write the float32 number i behind an address."""
-
-    def emit(context, builder, signature, args):
-        base, i, value = args
-        builder.store(value, builder.gep(builder.inttoptr(base, F32.as_pointer()), [i]), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.float32), emit
-
-
-address: Any = intrinsic(_address)
-get: Any = intrinsic(_get)
-put: Any = intrinsic(_put)
+    base, i, value = args
+    builder.store(value, builder.gep(builder.inttoptr(base, F32.as_pointer()), [i]), align=4)

@@ -12,58 +12,45 @@ itself, because cores own memory by lines.
 
 import platform
 import sys
-from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from minicodec.kernels.cpu.engine.compile import inner
+from minicodec.kernels.cpu.engine.compile import inner, instruction
 
 I64 = ir.IntType(64)
 LINE = 16  # int64 in two cache lines: those of some machines have 128 bytes
 
 
-def _pointer(builder, address):
-    return builder.inttoptr(address, I64.as_pointer())
-
-
-def _load(typing_context, address):
+@instruction("int64", "intp")
+def load(context, builder, signature, args):
     """The word at an address."""
-
-    def emit(context, builder, signature, args):
-        return builder.load_atomic(_pointer(builder, args[0]), "acquire", 8)
-
-    return types.int64(types.intp), emit
+    return builder.load_atomic(builder.inttoptr(args[0], I64.as_pointer()), "acquire", 8)
 
 
-def _store(typing_context, address, value):
+@instruction("void", "intp", "int64")
+def store(context, builder, signature, args):
     """Write the word at an address."""
-
-    def emit(context, builder, signature, args):
-        builder.store_atomic(args[1], _pointer(builder, args[0]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.int64), emit
+    builder.store_atomic(args[1], builder.inttoptr(args[0], I64.as_pointer()), "release", 8)
 
 
-def _pause(typing_context):
+@instruction("void")
+def pause(context, builder, signature, args):
     """Tell the core that this is a loop that waits: it saves power, and leaves the loop without a penalty."""
-
-    def emit(context, builder, signature, args):
-        if platform.machine() in ("x86_64", "AMD64"):
-            nothing = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
-        return context.get_dummy_value()
-
-    return types.void(), emit
+    if platform.machine() in ("x86_64", "AMD64"):
+        _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
 
 
-load: Any = intrinsic(_load)
-store: Any = intrinsic(_store)
-pause: Any = intrinsic(_pause)
-# Give the core to another thread that waits for one, if there is any; that takes 0.5 µs if there is none.
-let_others_run = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.intc())
+@instruction("int32")
+def let_others_run(context, builder, signature, args):
+    """Give the core to another thread that waits for one, if there is any; that takes 0.5 µs if there is none."""
+    return _call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield", ir.IntType(32))
+
+
+def _call(builder, name, result):
+    """Call a function without parameters."""
+    from numba.core import cgutils
+
+    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, []), name), [])
 
 
 @inner

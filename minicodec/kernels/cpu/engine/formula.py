@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+from minicodec.kernels.cpu.engine.compile import instruction
 
 F32, I32 = ir.FloatType(), ir.IntType(32)
 
@@ -50,6 +50,8 @@ class Number:
 
     def call(self, name: str, *others: Any) -> "Number":
         """An instruction that LLVM has as a function, of this number and others."""
+        from numba.core import cgutils
+
         signature = ir.FunctionType(F32, [F32] * (1 + len(others)))
         function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.{name}.f32")
         return Number(self.builder, self.builder.call(function, [self.value, *map(self.like, others)]))
@@ -95,10 +97,8 @@ def multiply_add(a: Number, b: Any, c: Any) -> Number:
 def for_numba(formula: Callable[[Number], Number]) -> Any:
     """A formula of one float32 as a function that Numba code can call."""
 
-    def typed(typing_context, x):
-        def emit(context, builder, signature, args):
-            return formula(Number(builder, args[0])).value
+    @instruction("float32", "float32")
+    def emit(context, builder, signature, args):
+        return formula(Number(builder, args[0])).value
 
-        return types.float32(types.float32), emit
-
-    return intrinsic(typed)
+    return emit

@@ -151,7 +151,7 @@ def multiply_transposed(x, dy, *, taps, P, batch_step, row_step, tap_step=0):
 
     for k in range(taps):
         steps = (k * tap_step, batch_step, row_step)
-        args = (_read_only(x), _read_only(dy), dw[k * P :], steps, (batches, rows, P, N), block, by_panels)
+        args = (_read_only(x), _read_only(dy), dw[k * P :], steps, (batches, rows, P, N), block, int(by_panels))
         share_out(threads, panels if by_panels else tiles, share, *args)
     return np.ascontiguousarray(dw[: taps * P, :N]).reshape(shape)
 

@@ -22,8 +22,8 @@ on its place in the tile nor on R, V and L. This scheme is that of [Goto08], and
 """
 
 from llvmlite import binding, ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+from minicodec.kernels.cpu.engine.compile import instruction
 
 F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
@@ -42,7 +42,10 @@ def make_tile(rows, vectors, lanes, panels=1):
         """A pointer to the vector that begins `offset` numbers behind."""
         return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
-    def emit(context, builder, signature, args):
+    @instruction("void", *["intp"] * 10)
+    def tile(context, builder, signature, args):
+        from numba.core import cgutils
+
         a, a_row, a_step, b, b_row, b_panel, count, c, c_row, add = args
         a, b, c = (builder.inttoptr(address, F32.as_pointer()) for address in (a, b, c))
         multiply_add = cgutils.get_or_insert_function(
@@ -82,11 +85,6 @@ def make_tile(rows, vectors, lanes, panels=1):
                 finish(lambda s, target: builder.fadd(builder.load(target, align=4), s))
             with otherwise:
                 finish(lambda s, target: s)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def tile(typing_context, a, a_row, a_step, b, b_row, b_panel, count, c, c_row, add):
-        return types.void(*[types.intp] * 10), emit
 
     return tile
 
