@@ -1,6 +1,5 @@
 """Exercises: the library's answer is right, a stub is not written, the judge finds words for what is wrong."""
 
-import inspect
 import linecache
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from minicodec import functional as F
 from minicodec.backend import OPS, use
 from minicodec.course import notebook, student
-from minicodec.course.catalogue import all_exercises
+from minicodec.course.catalogue import all_exercises, undecorated
 from minicodec.course.judge import judge
 from minicodec.ops import conv1d
 
@@ -38,7 +37,7 @@ def test_the_solution_is_right(one, fresh):
 def test_a_stub_is_not_written_and_the_library_stands_in(one, workplace):
     names = {"exercise": student.exercise, "np": np}
     exec(one.stub(), names)
-    assert judge(one, one.called(inspect.unwrap(names[one.name]))).status == "unwritten"
+    assert judge(one, one.called(undecorated(names[one.name]))).status == "unwritten"
     assert judge(one, one.called(names[one.name])).status == "right"  # by the library's answers
 
 

@@ -228,6 +228,16 @@ def stub_of(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
+def undecorated(function: Any) -> Any:
+    """The student's own function or class, without the library's standing in for it.
+
+    `inspect.unwrap` leaves classes as they are, since Python 3.13.
+    """
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
+
+
 def as_results(returned: Any) -> tuple[Any, ...]:
     """What a function returned, as a tuple."""
     return tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.course.catalogue import Exercise, Function, Mistake, Trial, as_results
+from minicodec.course.catalogue import Exercise, Function, Mistake, Trial, as_results, undecorated
 from minicodec.course.diagnosis import LISTED, cause_of_error, difference, guess, is_same
 from minicodec.course.messages import clean, plain
 
@@ -102,7 +102,7 @@ def attempt(function: Function, trial: Trial) -> Attempt:
 
 def _file_of(function: Any) -> str:
     """Where an answer's code stands: the file, or a notebook's cell."""
-    answer = inspect.unwrap(function.args[0] if isinstance(function, partial) else function)
+    answer = undecorated(function.args[0] if isinstance(function, partial) else function)
     methods = [value for value in vars(answer).values() if inspect.isfunction(value)] if inspect.isclass(answer) else []
     code = getattr(methods[0] if methods else answer, "__code__", None)
     return code.co_filename if code else ""

@@ -16,7 +16,7 @@ import numpy as np
 
 from minicodec.backend import OPS
 from minicodec.course import notebook
-from minicodec.course.catalogue import Exercise, Function, Trial, all_exercises
+from minicodec.course.catalogue import Exercise, Function, Trial, all_exercises, undecorated
 from minicodec.course.judge import Verdict, judge, raised, trials_of
 from minicodec.course.keeping import source_of, without_decorator
 from minicodec.course.placing import FILES, PACKAGE, Part, answers, create, module_of, parts, put
@@ -81,7 +81,7 @@ def check(function: Function) -> None:
     an earlier answer that was found wrong, that one is named: it may be to blame.
     """
     one = _named(function)
-    written = inspect.unwrap(function)
+    written = undecorated(function)
     verdict = judge(one, one.called(written))
     notebook.judged(one.name, verdict.status)
     below = notebook.wrong_below(written) if verdict.status == "wrong" else []
@@ -236,4 +236,4 @@ def _recall(name: str, text: str, path: Path) -> Any:
         text = text.replace(f"from {KEPT.name}.", f"from {PACKAGE}.")
     names.pop(name)
     exec(compile(text, str(path), "exec"), names)
-    return inspect.unwrap(names[name])
+    return undecorated(names[name])

@@ -84,7 +84,7 @@ def main(request: dict[str, Any], messages: int) -> None:
                 tell(begins=name)
                 _allow(request["seconds"])
                 answer = functions.get(name)
-                called = exercises[name].called(_undecorated(answer)) if callable(answer) else None
+                called = exercises[name].called(catalogue.undecorated(answer)) if callable(answer) else None
                 _call(exercises[name], called, request["seed"], tell)
                 tell(ends=name)
     tell(finished=True)
@@ -116,7 +116,7 @@ def _call(exercise: catalogue.Exercise, function: Any, seed: int, tell: Callable
     """Make all calls of an exercise, and tell what each came to."""
     if not callable(function):
         return
-    function = _undecorated(function)
+    function = catalogue.undecorated(function)
     for number, trial in enumerate(trials_of(exercise, seed, fresh=True, answers=False)):
         _called[0] = exercise.name
         try:
@@ -133,13 +133,6 @@ def _call(exercise: catalogue.Exercise, function: Any, seed: int, tell: Callable
              unwritten=came.unwritten)  # fmt: skip
         if came.unwritten:
             return
-
-
-def _undecorated(function: Any) -> Any:
-    """The student's own function, without the library's standing in for it."""
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return function
 
 
 def _guard_answers() -> None:
