@@ -7,6 +7,8 @@
     wav = codec.decode(codes)
     packet = codec.compress(wav, kbps=6)                        # the bytes of an .ecdc file
     wav, sample_rate = minicodec.decompress(packet, codec)     # -> wav (C,T) float32, Hz
+    for tokens in minicodec.dataset("tokens"):                  # what `minicodec codes` has made of a corpus
+        tokens.codes                                            # (frames,levels) int16
 """
 
 from importlib import import_module
@@ -16,13 +18,15 @@ if TYPE_CHECKING:
     from minicodec.codec.fetch import fetch
     from minicodec.codec.model import Codec, build
     from minicodec.codec.pretrained import decompress, load, load_language_model
+    from minicodec.corpus.dataset import dataset
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "__version__", "build", "decompress", "fetch", "load", "load_language_model"]
+__all__ = ["Codec", "__version__", "build", "dataset", "decompress", "fetch", "load", "load_language_model"]
 
 _HOMES = {
     "Codec": "minicodec.codec.model",
     "build": "minicodec.codec.model",
+    "dataset": "minicodec.corpus.dataset",
     "fetch": "minicodec.codec.fetch",
     "load": "minicodec.codec.pretrained",
     "load_language_model": "minicodec.codec.pretrained",
@@ -36,7 +40,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: Numba and SciPy take most of a second to import."""
+    """Import what is asked for when it is asked for: Numba takes most of a second to import."""
     if name not in _HOMES:
         raise AttributeError(f"module 'minicodec' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

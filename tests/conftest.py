@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+from types import SimpleNamespace
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "2" if variable == "NUMBA_NUM_THREADS" else "1")
@@ -25,10 +26,29 @@ def rng():
 def pytest_configure(config):
     """In CI no comparison may be skipped: there, a missing peer is an error."""
     peers = ("torch", "encodec", "transformers", "visqol", "pesq", "pystoi", "playwright")
+    peers += ("distributed", "pyarrow", "webdataset")
     missing = [name for name in peers if importlib.util.find_spec(name) is None]
     missing += [] if CHROMIUM else ["chromium"]
     if missing and os.environ.get("MINICODEC_ALL_PEERS"):
         raise pytest.UsageError(f"peers are missing: {', '.join(missing)}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_pictures():
+    """Trainings do not draw: pictures take longer than the few steps of most. Who looks at them asks for `pictures`."""
+    from minicodec.training import run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "curves", SimpleNamespace(draw=lambda *_: None, comparison=lambda *_: None))
+        yield
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """A training draws its pictures."""
+    from minicodec.training import curves, run
+
+    monkeypatch.setattr(run, "curves", curves)
 
 
 @pytest.fixture(scope="session")

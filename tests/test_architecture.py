@@ -12,8 +12,8 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "console"},
-    {"files", "audio", "threads", "download", "wav_header", "mp3_header"},
-    {"backend", "device"},
+    {"files", "audio", "fourier", "threads", "workers", "download", "wav_header", "mp3_header"},
+    {"backend", "device", "ranks"},
     {"ops"},
     {"kernels"},
     {"tensor"},
@@ -21,14 +21,15 @@ LAYERS = [
     {"metrics"},
     {"nn"},
     {"codec"},
+    {"corpus"},
     {"training"},
     {"evaluation", "bench"},
     {"course"},
     {"cli"},
     {"__main__"},
 ]
-ALLOWED = {"numpy", "numba", "scipy", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
-ALLOWED |= {"pystoi", "pesq"}  # in extras
+ALLOWED = {"numpy", "numba", "matplotlib", "soundfile", "soxr", "safetensors", "rich", "pooch", "cupy"}
+ALLOWED |= {"pystoi", "pesq", "mpi4py", "distributed", "pyarrow"}  # in extras
 ALLOWED |= {"llvmlite", "cupyx"}  # what numba and cupy are made of
 ALLOWED |= {"IPython"}  # in notebooks
 CODEC_LAYERS = [  # the same within codec/
@@ -43,7 +44,7 @@ CODEC_LAYERS = [  # the same within codec/
     {"pretrained"},
     {"fetch"},
 ]
-PEERS = {ROOT / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
+PEERS = {ROOT / "bench" / "torch_peer": {"torch", "onnxruntime", "openvino"}}  # nobody else imports what only comparisons need
 
 
 def layer(name, layers=LAYERS):

@@ -1,6 +1,7 @@
 """Checkpoints that time has damaged are noticed, and the one beside them is offered."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -63,14 +64,15 @@ def test_the_whole_one_beside_a_damaged_one_is_offered(tmp_path):
 
 
 def test_arrays_of_other_shapes_do_not_fit(tmp_path):
-    """Each array of a checkpoint in turn, with one axis more, with one fewer, as text would be, and missing."""
+    """An array of each kind in a checkpoint, with one axis more, with one fewer, as text would be, and missing."""
     settings = [*SETTINGS, "adversary.enabled=true", "adversary.filters=2", "adversary.windows=[64]"]
     trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", [*settings, "seanet.filters=2", "seanet.latent=4"]))
     path = checkpoint.save(tmp_path, 0, trainer.state(), keep=1)
     arrays, refused = load_file(path), 0
     names = {name for name in arrays if not name.startswith(("average", "optimizer.m", "optimizer.v", "adversary"))}
     names |= {max(n for n in arrays if n.startswith(p)) for p in ("average", "optimizer.m", "adversary", "optimizer.v")}
-    for name in sorted(names - {"step"}):
+    kinds = {re.sub(r"\d+", "#", name): name for name in sorted(names - {"step"})}  # layers are alike
+    for name in kinds.values():
         for spoil in (lambda a: np.stack([a, a]), lambda a: a[..., None], lambda a: None):
             changed = spoil(arrays[name])
             rest = {key: array for key, array in arrays.items() if key != name}
@@ -78,7 +80,7 @@ def test_arrays_of_other_shapes_do_not_fit(tmp_path):
             with pytest.raises(InputError, match=f"{path.name}: does not fit the configuration"):
                 checkpoint.restore_newest(tmp_path, trainer.restore)
             refused += 1
-    assert refused > 30
+    assert refused == 3 * len(kinds) > 100
 
 
 LINES = b'{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.5}\n'

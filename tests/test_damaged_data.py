@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from minicodec.errors import InputError
-from minicodec.training import checkpoint, config, curves, run as runs
+from minicodec.training import checkpoint, config, run as runs
 from minicodec.training.audio_files import AudioFile, Lot
 from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import AugmentationConfig
@@ -171,18 +171,11 @@ def test_links_are_followed_once(tmp_path):
     assert sorted(file.name for file in opened(link).train + opened(link).valid) == ["a.wav", "deep/b.wav"]
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """They take longer than all the rest."""
-    monkeypatch.setattr(curves, "draw", lambda *_: None)
-    monkeypatch.setattr(curves, "comparison", lambda *_: None)
-
-
 def final_state(run):
     return checkpoint.load(checkpoint.in_folder(run / "checkpoints")[-1])
 
 
-def test_a_run_beside_its_data_does_not_train_on_its_own_samples(tmp_path, no_pictures):
+def test_a_run_beside_its_data_does_not_train_on_its_own_samples(tmp_path):
     """Resumed, it is still the run that it would be elsewhere; and another run there does not hear it either."""
     states = []
     for where in ("inside", "outside"):
@@ -204,7 +197,7 @@ def resumed_notices(folder):
     return AudioFolder(folder, sample_rate=24_000, channels=1).notices
 
 
-def test_a_run_with_a_damaged_file_goes_on_and_resumes_to_the_same_bits(tmp_path, no_pictures, capsys):
+def test_a_run_with_a_damaged_file_goes_on_and_resumes_to_the_same_bits(tmp_path, capsys):
     """NaN in one file, a lost block in another. Of the two runs, one is stopped and resumed."""
     data = make_audio(tmp_path / "audio")
     wav = np.random.default_rng(0).normal(size=24_000 * 20) / 20
@@ -226,7 +219,7 @@ def test_a_run_with_a_damaged_file_goes_on_and_resumes_to_the_same_bits(tmp_path
     assert (tmp_path / "one" / name).read_bytes() == (other / name).read_bytes()
 
 
-def test_silent_data_leaves_no_nan_in_the_log(tmp_path, no_pictures, capsys):
+def test_silent_data_leaves_no_nan_in_the_log(tmp_path, capsys):
     data = tmp_path / "silence"
     data.mkdir()
     for i in range(3):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ import soundfile
 
 import minicodec
 from minicodec import audio, cli
+from minicodec.errors import InputError
 from minicodec.evaluation import evaluate
 from minicodec.evaluation.baselines import ANCHORS
 from minicodec.evaluation.scores import measure
-from minicodec.evaluation.settings import Condition, settings_for
+from minicodec.evaluation.settings import Clip, Condition, settings_for
 from minicodec.files import data_folder
 from minicodec.training.audio_files import AudioFile
 from minicodec.training.data import AudioFolder
+from minicodec.workers import Killed
 
 METRICS = ["si_sdr", "mel_distance"]
 SYSTEMS = [("tiny_24khz", 1.5), ("tiny_24khz", 6.0), ("opus", 6.0), ("mp3", 8.0), ("opus", 8.0)]
@@ -300,3 +303,22 @@ def test_by_default_only_validation_files_are_taken(model, tmp_path, capsys, mon
     clips = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))["clips"]
     assert [clip["path"] for clip in clips] == [str(file.path) for file in valid]
     assert f"{len(valid)} of 12 files" in capsys.readouterr().err
+
+
+def test_a_clip_whose_worker_dies_is_tried_again_alone_and_a_deadly_one_is_named(monkeypatch, tmp_path):
+    clips = [Clip(name, "files", f"/clips/{name}.wav", 0) for name in "ab"]
+    deaths, tries = {"a": 1}, Counter()
+
+    def each(todo, work, start, arguments, jobs, cluster, alone):
+        while todo:
+            clip = todo.popleft()
+            assert alone(clip) == (tries[clip.name] > 0)
+            tries[clip.name] += 1
+            yield clip, Killed() if tries[clip.name] <= deaths.get(clip.name, 0) else None
+
+    monkeypatch.setattr(evaluate, "each", each)
+    assert list(evaluate.run(tmp_path, None, clips, 2)) == [clips[1], clips[0]]
+    deaths["b"] = 2
+    tries.clear()
+    with pytest.raises(InputError, match=rf"^{tmp_path}: two workers were killed at /clips/b\.wav, perhaps"):
+        list(evaluate.run(tmp_path, None, clips, 2))

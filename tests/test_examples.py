@@ -1,5 +1,6 @@
 """The examples of the book run as they stand, and leave behind what they say."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 
 import minicodec
+from minicodec import audio
 from minicodec.errors import InputError
 from minicodec.files import data_folder
 
@@ -25,7 +27,8 @@ def run(name, folder):
 
 def test_all_are_tested():
     assert {path.name for path in EXAMPLES.iterdir()} == {
-        *("1_encode_decode.py", "2_tokens.py", "3_microphone.py", "4_own_op.py", "5_own_preset.py", "6_own_loss.py")
+        *("1_encode_decode.py", "2_tokens.py", "3_microphone.py", "4_own_op.py", "5_own_preset.py", "6_own_loss.py"),
+        "7_delay_pattern.py",
     }
 
 
@@ -71,6 +74,17 @@ def test_own_loss(tmp_path):
     assert out.endswith(f"Run({Path('runs/loudness')}: tiny_24khz, step 4 of 4)\n")
     log = (tmp_path / "runs/loudness/log.jsonl").read_text()
     assert '"share.loudness"' in log
+
+
+def test_delay_pattern(tmp_path):
+    """The last rows are those of the last clip's codes."""
+    lines = run("7_delay_pattern.py", tmp_path).splitlines()
+    clips = sorted(path.name for path in data_folder().glob("*.flac"))
+    assert [line.split(":")[0] for line in lines[1:-5]] == clips
+    codes = minicodec.load().encode(audio.read(data_folder() / clips[-1])[0], 3).codes
+    steps = np.array([[int(n) for n in re.findall(r"\d+", line)] for line in lines[-5:]])
+    expected = [[codes[q, t - q - 1] if t > q else 1024 for q in range(4)] for t in range(5)]
+    np.testing.assert_array_equal(steps, expected)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_names_are_shown_before_anybody_asks_for_them():
     shown = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
     assert set(shown) >= set(minicodec.__all__)
     public = [name for name in shown if not name.startswith("_")]
-    assert public == ["Codec", "build", "decompress", "fetch", "load", "load_language_model"]
+    assert public == ["Codec", "build", "dataset", "decompress", "fetch", "load", "load_language_model"]
     assert all(getattr(minicodec, name) for name in public)
 
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from minicodec.cli import main
 from minicodec.training import checkpoint
 from tests.small_run import SETTINGS, make_audio
 
@@ -23,8 +24,8 @@ sys.exit(main(sys.argv[2:]))
 @pytest.fixture
 def run(tmp_path):
     data, folder = make_audio(tmp_path / "audio"), tmp_path / "run"
-    command = ["train", "tiny_24khz", "--data", data, "--out", folder, "--steps", "4", "--set", *SETTINGS]
-    subprocess.run([sys.executable, "-m", "minicodec", *map(str, command)], check=True, capture_output=True)
+    command = ["train", "tiny_24khz", "--data", data, "--out", folder, "--steps", 4, "--set", *SETTINGS]
+    assert main([*map(str, command)]) == 0
     return folder
 
 
@@ -46,7 +47,6 @@ def test_the_last_checkpoint_stays(run):
         assert checkpoint.in_folder(run / "checkpoints") == [last]
         assert last.read_bytes() == content
         assert not list(run.rglob("*.tmp*"))
-    done = subprocess.run([sys.executable, "-m", "minicodec", "train", "--resume", run, "--steps", "5"], check=False)
-    assert done.returncode == 0
+    assert main(["train", "--resume", str(run), "--steps", "5"]) == 0
     steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == [1, 2, 3, 4, 5]

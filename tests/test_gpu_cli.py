@@ -10,7 +10,7 @@ import pytest
 from minicodec import device
 from minicodec.cli import main
 from minicodec.errors import InputError
-from minicodec.training import checkpoint, curves, steps, validation
+from minicodec.training import checkpoint, steps, validation
 from minicodec.training.data import AudioFolder
 from tests import pretend_gpu
 from tests.small_run import SETTINGS, make_audio
@@ -38,13 +38,6 @@ def log(run):
 def state(run):
     path = checkpoint.in_folder(run / "checkpoints")[-1]
     return checkpoint.load(path)
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """They take longer than all the rest."""
-    monkeypatch.setattr(curves, "draw", lambda *_: None)
-    monkeypatch.setattr(curves, "comparison", lambda *_: None)
 
 
 def test_it_goes_on_on_another_device(folder, tmp_path, gpu, capsys):

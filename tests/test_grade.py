@@ -270,6 +270,17 @@ def test_an_answer_tuned_to_the_published_sizes_fails(tmp_path):
     assert {r["exercise"]: r["status"] for r in rows_of(tmp_path / "g.csv")}["toeplitz"] == "wrong"
 
 
+def test_the_librarys_function_imported_afterwards_takes_nothing_away(tmp_path):
+    """As chapters do, where they turn to my_codec: what the student wrote before is the answer."""
+    later = "\nfrom minicodec.course.my_codec.conv import conv1d_forward\ntoeplitz = library('toeplitz')\n"
+    (tmp_path / "ann.py").write_text(HEAD + TOEPLITZ + FORWARD + later)
+    (tmp_path / "bob.py").write_text(HEAD + later)
+    assert main(["grade", str(tmp_path), "--chapter", "3", "--out", str(tmp_path / "g.csv")]) == 0
+    statuses = {(r["submission"], r["exercise"]): r["status"] for r in rows_of(tmp_path / "g.csv")}
+    assert statuses["ann", "toeplitz"] == statuses["ann", "conv1d_forward"] == "right"
+    assert statuses["bob", "toeplitz"] == statuses["bob", "conv1d_forward"] == "missing"
+
+
 def test_an_earlier_run_is_no_student(tmp_path, capsys):
     """Its files lie in the folder that is graded; nor do its grades stay among the new ones."""
     (tmp_path / "ann.py").write_text("")

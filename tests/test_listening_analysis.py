@@ -3,9 +3,10 @@
 import math
 
 import pytest
+from scipy.special import stdtrit
 
 from minicodec.errors import InputError
-from minicodec.evaluation.listening.analysis import analyse, half_interval, post_screen, table
+from minicodec.evaluation.listening.analysis import analyse, half_interval, post_screen, student_t, table
 from minicodec.evaluation.listening.plot import picture
 from minicodec.evaluation.listening.ratings import DRAFT, FINAL, Rating
 
@@ -133,3 +134,9 @@ def test_the_picture_shows_every_condition_the_best_on_top():
         assert (right - left) / 2 == pytest.approx(half, rel=1e-3)
         assert y == bars.index(bar)
     assert "3 listeners, 0 excluded" in axes.get_title()
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 30, 59, 1000])
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.999])
+def test_students_t_is_that_of_scipy(freedom, share):
+    assert student_t(freedom, share) == pytest.approx(stdtrit(freedom, (1 + share) / 2), rel=1e-9)

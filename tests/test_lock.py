@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from minicodec.errors import InputError
-from minicodec.training import config, curves, run as runs
+from minicodec.training import config, run as runs
 from minicodec.training.lock import NAME, Lock
 from tests.small_run import SETTINGS, make_audio
 
@@ -59,10 +59,8 @@ def test_it_ends_with_its_object_and_with_an_error_in_a_block(tmp_path):
     third.acquire()
 
 
-def test_two_trainings_in_one_folder(tmp_path, monkeypatch):
+def test_two_trainings_in_one_folder(tmp_path):
     """The second is refused before it has changed anything; after the first has ended, the folder is free."""
-    monkeypatch.setattr(curves, "draw", lambda *_: None)
-    monkeypatch.setattr(curves, "comparison", lambda *_: None)
     data = make_audio(tmp_path / "audio")
     recipe = config.from_preset("tiny_24khz", str(data), [*SETTINGS, "steps=2"])
     first = runs.start(tmp_path / "run", recipe)

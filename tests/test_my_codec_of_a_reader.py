@@ -5,6 +5,7 @@ import linecache
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,7 @@ def test_it_trains_encodes_and_decodes(folder, place, capsys):
     all_solved = place == "."
     trained = run(folder, "train", "own.wav", "my.safetensors", "--steps", "8", "--length", "2560")
     assert "model" not in trained
+    assert "Only 0 of 8 codebooks have been started" in trained
     assert ("All parts are yours." in trained) == all_solved
     if not all_solved:
         assert re.match(r"The library stands in for \d+ parts .*, of chapters 6 \(\d+\), 7 \(", trained)
@@ -191,6 +193,19 @@ def test_answers_of_an_older_version_move_to_their_place(tmp_path, monkeypatch, 
     assert placing.answers(tmp_path / "my_codec").keys() == {"causal_padding"}
 
 
+def test_a_part_that_is_called_as_its_file_is(tmp_path, monkeypatch):
+    """`train` is a part of train.py, which must not be taken for the file of an older version, and deleted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(student, "_right", {})
+    folder = tmp_path / "my_codec"
+    placing.create(folder, {name: one.chapter for name, one in all_exercises().items()})
+    for name in ("train", "crops"):
+        assert placing.put(folder, name, placing.parts()[name].text)
+    before = (folder / "train.py").read_text(encoding="utf-8")
+    assert student.yours() == ["crops", "train"]
+    assert (folder / "train.py").read_text(encoding="utf-8") == before
+
+
 def test_what_stands_in_does_not_give_the_answer_away(folder):
     half = folder / "half/my_codec/seanet.py"
     assert "ConvTranspose1d(C, C // 2" not in half.read_text(encoding="utf-8")
@@ -200,8 +215,13 @@ def test_what_stands_in_does_not_give_the_answer_away(folder):
 def test_refusals(folder, tmp_path):
     codec = weights.Codec(weights.TINY, np.random.default_rng(1))
     weights.save(codec, tmp_path / "other.safetensors")
+    (tmp_path / "cut.ecdc").write_bytes(b"ECDC" + struct.pack("!BI", 0, 99) + b'{"m": "other"')
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([".", str(Path(minicodec.__file__).parents[1])])}
     for command, words in [
+        (["train", "own.wav", "x.safetensors", "--steps", "0"], "--steps: at least 1"),
+        (["train", "own.wav", "x.safetensors", "--length", "1000"], "--length: at least 1024"),
+        (["encode", "-m", "own.wav", "own.wav", "x.ecdc"], "own.wav: it is no codec's file"),
+        (["decode", "-m", str(tmp_path / "other.safetensors"), str(tmp_path / "cut.ecdc"), "x.wav"], "cut off"),
         (["encode", "-m", "nowhere", "own.wav", "x.ecdc"], "nowhere"),
         (["encode", "-m", str(tmp_path / "other.safetensors"), "own.wav", "x.ecdc", "--kbps", "9"], "not on offer"),
         (["decode", "-m", str(tmp_path / "other.safetensors"), "own.wav", "x.wav"], "is not an .ecdc file"),

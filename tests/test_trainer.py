@@ -201,7 +201,7 @@ def test_divergence_names_step_loss_and_checkpoint(audio_folder, tmp_path, capsy
     assert f"the last good checkpoint is {folder / 'checkpoints' / 'step-00000004.safetensors'}" in line
 
 
-def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
+def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys, pictures):
     """And what is in it says what it should; then it cannot be overwritten, but can be lengthened."""
     folder = tmp_path / "run"
     arguments = ["train", "tiny_24khz", "--data", str(audio_folder), "--out", str(folder), "--set", *SETTINGS]
@@ -218,6 +218,8 @@ def test_a_run_fills_its_folder(audio_folder, tmp_path, capsys):
     ]
     samples = folder / "samples/step-00000014"
     assert sorted(p.name for p in samples.iterdir()) == ["clip1_0.6kbps.png", "clip1_0.6kbps.wav", "clip1_original.wav"]
+    for picture in (folder / "curves.png", samples / "clip1_0.6kbps.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
     assert soundfile.info(samples / "clip1_0.6kbps.wav").frames == 6000
 
     codec = minicodec.load(folder)

@@ -12,7 +12,7 @@ from minicodec.evaluation import visqol
 from minicodec.evaluation.visqol import MODES, mos_lqo, similarity
 from minicodec.evaluation.visqol.gammatone import audible, biquads, centre_frequencies, energies, spectrogram
 from minicodec.evaluation.visqol.matching import LOST, evenly_spaced, match, windows, with_voice
-from minicodec.evaluation.visqol.nsim import C1, GAUSSIAN, compare, with_statistics
+from minicodec.evaluation.visqol.nsim import C1, CENTRE, CORNER, EDGE, compare, with_statistics
 from minicodec.evaluation.visqol.realignment import align, delay, piece
 from minicodec.kernels.cpu.gammatone import energies as energies_compiled
 
@@ -76,11 +76,12 @@ def test_what_cannot_be_heard_is_raised_to_what_can():
 
 def test_similarity_is_the_formula(rng):
     """Local statistics by convolution with the window, one patch after the other."""
+    window = [[CORNER, EDGE, CORNER], [EDGE, CENTRE, EDGE], [CORNER, EDGE, CORNER]]
     R, D = 40 * rng.random((2, 5, 8, 6)), 40 * rng.random((5, 8, 6))
     for i in range(2):
         for j in range(5):
             r, d = (np.pad(x, 1, mode="edge") for x in (R[i, j], D[j]))
-            mean = [signal.convolve2d(x, GAUSSIAN, "valid") for x in (r, d, r * r, d * d, r * d)]
+            mean = [signal.convolve2d(x, window, "valid") for x in (r, d, r * r, d * d, r * d)]
             σ = np.sqrt((mean[2] - mean[0] ** 2) * (mean[3] - mean[1] ** 2))
             intensity = (2 * mean[0] * mean[1] + 0.0001) / (mean[0] ** 2 + mean[1] ** 2 + 0.0001)
             expected = intensity * (mean[4] - mean[0] * mean[1] + 0.00045) / (σ + 0.00045)

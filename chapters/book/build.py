@@ -38,12 +38,13 @@ GUESTS = {
 # Pages of the API, from the top down: title, modules. A star stands for all modules of a folder.
 API = {
     "codec": ("The codec", ["codec.*", "codec.streaming.*", "codec.files.*", "codec.files.entropy.*", "codec.foreign.*"]),
+    "corpus": ("Corpora", ["corpus.*", "workers"]),
     "training": ("Training", ["training.*", "training.language_model.*"]),
     "evaluation": ("Evaluation", ["metrics", "evaluation.*", "evaluation.listening.*", "evaluation.visqol.*"]),
     "nn": ("Modules and layers", ["nn.*"]),
     "tensor": ("Tensors and gradients", ["tensor", "functional", "gradcheck"]),
     "ops": ("Operators", ["ops.*", "backend"]),
-    "audio": ("Audio, files, devices", ["audio", "files", "device", "threads", "errors"]),
+    "audio": ("Audio, files, devices", ["audio", "files", "device", "ranks", "threads", "errors"]),
     "course": ("The course's tools", ["course", "course.student", "course.judge", "course.show"]),
 }
 TIMEOUT = 600  # seconds for a cell

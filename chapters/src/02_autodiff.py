@@ -353,6 +353,17 @@ assert abs(float(offset) + 0.7) < 0.1
 # files. Each chapter adds parts to it. When `check` finds a part right, it stands in its file, as you wrote it; where you
 # have written nothing yet, the library's stands in. Its first file is `tensor.py`: your Tensor, which knows two
 # operators and indexing, the order of the sweep, and the sweep. An operator returns `Tensor(y, parents, send_back)`.
+# `unbroadcast` comes before it: the gradient of `+` needs it where one of the two arrays was stretched.
+# (Your `Tensor` takes the name of the library's: to run a cell above again, run the first imports again.)
+
+# %%
+@exercise
+def unbroadcast(g, shape):
+    """g (*y), shape of an array that broadcasting stretched to (*y) -> dx, of that shape: the sum over all its uses."""
+    raise NotImplementedError
+
+
+check(unbroadcast)
 
 # %%
 @exercise
@@ -379,15 +390,6 @@ class Tensor:
 
 
 check(Tensor)
-
-# %%
-@exercise
-def unbroadcast(g, shape):
-    """g (*y), shape of an array that broadcasting stretched to (*y) -> dx, of that shape: the sum over all its uses."""
-    raise NotImplementedError
-
-
-check(unbroadcast)
 
 # %%
 @exercise

@@ -326,6 +326,7 @@ assert np.abs(np.abs(np.fft.rfft(stretched))[: 2 * 2_000] - low).max() < 0.1 * l
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# `Tensor` is your codec's from here on: to go back up, run the imports at the top again.
 from minicodec.course.my_codec.conv import causal_padding, conv1d_backward, conv1d_forward, conv_transpose1d_forward
 from minicodec.course.my_codec.tensor import Tensor
 

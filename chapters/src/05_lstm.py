@@ -265,6 +265,7 @@ assert np.mean(results["forget bias 3"][-10:]) > 0.95
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# `Tensor` is your codec's from here on: to go back up, run the imports at the top again.
 from minicodec.course.my_codec.lstm import lstm_backward
 from minicodec.course.my_codec.tensor import Tensor, parameter
 

@@ -19,19 +19,17 @@ you_are_here(6)
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minicodec import audio, functional as F
+from minicodec import audio, functional as F, tensor
 from minicodec.backend import use
+from minicodec.codec import seanet
 from minicodec.codec.config import preset
 from minicodec.codec.model import Codec
-from minicodec.codec.seanet import Decoder, Encoder, ResidualUnit, SEANetConfig
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import panels, play, source, spectrogram
 from minicodec.files import data_folder
 from minicodec.metrics import si_sdr
-from minicodec.nn.layers import ConvTranspose1d
 from minicodec.nn.optim import Adam
 from minicodec.ops.weight_norm import weight_norm_backward as library_backward
-from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.initial import initialise_codec, preserve_variance
 from minicodec.training.losses import MelLoss
 
@@ -47,40 +45,33 @@ rng = np.random.default_rng(0)
 # so that what is lost in time can be kept side by side. The decoder is the same in a mirror: fewer
 # channels, more time, until there is one channel with 24 000 samples a second again.
 #
-# The two together are called SEANet. Here is the encoder's whole construction; you know all of its
-# parts.
+# The two together are called SEANet. Here is the encoder's whole construction. `_conv` is a causal
+# convolution with weight norm, and `in_turn` calls one layer after the other. Two parts are new,
+# the residual unit and weight norm; the next sections explain them.
 
 # %%
-source(Encoder)
+source(seanet.Encoder)
 
 # %% [markdown]
 # Send a second through both and write down what comes out of each layer.
 
 # %%
-config = SEANetConfig()  # of EnCodec at 24 kHz
-networks = [Encoder(1, config, rng=rng), Decoder(1, config, rng=rng)]
+config = seanet.SEANetConfig()  # of EnCodec at 24 kHz
+networks = [seanet.Encoder(1, config, rng=rng), seanet.Decoder(1, config, rng=rng)]
 wav, rate = audio.read(data_folder() / "speech_en_1.flac")
-second = wav.mean(axis=0)[24_000:48_000].astype(np.float32)[
-    None, :, None
-]  # (B,T,C) = (1, 24000, 1)
+mono = wav.mean(axis=0).astype(np.float32)
+second = mono[None, 24_000:48_000, None]  # (B,T,C) = (1, 24000, 1)
 
-stations, x = [("sound", 24_000, 1, 0, 0)], Tensor(second)
-with no_grad():
+MATRICES = "weight_v", "weight_ih", "weight_hh"  # what is multiplied with: no biases, no norms
+stations, x = [("sound", 24_000, 1, 0, 0)], tensor.Tensor(second)
+with tensor.no_grad():
     for network in networks:
         for layer in network.layers:
-            T, x = x.shape[1], layer(x)
-            matrices = (
-                "weight_v",
-                "weight_ih",
-                "weight_hh",
-            )  # what is multiplied with; no biases, no norms
-            weights = sum(
-                p.data.size for name, p in layer.named_parameters() if name.endswith(matrices)
-            )
-            times = T if isinstance(layer, ConvTranspose1d) else x.shape[1]
-            stations.append(
-                (type(layer).__name__, x.shape[1], x.shape[2], weights, weights * times)
-            )
+            kind, T, x = type(layer).__name__, x.shape[1], layer(x)
+            found = layer.named_parameters()
+            weights = sum(p.data.size for name, p in found if name.endswith(MATRICES))
+            times = T if kind == "ConvTranspose1d" else x.shape[1]
+            stations.append((kind, x.shape[1], x.shape[2], weights, weights * times))
 
 print("layer             frames/s  channels   numbers/s    weights   products/s")
 for name, frames, channels, weights, products in stations:
@@ -126,10 +117,12 @@ print(f"per second of sound: {numbers[:half, 1].sum() / 1e9:.2f} billion product
 # %% [markdown]
 # ## The residual unit: change a little
 #
-# Between two strides stands a residual unit. It does not replace its input, it adds to it:
+# Before each stride stands a residual unit. It does not replace its input, it adds to it:
 #
 # $$ y = \text{shortcut}(x) + [\text{ELU} \to \text{conv}_{K=3},\, C \to C/2 \;\to\; \text{ELU} \to
 #    \text{conv}_{K=1},\, C/2 \to C](x) $$
+#
+# The shortcut is $x$ itself, or a convolution with K = 1; C is the number of channels.
 #
 # Why add? Think of the gradient. Through twenty layers it is multiplied by twenty matrices, and you
 # have seen in chapter 5 what becomes of that. Along a sum it passes as it is: $dx = dy + \ldots$ A
@@ -137,16 +130,15 @@ print(f"per second of sound: {numbers[:half, 1].sum() / 1e9:.2f} billion product
 # (The middle of the unit has half the channels: that is cheaper, and it forces the unit to say in
 # few numbers what it wants to change.)
 #
-# In between stands **ELU**: $a$ where $a > 0$, $e^a - 1$ elsewhere. Without something that is not
-# linear, twenty convolutions would be one convolution. ELU has no kink at 0 (its slope there is 1
-# from both sides), and it is never quite flat, so a unit that is negative everywhere can still
-# learn.
+# **ELU** is $a$ where $a > 0$, and $e^a - 1$ elsewhere. Without something that is not linear, twenty
+# convolutions would be one convolution. ELU has no kink at 0 (its slope there is 1 from both
+# sides), and it is never quite flat, so a unit that is negative everywhere can still learn.
 #
 # ### Exercise 1
 #
 # The unit with the shortcut $x$ itself (the published models have a convolution K = 1 there), and
-# without biases. Write it in NumPy alone, or with `F.conv1d`, `F.elu` and `.data`. Causal means:
-# the two frames of padding stand on the left.
+# without biases. Write it in NumPy alone, or with `F.elu(x).data` and `F.conv1d(x, w).data`, which
+# pads nothing. Causal means: the two frames of padding stand on the left.
 
 # %%
 @exercise
@@ -162,32 +154,33 @@ def residual_unit(x, w3, w1):
 check(residual_unit)
 
 # %%
-unit = ResidualUnit(6, SEANetConfig(shortcut="identity", norm="none"), 1, rng=rng)
+unit = seanet.ResidualUnit(6, seanet.SEANetConfig(shortcut="identity", norm="none"), 1, rng=rng)
 first, second_conv = unit.block[1], unit.block[3]
 for conv in (first, second_conv):
     conv.bias.data[...] = 0
 x = rng.normal(size=(2, 9, 6)).astype(np.float32)
 mine = residual_unit(x, first.weight.data, second_conv.weight.data)
-np.testing.assert_allclose(mine, unit(Tensor(x)).data, atol=1e-5)
+np.testing.assert_allclose(mine, unit(tensor.Tensor(x)).data, atol=1e-5)
+print("the library's unit gives the same")
 
 # %% [markdown]
 # ## Weight norm: length and direction apart
 #
 # Each output channel of a convolution has a vector of K·Ci weights. That vector has a *direction*:
 # what the channel looks for. And it has a *length*: how loud the channel answers. Plain gradient
-# descent moves both at once, with one step size, and they get into each other's way: to turn a long
-# vector by some angle takes a larger step than to turn a short one.
+# descent moves both at once, with one step size, and they get into each other's way: a long vector
+# takes a larger step than a short one to turn by the same angle.
 #
-# Weight norm learns them as separate numbers, a vector $v$ of which only the direction counts, and
-# a length $g$:
+# Weight norm learns them apart: a vector $v$, of which only the direction counts, and a length $g$.
 #
 # $$ w = g\,\frac{v}{\|v\|}, \qquad
 #    \|v\| = \sqrt{\textstyle\sum v^2} \;\text{ for each output channel on its own} $$
 #
 # ### Exercise 2
 #
-# `axis` is the axis that has one length each. A conv weight (K,Ci,Co) has `axis=2`, and g the shape
-# (1,1,Co). (Transposed convolutions have `axis=1`: the published weights were made so.)
+# Each entry along `axis` has a length of its own. For the weight (K,Ci,Co) of a convolution, `axis`
+# is 2, and g has the shape (1,1,Co). (For a transposed convolution it is 1: the published weights
+# were made so.)
 
 # %%
 @exercise
@@ -218,7 +211,7 @@ check(weight_norm_forward)
 #    - \langle dw, u\rangle\langle u, \delta v\rangle\bigr)
 #    \;=\; \bigl\langle\, \tfrac{g}{\|v\|}\,(dw - dg\,u),\; \delta v \,\bigr\rangle $$
 #
-# and what stands beside $\delta v$ is the second gradient (as in chapter 3):
+# and, as in chapter 3, what stands beside $\delta v$ is the second gradient:
 #
 # $$ dv = \frac{g}{\|v\|}\,\bigl(dw - dg\;u\bigr) $$
 #
@@ -241,12 +234,12 @@ def weight_norm_backward(dw, saved, *, axis):
 check(weight_norm_backward)
 
 # %% [markdown]
-# Then compare with `source(library_backward)`.
+# When yours is right, compare it with `source(library_backward)`.
 #
-# Two things follow from the formula, and a picture shows both. First, $dv$ stands at a right angle
-# to $v$, so a step of gradient descent always makes $v$ *longer*: $\|v - \eta\,dv\|^2 = \|v\|^2 +
-# \eta^2\|dv\|^2$. Second, a $v$ that is twice as long gets a gradient half as long, and is turned
-# by a quarter of the angle.
+# Two things follow from the formula. First, $dv$ stands at a right angle to $v$ (left picture). So
+# a step of gradient descent, of size $\eta$, always makes $v$ *longer*: $\|v - \eta\,dv\|^2 =
+# \|v\|^2 + \eta^2\|dv\|^2$. Second, a $v$ that is twice as long gets a gradient half as long, and
+# turns by a quarter of the angle (right picture: three lengths of $v$, one goal).
 
 # %%
 v, g = np.array([[1.6], [0.9]]), np.array([[1.0]])  # two weights of one channel: axis 1
@@ -301,14 +294,14 @@ plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# So $v$'s length acts like a learning rate of the direction, which falls by itself. (With Adam,
-# chapter 13, steps are about equally long whatever the gradient; there, too, what counts is the
-# step against the length of $v$.)
+# So the length of $v$ sets the learning rate of the direction: the longer $v$ grows, the slower it
+# turns. (With Adam, chapter 13, steps are about equally long whatever the gradient; there, too,
+# what counts is the step against the length of $v$.)
 #
 # ## Count the weights
 #
-# How large is it? One can ask the program. But who can count it by hand has understood the
-# construction.
+# How large is the encoder? One can ask the program. But whoever can count it by hand has understood
+# the construction.
 #
 # ### Exercise 4
 
@@ -346,33 +339,35 @@ print(
 #
 # Every layer's backward has been tested on its own. The whole is the next question: is the gradient
 # of a loss with respect to *all* weights of encoder and decoder right? To test each weight would
-# take a day. But one random direction is a strong test: move all weights at once by
-# $\epsilon\,\delta$; the loss must move by $\epsilon\,\langle \text{gradient}, \delta\rangle$.
+# take a day. But one random direction is a strong test. Move all weights at once, by
+# $\epsilon\,\delta$, with a small $\epsilon$ and random numbers $\delta$: the loss must move by
+# $\epsilon\,\langle \text{gradient}, \delta\rangle$.
 
 # %%
-small = SEANetConfig(filters=4, latent=6, strides=(2, 4), lstm_layers=1)
-encoder, decoder = Encoder(1, small, rng=rng), Decoder(1, small, rng=rng)
-parameters = encoder.parameters() + decoder.parameters()
-for p in parameters:
+small = seanet.SEANetConfig(filters=4, latent=6, strides=(2, 4), lstm_layers=1)
+encoder, decoder = seanet.Encoder(1, small, rng=rng), seanet.Decoder(1, small, rng=rng)
+learned = encoder.parameters() + decoder.parameters()
+for p in learned:
     p.data = p.data.astype(np.float64)  # the differences are too small for float32
-sound = Tensor(rng.normal(size=(2, 50, 1)))
+noise = tensor.Tensor(rng.normal(size=(2, 50, 1)))
 dy = rng.normal(size=(2, 56, 1))  # 7 frames of 8 samples come back
-delta = [rng.normal(size=p.shape) for p in parameters]
+delta = [rng.normal(size=p.shape) for p in learned]
 
 
 def loss_at(eps):
-    """<decoder(encoder(sound)), dy>, with all weights moved by eps·delta."""
-    for p, d in zip(parameters, delta, strict=True):
+    """<decoder(encoder(noise)), dy>, with all weights moved by eps·delta."""
+    for p, d in zip(learned, delta, strict=True):
         p.data = p.data + eps * d
-    result = (decoder(encoder(sound)) * dy).sum()
-    for p, d in zip(parameters, delta, strict=True):
+    result = (decoder(encoder(noise)) * dy).sum()
+    for p, d in zip(learned, delta, strict=True):
         p.data = p.data - eps * d
     return result
 
 
 by_differences = (float(loss_at(1e-6)) - float(loss_at(-1e-6))) / 2e-6
-by_gradients = sum(np.vdot(g, d) for g, d in zip(grad(loss_at(0), parameters), delta, strict=True))
-print(sum(p.data.size for p in parameters), "weights, all moved at once")
+found = tensor.grad(loss_at(0), learned)
+by_gradients = sum(np.vdot(g, d) for g, d in zip(found, delta, strict=True))
+print(sum(p.data.size for p in learned), "weights, all moved at once")
 print(f"by differences {by_differences:.8f}, by gradients {by_gradients:.8f}")
 np.testing.assert_allclose(by_gradients, by_differences, rtol=1e-5)
 
@@ -383,8 +378,8 @@ np.testing.assert_allclose(by_gradients, by_differences, rtol=1e-5)
 # or there is nothing to learn from. What does an output of a convolution look like at the start? It
 # is a sum of n = K·Ci products. If the inputs are about independent and each has power $\sigma^2$,
 # the sum has power $\sigma^2 \sum w^2$. PyTorch draws weights from $\pm 1/\sqrt{n}$, uniformly:
-# each has a mean square of $1/(3n)$, so the sum of n squares is $1/3$. **Two thirds of the power
-# are lost, at every layer.** The biases keep theirs: after many layers, nothing but biases is left.
+# each has a mean square of $1/(3n)$, so the sum of n squares is $1/3$. **Every convolution loses two
+# thirds of the power.** The biases keep theirs: after many layers, nothing but biases is left.
 #
 # The cure is one line: scale the weights so that the squares sum to 1. Weight norm makes that easy:
 # it is a matter of $g$.
@@ -394,13 +389,13 @@ codecs = {
     name: Codec(preset("tiny_24khz"), seed=0) for name in ("PyTorch's weights", "power preserved")
 }
 initialise_codec(codecs["power preserved"])
-other = wav.mean(axis=0)[96_000:120_000].astype(np.float32)[None, :, None]
+other = mono[None, 96_000:120_000, None]
 
 axes = panels(height=3.2)
 left_over = {}
 for name, codec in codecs.items():
-    a, b, heard = Tensor(second), Tensor(other), []
-    with no_grad():
+    a, b, heard = tensor.Tensor(second), tensor.Tensor(other), []
+    with tensor.no_grad():
         for layer in codec.encoder.layers + codec.decoder.layers:
             a, b = layer(a), layer(b)
             heard.append(np.sqrt(((a.data - b.data) ** 2).mean()))
@@ -434,20 +429,21 @@ assert left_over["power preserved"] > 100 * left_over["PyTorch's weights"]
 # twice, from both beginnings.
 
 # %%
-LONG = False  # True: 600 steps, not 60, in 2 to 5 minutes: 25 and 22 dB, almost the original
+LONG = False  # True: 600 steps, not 60, in 2 to 5 minutes; both reach over 20 dB
 mel = MelLoss(rate, (256, 1024))
 
 
 def by_heart(codec, x, steps):
     """Teach encoder and decoder the sound x (1,T,1) -> SI-SDR in dB at each step, and the last
     output (1,T,1)."""
-    parameters = dict(codec.named_parameters())  # the codebooks are none of them
-    optimizer = Adam(parameters, lr=2e-3, betas=(0.5, 0.9))
-    curve = []
+    learned = dict(codec.named_parameters())  # without the codebooks
+    optimizer = Adam(learned, lr=2e-3, betas=(0.5, 0.9))
+    original, curve = tensor.Tensor(x), []
     for _ in range(steps):
-        decoded = codec.decoder(codec.encoder(Tensor(x)))
-        loss = 50 * F.l1_loss(decoded, Tensor(x)) + 0.1 * mel(Tensor(x), decoded)
-        for p, g in zip(parameters.values(), grad(loss, list(parameters.values())), strict=True):
+        decoded = codec.decoder(codec.encoder(original))
+        loss = 50 * F.l1_loss(decoded, original) + 0.1 * mel(original, decoded)
+        found = tensor.grad(loss, list(learned.values()))
+        for p, g in zip(learned.values(), found, strict=True):
             p.grad = g
         optimizer.step()
         curve.append(float(si_sdr(x[..., 0], decoded.data[..., 0])[0]))
@@ -481,14 +477,15 @@ for name, sound in sounds.items():
     play(sound[0, :, 0], rate, name)
 
 # %% [markdown]
-# The one is speech, a little hoarse. The other has not yet found its input: with the same network,
-# the same data, the same steps. As in chapter 5, where a network begins decides.
+# One is speech, a little hoarse. The other is a hum that takes no notice of its input yet, with the
+# same network, the same data, the same number of steps. As in chapter 5, where a network begins
+# decides.
 #
 # ## With your own code
 #
-# The same training, a tenth of a second long, on the backend "student": what you have written so
-# far, in all chapters, carries the gradients (the plain definitions stand in for the rest). The
-# curve must be the library's.
+# The same training again, eight steps on a tenth of a second, on the backend "student": it computes
+# with the operators that you have written so far, in all chapters, and takes the library's plain
+# definitions for the rest. The curve must be the library's.
 
 # %%
 short, curves = second[:, :2_560], {}
@@ -500,18 +497,33 @@ for backend in ("numba", "student"):
 mine = [name for name in yours() if "weight_norm" in name]
 for backend, curve in curves.items():
     print(f"SI-SDR / dB on {backend}:", curve.round(2).tolist())
-print("yours in this chapter:", ", ".join(mine) or "nothing yet")
+print("of this chapter, these of yours ran:", ", ".join(mine) or "none yet")
 np.testing.assert_allclose(curves["student"], curves["numba"], atol=0.5)
 
 # %% [markdown]
 # ## Your codec: encoder and decoder as classes
 #
-# Now the layers and the networks. `parameter(array)` makes a Tensor that is trained; `parameters` finds all of them by
-# name, and these names stand in the files of weights. A class is judged by what it computes and by the gradients that it
-# sends back, with weights that are moved before.
+# Now the layers and the networks, on the Tensor of your codec, chapter 2's:
+#
+# | | |
+# |---|---|
+# | `parameter(array)` | a Tensor that is trained |
+# | `Tensor(array)` | a constant |
+# | `Tensor(array, parents, send_back)` | a result; `send_back(dy)` returns a tuple of gradients, one for each parent |
+# | `x.data`, `x + y`, `x * 2.0` | the array inside; a sum; a Tensor times a number |
+#
+# You know `causal_conv1d(x, w, stride, dilation)` and `causal_conv_transpose1d(x, w, stride)` from
+# chapter 4, `LSTM(H, depth, rng)` from chapter 5; `help(LSTM)` says more. `weight_norm` is made of
+# exercises 2 and 3. The function `parameters` finds all that is trained, by name; the files of
+# weights have the same names.
+#
+# A class is judged by the names of its parameters, by the numbers they begin with, by what it
+# computes, and by the gradients that it sends back. So draw random numbers from the `rng` that
+# comes in, in the order of the docstring.
 
 # %%
-# The library's parts that the cells below may use; in my_codec, they use yours.
+# The library's parts that the cells below may use; in my_codec, they use yours. Here Encoder,
+# Decoder and Tensor are your codec's; above, it was seanet.Encoder and tensor.Tensor.
 from minicodec.course.my_codec.conv import (
     causal_conv1d,
     causal_conv_transpose1d,
@@ -527,7 +539,8 @@ from minicodec.course.my_codec.tensor import Tensor, elu, parameter
 def parameters(part, prefix=""):
     """part (an object) -> {path: Tensor}: the Tensors among its attributes, in lists, and in the parts of these.
 
-    A path is made of the attributes' names and the places in lists, as in "encoder.layers.3.bias".
+    A path is made of the attributes' names and the places in lists, as in "encoder.layers.3.bias". `prefix` stands
+    before each, as it is: with "net.", "net.encoder.layers.3.bias".
     """
     raise NotImplementedError
 
@@ -647,6 +660,9 @@ check(Decoder)
 # 2. `weight_norm_forward`: length and direction.
 # 3. `weight_norm_backward`: a gradient cut in two.
 # 4. `encoder_parameters`: the construction, counted.
+#
+# For your codec: `parameters`, `weight_norm`, `Conv1d`, `ConvTranspose1d`, `ResidualUnit`,
+# `Encoder`, `Decoder`.
 #
 # And three to think about. The first convolution has 7 taps: how many milliseconds is that, and how
 # does the network see more? Where would you save if the encoder had to be twice as fast, and where

@@ -18,32 +18,31 @@ you_are_here(8)
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minicodec import audio, functional as F
+from minicodec import audio, functional as F, tensor
 from minicodec.codec.quantizer import ResidualVectorQuantizer, kmeans
 from minicodec.course import check, exercise, yours
 from minicodec.course.show import panels, play, source
 from minicodec.files import data_folder
-from minicodec.tensor import Tensor, grad
+from minicodec.nn.optim import Adam
 
 yours();
 
 # %% [markdown]
 # ## The idea: say roughly which one, then correct
 #
-# EnCodec's good quality takes about 80 bits a frame (6 kbit/s, 75 frames a second). One codebook
-# would need $2^{80}$ entries: more than there are grains of sand. So do what a clerk does who gives
-# change: the largest coin first, then the largest one for what is left.
+# At 6 kbit/s and 75 frames a second, a frame has 80 bits. One codebook would need $2^{80}$ entries:
+# more than there are grains of sand. So do what a clerk does who gives change: the largest coin
+# first, then the largest one for what is left.
 #
 # Level 1 takes the nearest codeword. What it missed, the **residual**, is a vector again: level 2
 # has a codebook for residuals. And so on. Eight codebooks of 1024 entries cost 80 bits, hold 8192
 # codewords and can say $1024^8 = 2^{80}$ different things.
 #
-# There is a present in the box: stop after any number of levels, and you have a lower bitrate, from
-# the same model.
+# A lower bitrate comes for free: stop after fewer levels. One model serves them all.
 #
 # ### Exercise 1
 #
-# `F.nearest_codeword(x, codebook)` gives the codes of chapter 7.
+# `F.nearest_codeword(x, codebook)` gives the codes of chapter 7: of x (n,D), n whole numbers.
 
 # %%
 @exercise
@@ -72,8 +71,8 @@ check(residual_decode)
 # ## A codec already
 #
 # Take the simplest "encoder" there is: cut the waveform into pieces of 16 samples, and call each
-# piece a vector. Codebooks by k-means, one level after the other, each on what the levels before it
-# left over, on some clips; then code a clip that was not among them.
+# piece a vector. Some clips train the codebooks by k-means, one level after the other, each on what
+# the levels before it left over. Then we code a clip that was not among them.
 
 # %%
 D, N, Q = 16, 256, 8
@@ -126,10 +125,10 @@ assert np.array_equal(
 
 # %% [markdown]
 # The first steps are high and the later ones low: what remains looks more and more like noise, in
-# which there are no typical vectors. For noise, chapter 1's six decibels a bit promise $6.02 \cdot
-# 8 / 16 = 3$ dB for a level of 8 bits on 16 numbers. The first two levels beat that, because speech
-# is no noise; from the third on they stay below, because 256 codewords learned from 8000 vectors
-# (31 each) fit those better than a new clip.
+# which there are no typical vectors. For noise, chapter 1's six decibels a bit promise 3 dB for a
+# level: its 8 bits are half a bit for each of 16 numbers, and $6.02 \cdot 8 / 16 = 3$. The first two
+# levels beat that, because speech is no noise. From the third on they stay below: 256 codewords
+# that learned from 8000 vectors, 31 each, fit those better than a new clip.
 #
 # This codec sends 1500 codes of 8 bits a second for each level: 12 kbit/s. EnCodec sends 75 of 10
 # bits: 0.75 kbit/s. The difference is the encoder, which makes one vector out of 320 samples. To
@@ -138,25 +137,29 @@ assert np.array_equal(
 # ## The jump
 #
 # The decoder's loss sends a gradient $dz$ back to the quantized vector $z$. The encoder made $x$.
-# In between stands "take the nearest": a staircase, whose slope is 0 on every step and undefined at
-# every edge. The true gradient is zero, and an encoder that gets zero learns nothing.
+# In between stands "take the nearest": a staircase again, now of $z$ over $x$. Its slope is 0 on
+# every step and undefined at every edge. So the true gradient is zero, and an encoder that gets
+# zero learns nothing.
 #
 # The **straight-through** estimator is a bold lie: on the way back, pretend that $z$ was $x$.
 # Whatever direction would have helped $z$, send $x$ there. It usually points the right way, as long
 # as $z$ is close to $x$. To keep it close, a second loss pulls the encoder to its codewords, the
-# **commitment** loss: with $r_1 = x$ and $r_{i+1} = r_i - q_i$,
+# **commitment** loss. Let $r_i$ be what level $i$ is given, and $q_i$ the codeword that it chooses:
+# $r_1 = x$, and $r_{i+1} = r_i - q_i$. Then
 #
 # $$ \ell \;=\; \frac1Q \sum_{i=1}^{Q} \operatorname{mean}\bigl( (r_i - q_i)^2 \bigr), \qquad
-#    q_i \text{ constant}. $$
+#    q_i \text{ constant}, $$
 #
-# Here $q_i$ is the codeword chosen at level $i$, and the mean is over all $n \cdot D$ entries. In
-# code the straight-through is one line: $z = x + \operatorname{sg}(\sum_i q_i - x)$, where sg (stop
-# gradient) means: this number, as a constant. Forward, $z$ is $\sum q_i$; backward, $dz/dx = 1$.
-# The commitment is another, `mse_loss(r, q)` for each level.
+# where the mean is over all $n \cdot D$ entries: $n$ vectors of $D$ numbers. In code the
+# straight-through is one line: $z = x + \operatorname{sg}(\sum_i q_i - x)$, where sg (stop gradient)
+# means: this number, as a constant. Forward, $z$ is $\sum_i q_i$; backward, $z$ has slope 1 in $x$.
+# The commitment is one line for each level, `F.mse_loss(r, q)`.
 #
 # ### Exercise 3
 #
-# Every residual contains $x$ with slope 1: $r_i = x - q_1 - \ldots - q_{i-1}$. So what is $dx$?
+# Every residual contains $x$ with slope 1: $r_i = x - q_1 - \ldots - q_{i-1}$. So what is $dx$, the
+# gradient of both losses together? (In `codewords`, `codewords[i]` holds the $q$ of one level, for
+# all $n$ vectors.)
 
 # %%
 @exercise
@@ -179,12 +182,13 @@ check(quantizer_backward)
 quantizer = ResidualVectorQuantizer(Q, N, D, rng=np.random.default_rng(0))
 quantizer.codebooks, quantizer.updates[:] = codebooks, 1
 quantizer.eval()
-x = Tensor(test[None, :50], requires_grad=True)
+x = tensor.Tensor(test[None, :50], requires_grad=True)
 dz = np.random.default_rng(1).normal(size=(50, D)) / 1000
 out = quantizer(x, Q, np.random.default_rng(0))
-dx = grad((out.z * dz).sum() + out.commitment, [x])[0][0]
+dx = tensor.grad((out.z * dz).sum() + out.commitment, [x])[0][0]
 chosen = np.stack([codebooks[q][out.codes[0, q]] for q in range(Q)])
 np.testing.assert_allclose(dx, quantizer_backward(dz, test[:50], chosen), rtol=1e-9, atol=1e-12)
+print("the library's quantizer gives the same gradient")
 
 # %% [markdown]
 # ## Two ways to do it wrong
@@ -194,14 +198,14 @@ np.testing.assert_allclose(dx, quantizer_backward(dz, test[:50], chosen), rtol=1
 #
 # **Wrong 1.** Level by level, $\hat q_i = r_i + \operatorname{sg}(q_i - r_i)$, and $r_{i+1} = r_i -
 # \hat q_i$. Forward that is still $r_i - q_i$, but backward its slope is $1 - 1 = 0$: from level 2
-# on, no gradient gets through to $x$. Only the first level's commitment moves the encoder; the
-# other seven are talking to nobody.
+# on, no commitment reaches $x$. Only the first level's moves the encoder; the other seven are
+# talking to nobody.
 #
 # **Wrong 2.** Cut the codeword off in the residual ($r_{i+1} = r_i - \operatorname{sg}(q_i)$, which
 # is right), but keep the straight-through of each level in the sum: $z = \sum_i \hat q_i$. Now each
 # of the $Q$ levels passes $dz$ on to its $r_i$, and each $r_i$ to $x$: the encoder's gradient is
-# multiplied by $Q$. So $dz$ counts $Q$ times against the commitment, and batches at a high bitrate
-# outweigh the others.
+# multiplied by $Q$. So $dz$ weighs $Q$ times as much, beside the commitment, as it should, and
+# batches at a high bitrate outweigh the others.
 
 # %%
 def ways(x, codebooks):
@@ -215,31 +219,31 @@ def ways(x, codebooks):
         r, z, commitments = x, None, []
         for codebook in codebooks:
             q = level(r, codebook)
-            straight = r + Tensor(q - r.data)
+            straight = r + (q - r.data)  # arrays are constants: no gradient goes into them
             commitments.append(F.mse_loss(r, q))
-            r = r - (straight if way == "wrong 1" else Tensor(q))
+            r = r - (straight if way == "wrong 1" else q)
             z = straight if z is None else z + straight
         if way == "right":
-            z = x + Tensor(z.data - x.data)
+            z = x + (z.data - x.data)
         results[way] = z, commitments
     return results
 
 
-x = Tensor(test[:50], requires_grad=True)
+x = tensor.Tensor(test[:50], requires_grad=True)
 axes = panels(2, 3.2)
+widths = {"wrong 1": 1.5, "wrong 2": 6, "right": 1.5}  # wrong 2 lies under right
 for n, (way, (z, commitments)) in enumerate(ways(x, codebooks).items()):
-    factor = (grad(z, [x], dz)[0] * dz).sum() / (dz * dz).sum()
-    axes[0].bar(n, factor, label=f"{way}: {factor:.0f} dz")
-    reach = [np.abs(grad(c, [x])[0]).max() for c in commitments]
-    axes[1].plot(levels, np.array(reach) + 1e-9, "o-", label=way)
+    factor = (tensor.grad(z, [x], dz)[0] * dz).sum() / (dz * dz).sum()
+    axes[0].bar_label(axes[0].bar(n, factor), [f"{factor:.0f} dz"])
+    reach = [np.abs(tensor.grad(c, [x])[0]).max() for c in commitments]
+    axes[1].plot(levels, reach, "o-", lw=widths[way], ms=2 * widths[way], label=way)
     np.testing.assert_allclose(factor, {"wrong 1": 1, "wrong 2": Q, "right": 1}[way], atol=1e-9)
     assert (np.array(reach)[1:] > 1e-9).all() == (way != "wrong 1")
 axes[0].set(
-    xticks=range(3), xticklabels=ways(x, codebooks), title="how much of dz reaches the encoder"
+    xticks=range(3), xticklabels=widths, ylim=(0, 9), title="how much of dz reaches the encoder"
 )
-axes[0].legend()
 axes[1].set(
-    yscale="log",
+    ylim=(-5e-6, None),
     xlabel="level",
     ylabel="largest gradient",
     title="what a level's commitment tells the encoder",
@@ -254,30 +258,28 @@ plt.show()
 #
 # ## Does an encoder learn through the jump?
 #
-# A small test. The encoder is a matrix from 16 samples to 4 numbers, the decoder one back; between
-# them stand two codebooks that follow their vectors (chapter 7). Everything is started at random.
+# A small test. The encoder is a matrix that makes 4 numbers of 16 samples, the decoder another that
+# goes back. Between them stand two codebooks that follow their vectors (chapter 7). All of it
+# begins at random. We train it twice: with the straight-through estimator, and with the commitment
+# loss alone.
 
 # %%
-from minicodec.nn.optim import Adam
-
-
 def learn(way, steps=150):
     rng = np.random.default_rng(0)
-    encoder = Tensor(0.5 * rng.normal(size=(D, 4)).astype(np.float32), True)
-    decoder = Tensor(0.5 * rng.normal(size=(4, D)).astype(np.float32), True)
-    quantizer, optimizer = (
-        ResidualVectorQuantizer(2, 32, 4, rng=rng),
-        Adam({"e": encoder, "d": decoder}, lr=0.02),
-    )
+    encoder = tensor.Tensor(0.5 * rng.normal(size=(D, 4)).astype(np.float32), requires_grad=True)
+    decoder = tensor.Tensor(0.5 * rng.normal(size=(4, D)).astype(np.float32), requires_grad=True)
+    quantizer = ResidualVectorQuantizer(2, 32, 4, rng=rng)
+    optimizer = Adam({"e": encoder, "d": decoder}, lr=0.02)
     losses = []
     for _ in range(steps):
         batch = (10 * train[rng.choice(len(train), 256)]).astype(np.float32)
-        latent = F.linear(Tensor(batch[None]), encoder)
+        latent = F.linear(tensor.Tensor(batch[None]), encoder)
         out = quantizer(latent, 2, rng)
         z = out.z if way == "straight through" else out.z.detach()  # detached: dz is cut off
         loss = ((F.linear(z, decoder) - batch[None]) ** 2).mean()
         losses.append(float(loss))
-        encoder.grad, decoder.grad = grad(loss + 0.1 * out.commitment, [encoder, decoder])
+        total = loss + 0.1 * out.commitment
+        encoder.grad, decoder.grad = tensor.grad(total, [encoder, decoder])
         optimizer.step()
     return losses
 
@@ -297,11 +299,20 @@ assert final["straight through"] < final["commitment only"]
 # %% [markdown]
 # ## Your codec: the quantizer, and a whole codec
 #
-# Several codebooks, one after the other, each of which starts when there are enough vectors for it. And the codec itself:
-# encoder, quantizer, decoder, and from waveforms to codes and back.
+# Several codebooks, one after the other, each of which starts when there are enough vectors for it.
+# And the codec itself: encoder, quantizer, decoder, and from waveforms to codes and back. These are
+# the parts it is made of; `help(Codebook)` says more.
+#
+# | | |
+# |---|---|
+# | `Codebook(N, D)` | chapter 7: `codewords` (N,D), `counts`, `start(x, share, rng)`, `learn(x, codes, rng)` |
+# | `Encoder(filters, D, strides, lstm_layers, rng)` | chapter 6: called with a Tensor (B,T,1), a Tensor (B,frames,D) |
+# | `Decoder(filters, D, strides, lstm_layers, rng)` | chapter 6: and back |
+# | `Tensor(array, parents, send_back)` | chapter 2: `send_back(dy)` returns a tuple of gradients, one for each parent |
 
 # %%
-# The library's parts that the cells below may use; in my_codec, they use yours.
+# The library's parts that the cells below may use; in my_codec, they use yours. Here Tensor is your
+# codec's; above, it was tensor.Tensor.
 from minicodec.course.my_codec.quantizer import (
     Codebook,
     nearest_codeword_forward,
@@ -316,23 +327,29 @@ from minicodec.course.my_codec.tensor import Tensor
 # %%
 @exercise
 class Quantizer:
-    """Q codebooks, one after the other: the list `levels`. ready: how many have been started."""
+    """Q codebooks, one after the other: the list `levels`. ready: how many have been started;
+    waiting (n,D): vectors that gather for the next one.
+    """
 
     def __init__(self, Q, N, D):
         raise NotImplementedError
 
     def __call__(self, z, Q, rng):
-        """z (B,T,D), a Tensor -> quantized z, a Tensor: with the first Q levels, as far as they are ready; they learn.
+        """z (B,T,D), a Tensor -> quantized z, a Tensor: with the first Q levels, as far as they are
+        ready; they learn.
 
-        Each level finds its codewords before it learns. quantizer_backward sends gradients back. Then, if a level of
-        these Q is not ready, its vectors wait (`gather`). Without a ready level, z itself comes back.
+        Each level finds its codewords before it learns, from what the levels before it left over.
+        quantizer_backward sends gradients back. If one of these Q levels is not ready, then what
+        the others left over waits for it (`gather`). Without a ready level, z itself comes back.
         """
         raise NotImplementedError
 
     def gather(self, x, rng):
-        """Put x (n,D) to the vectors `waiting`. As soon as they are 2·N, start the next level with them.
+        """Add x (n,D) to `waiting`. As soon as there are 2·N vectors, start the next level with
+        them; none wait then.
 
-        The share in its counts is n / (all that waited).
+        The share of its counts is n / (all that waited): they count as if they had come in batches
+        as large as x.
         """
         raise NotImplementedError
 
@@ -342,7 +359,11 @@ check(Quantizer)
 # %%
 @exercise
 class Codec:
-    """Encoder, quantizer and decoder; config: a dict, as in weights.py."""
+    """A whole codec: encoder, quantizer, decoder, and the config that it was made by.
+
+    config["seanet"]: a dict with filters, latent, strides, lstm_layers; config["quantizer"]: with
+    levels, entries.
+    """
 
     def __init__(self, config, rng):
         raise NotImplementedError
@@ -365,6 +386,8 @@ check(Codec)
 # 2. `residual_decode`: they add up.
 # 3. `quantizer_backward`: once, straight through.
 #
+# For your codec: `Quantizer`, `Codec`.
+#
 # To think about: Is taking the nearest at each level the best choice of *all* levels together? (Try
 # it with two coins.) The bitrate is drawn anew for every batch in training; what would happen to
 # level 8 if it were always 6 kbit/s? Why does the commitment loss stay outside of the loss balancer
@@ -379,5 +402,5 @@ check(Codec)
 #
 # ## What to read next
 #
-# `minicodec/codec/quantizer.py`, which by now should hold no surprise. Then chapter 10: so far
-# "close" meant equal samples.
+# `minicodec/codec/quantizer.py`, which by now should hold no surprise. Then chapter 9 builds a
+# codec that has learned nothing but a few codebooks, and sends speech at 6 kbit/s.

@@ -478,6 +478,7 @@ assert si_sdr(word, found) < 0
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# `Tensor` is your codec's from here on: to go back up, run the imports at the top again.
 from minicodec.course.my_codec.losses import (
     mel_filterbank,
     mel_loss_backward,

@@ -439,6 +439,7 @@ assert verdicts[0].mean() > 0 > verdicts[1].mean()
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# `Tensor` is your codec's from here on: to go back up, run the imports at the top again.
 from minicodec.course.my_codec.conv import weight_norm
 from minicodec.course.my_codec.discriminator import conv2d_backward, conv2d_forward, feature_matching, hinge_backward
 from minicodec.course.my_codec.losses import stft

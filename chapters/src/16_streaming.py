@@ -547,6 +547,7 @@ assert agree > 0.9  # another order of sums may move a latent over an edge
 
 # %%
 # The library's parts that the cells below may use; in my_codec, they use yours.
+# `Tensor` is your codec's from here on: to go back up, run the imports at the top again.
 from minicodec.course.my_codec.conv import Conv1d, ConvTranspose1d, weight_norm
 from minicodec.course.my_codec.lstm import LSTM, lstm_step
 from minicodec.course.my_codec.quantizer import residual_decode, residual_encode

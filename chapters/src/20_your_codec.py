@@ -1,12 +1,15 @@
 # %% [markdown]
 # # 20 Your codec
 #
-# **You will be able to** train the codec that you have written on a recording of your own, make files with it that
-# minicodec reads, and say honestly how far it is from Opus, and from a model that was trained for days.
+# **You will be able to** train the codec that you have written on a recording of your own, make files
+# with it that minicodec reads, and say honestly how far it is from Opus, and from a model that was
+# trained for days.
 #
-# **Before you start**: any of the chapters 2 to 16. Where you have not written a part, the library's stands in.
+# **Before you start**: any of the chapters 2 to 16. Where you have not written a part, the library's
+# stands in.
 #
-# **Reading time**: 20 minutes, and an evening with your own recordings. The cells take about half a minute.
+# **Reading time**: 20 minutes, and an evening with your own recordings. The cells take about half a
+# minute.
 
 # %%
 from minicodec.course.diagram import you_are_here
@@ -15,6 +18,7 @@ you_are_here(20)
 
 # %%
 import sys
+import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,8 +28,9 @@ import minicodec
 from minicodec import audio
 from minicodec.course import check, exercise, yours
 from minicodec.course.catalogue import all_exercises
+from minicodec.course.ownership import watched
 from minicodec.course.placing import answers, create, missing
-from minicodec.course.show import play, spectrogram
+from minicodec.course.show import panels, play, spectrogram
 from minicodec.evaluation.baselines import opus
 from minicodec.files import data_folder
 from minicodec.metrics import mel_distance, si_sdr
@@ -33,12 +38,13 @@ from minicodec.metrics import mel_distance, si_sdr
 yours()
 folder = Path("my_codec")
 create(folder, {name: one.chapter for name, one in all_exercises().items()})
-print(len(answers(folder)), "parts of my_codec are yours;", len(missing(folder)), "are the library's")
+print(len(answers(folder)), "parts of my_codec are yours;", len(missing(folder)), "the library's")
 
 # %% [markdown]
 # ## What you have
 #
-# The folder `my_codec` beside this notebook is a Python package. On a terminal, in the folder of the chapters:
+# The folder `my_codec` beside this notebook is a Python package. On a terminal, in the folder of the
+# chapters:
 #
 # ```
 # python -m my_codec train recording.wav my.safetensors
@@ -46,126 +52,164 @@ print(len(answers(folder)), "parts of my_codec are yours;", len(missing(folder))
 # python -m my_codec decode -m my.safetensors recording.ecdc decoded.wav
 # ```
 #
-# Each command says how much of it is yours. It watches which lines of Python run, in `my_codec` and in minicodec, and
-# looks up whose they are. NumPy computes, and a file of weights is read by the library's `weights.py`; what lies
-# between a waveform and the bytes of a file is yours.
+# (The recording should be of some seconds at least. The training makes 1000 steps, which take five
+# minutes on an idle computer; `--steps 3000` makes it three times as long, and better.) What
+# `my_codec` writes, minicodec reads, and the reverse:
 #
-# Here it runs in this notebook, so that you can look at what comes out. Put a recording of your own here, half a minute
-# of a voice, say; it is cut to what a short training can learn.
+# ```
+# minicodec decode -m my.safetensors recording.ecdc decoded.wav
+# minicodec encode -m my.safetensors -b 6 recording.wav theirs.ecdc
+# python -m my_codec decode -m my.safetensors theirs.ecdc decoded.wav
+# ```
+#
+# Each command of `my_codec` says how much of it is yours. It watches which lines of Python run, in
+# `my_codec` and in minicodec, and looks up whose they are. NumPy computes, and a file of weights is
+# read by the library's `weights.py`; what lies between a waveform and the bytes of a file is yours.
+#
+# The same can run in this notebook, where you can look at everything that comes out. It does so in
+# two sizes. The short one learns nine tenths of a second by heart, at 8 kHz. The long one learns from
+# half a minute at 24 kHz, and takes a quarter of an hour on an idle computer: put in the path of a
+# recording of your own, of a voice, say, set `LONG = True`, run all cells, and have a cup of tea.
 
 # %%
 RECORDING = data_folder() / "speech_en_1.flac"
-LONG = False  # True: 3000 steps on all of the recording, some ten minutes
-SECONDS = 30.0 if LONG else 2.0
-STEPS = 3_000 if LONG else 80
+LONG = False
+RATE, SECONDS, STEPS = (24_000, 30.0, 3_000) if LONG else (8_000, 0.9, 200)
 
 sys.path.insert(0, "")
 from my_codec import bits, quantizer, weights
 from my_codec.train import RECIPE, Trainer, crops, train
 
-wav, rate = audio.read(RECORDING)
-wav = audio.resample(audio.remix(wav, 1), rate, 24_000)[0].astype(np.float32)[: int(SECONDS * 24_000)]
+recording, rate = audio.read(RECORDING)
+recording = audio.resample(audio.remix(recording, 1), rate, 24_000)[:, : int(SECONDS * 24_000)]
+wav = audio.resample(recording, 24_000, RATE)[0].astype(np.float32)
+print(f"{len(wav) / RATE:.1f} s of {Path(RECORDING).name} at {RATE / 1000:g} kHz")
 
 # %% [markdown]
 # ## Train
 #
-# First the wave without quantizer, then with codebooks, each of which starts from k-means as soon as there are enough
-# vectors; and in the last tenth, against the discriminators (chapter 13).
+# First the wave, without quantizer; then with codebooks, each of which starts from k-means as soon as
+# there are enough vectors; and in the end, for a few steps, against the discriminators (chapter 13).
 
 # %%
-recipe = RECIPE | {"steps": STEPS, "warmup": STEPS // 2, "rival": STEPS * 9 // 10, "sample_rate": 24_000}
-recipe |= {} if LONG else {"size": 2, "lr": 3e-3}
-config = weights.TINY if LONG else weights.TINY | {"name": "short_24khz", "bandwidths": [0.45, 0.9, 1.8],
-                                                   "quantizer": {"levels": 4, "entries": 64}}  # fmt: skip
+config, recipe = weights.TINY, RECIPE | {"steps": STEPS, "sample_rate": RATE}
+if LONG:
+    recipe |= {"warmup": STEPS // 2, "rival": STEPS * 9 // 10}
+else:
+    config = config | {
+        "name": "short_8khz", "sample_rate": RATE, "bandwidths": [1.2, 2.4, 4.8],
+        "seanet": config["seanet"] | {"latent": 16, "strides": [2, 4, 5]},
+        "quantizer": {"levels": 4, "entries": 64},
+    }  # fmt: skip
+    recipe |= {
+        "warmup": STEPS * 6 // 10, "rival": STEPS - 5, "size": 1, "length": len(wav), "lr": 5e-3,
+        "decay": 0.9, "mel": 0.1, "windows": (64, 256), "judges": (256, 128),
+    }  # fmt: skip
 codec = quantizer.Codec(config, np.random.default_rng(0))
 curve = []
 train(codec, wav, recipe, lambda step, losses: curve.append(losses))
 weights.save(codec, "my.safetensors")
 
-plt.figure(figsize=(9, 2.8))
-plt.plot([losses["l1"] / curve[0]["l1"] for losses in curve], label="mean |x - x̂|")
-plt.plot([losses["mel"] / curve[0]["mel"] for losses in curve], label="mel loss")
-plt.axvline(recipe["warmup"], color="grey", lw=0.8)
-plt.xlabel("step (the quantizer comes at the grey line)")
-plt.ylabel("relative to the first step")
-plt.legend()
+axes = panels(height=2.8)
+axes.plot([losses["l1"] / curve[0]["l1"] for losses in curve], label="mean |x - x̂|")
+axes.plot([losses["mel"] / curve[0]["mel"] for losses in curve], label="mel loss")
+for step in (recipe["warmup"], recipe["rival"]):
+    axes.axvline(step, color="grey", lw=0.8)
+axes.set(xlabel="step (grey: quantizer, discriminators)", ylabel="relative to the first step")
+axes.legend()
 plt.show()
 assert codec.quantizer.ready == len(codec.quantizer.levels)
-assert np.mean([losses["mel"] for losses in curve[-5:]]) < 0.8 * curve[0]["mel"]
+first, last = curve[0]["mel"], np.mean([losses["mel"] for losses in curve[-5:]])
+assert last < 0.8 * first, "the mel loss has not fallen: is the recording nearly silent?"
 
 # %% [markdown]
 # ## A file, and whose lines wrote it
 
 # %%
-from minicodec.course.ownership import watched
-
-name, entries = weights.name(codec), config["quantizer"]["entries"]
+name, N = weights.name(codec), config["quantizer"]["entries"]
+hop = int(np.prod(config["seanet"]["strides"]))
 mine = weights.load("my.safetensors")
-data, share = watched(lambda: bits.plain_file(mine.encode(wav, len(mine.quantizer.levels)), len(wav), name, entries), folder)
+Q = len(mine.quantizer.levels)
+data, share = watched(lambda: bits.plain_file(mine.encode(wav, Q), len(wav), name, N), folder)
 print(f"encode: {len(data)} bytes; {share}")
-decoded, share = watched(lambda: mine.decode(bits.read_file(data, 320, entries)[2], len(wav)), folder)
+decoded, share = watched(lambda: mine.decode(bits.read_file(data, hop, N)[2], len(wav)), folder)
 print(f"decode: {share}")
-_, share = watched(lambda: Trainer(codec, recipe | {"warmup": 0, "rival": 0}).step(crops(wav, 0, 0, 1, 3_000)), folder)
+trainer = Trainer(codec, recipe | {"warmup": 0, "rival": 0})
+batch = crops(wav, 0, 0, 1, min(3_000, len(wav)))
+_, share = watched(lambda: trainer.step(batch), folder)
 print(f"a training step: {share}")
 
 # %% [markdown]
-# Is it a codec, or does it only agree with itself? The library reads your model and your file, and decodes it; and it
-# writes one for you.
+# Is it a codec, or does it only agree with itself? The library reads your model and your file, and
+# decodes it; and it writes a file for you to decode.
 
 # %%
 library = minicodec.load("my.safetensors")
 np.testing.assert_allclose(library.decompress(data)[0], decoded, atol=1e-4)
 theirs = library.compress(wav[None], max(config["bandwidths"]))
-model, samples, codes = bits.read_file(theirs, 320, entries)
+model, samples, codes = bits.read_file(theirs, hop, N)
 assert (model, samples) == (name, len(wav))
-np.testing.assert_allclose(mine.decode(codes, samples), decoded, atol=1e-4)
+np.testing.assert_allclose(library.decompress(theirs)[0], mine.decode(codes, samples), atol=1e-4)
 print("both ways:", name)
 
 # %% [markdown]
 # ## Beside Opus, and beside a model that was trained for longer
 #
-# Opus has no less than 6 kbit/s, so it gets 6, and more bytes than yours. The bundled model has the rate that comes
-# next to yours; it has heard hours of other voices, and never this one. Yours has heard nothing else.
+# Opus does not go below 6 kbit/s, so it gets 6. The bundled model gets the lowest of its rates that
+# is not below yours. Both are given the recording at 24 kHz, and compared with yours at your rate.
+# The bundled model has heard hours of other sounds. Yours has heard nothing but what it codes here.
 
 # %%
 others = minicodec.load()
-kbps = min((rate for rate in others.bandwidths if rate >= max(config["bandwidths"])), default=max(others.bandwidths))
-packet = others.compress(wav[None], kbps)
-ogg = opus(wav[None], 24_000, 6.0)
+enough = [kbps for kbps in others.bandwidths if kbps >= max(config["bandwidths"])]
+packet = others.compress(recording, min(enough, default=max(others.bandwidths)))
+ogg = opus(recording, 24_000, 6.0)
 sounds = {
-    "the recording": (wav, 48 * len(wav) // 24),
     "yours": (decoded, len(data)),
-    "the bundled model": (others.decompress(packet)[0], len(packet)),
-    "Opus": (ogg.wav[0], ogg.payload_bytes),
+    "the bundled model": (others.decompress(packet), len(packet)),
+    "Opus": (ogg.wav, ogg.payload_bytes),
 }
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.8), sharey=True)
-for ax, (label, (sound, _)) in zip(axes, sounds.items(), strict=True):
-    spectrogram(ax, sound, 24_000, label)
+for label in ("the bundled model", "Opus"):
+    sound, size = sounds[label]
+    sounds[label] = audio.resample(sound, 24_000, RATE)[0, : len(wav)], size
+
+axes = panels(4, 2.8, sharey=True)
+spectrogram(axes[0], wav, RATE, "the recording")
+play(wav, RATE, f"the recording: {16 * RATE / 1000:g} kbit/s")
+for ax, (label, (sound, size)) in zip(axes[1:], sounds.items(), strict=True):
+    spectrogram(ax, sound, RATE, label)
+    kbps = size * 8 / (len(wav) / RATE) / 1000
+    ratio, distance = float(si_sdr(wav, sound)), mel_distance(wav, sound, RATE)
+    figures = f"SI-SDR {ratio:5.1f} dB   mel distance {distance:5.1f} dB"
+    play(sound, RATE, f"{label:18} {kbps:5.2f} kbit/s   {figures}")
+for ax in axes:
     ax.title.set_size(9)
     ax.label_outer()
-plt.tight_layout()
 plt.show()
-for label, (sound, size) in sounds.items():
-    rate = size * 8 / (len(wav) / 24_000) / 1000
-    if label == "the recording":
-        print(f"{label:18} {rate:6.1f} kbit/s")
-    else:
-        ratio, distance = float(si_sdr(wav, sound)), mel_distance(wav, sound, 24_000)
-        print(f"{label:18} {rate:6.2f} kbit/s   SI-SDR {ratio:6.1f} dB   mel distance {distance:5.1f} dB")
-    play(sound, 24_000, label)
 
 # %% [markdown]
-# A quarter of a minute of training is not much: the short version has learnt where the sound is loud, and hums. What the
-# long one gets to, measure yourself; and try it on a voice that it has not heard. It will do worse, and you know why.
+# The short version knows its second by heart, and repeats it well enough to be understood. That is
+# no codec yet: give it another second of the same voice, and it babbles. It shows that all parts do
+# their work together, as learning four excerpts by heart did in chapter 13.
+#
+# Half a minute of a voice is too much to learn by heart. What the long version gets to, measure
+# yourself; and try it on a voice that it has not heard. It will do worse, and you know why.
 #
 # ## Exercises
 #
 # One number belongs on a page like this: what a codec costs. Three short ones, on what you have made.
+#
+# 1. `bits_per_second`: with all that is in the file.
+# 2. `header_share`: what says what it is.
+# 3. `real_time`: faster than the sound, or slower?
 
 # %%
 @exercise
 def bits_per_second(data, samples, sample_rate):
-    """data (bytes of a file), samples, sample_rate -> rate (), a number: bits that the file takes for each second."""
+    """data (bytes of a file), samples, sample_rate -> rate (), a number: bits for each second.
+
+    samples: how long the sound in the file is.
+    """
     raise NotImplementedError
 
 
@@ -174,9 +218,10 @@ check(bits_per_second)
 # %%
 @exercise
 def header_share(data):
-    """data (bytes of an .ecdc file of version 0) -> share (), a number from 0 to 1: how much of it is header.
+    """data (bytes of an .ecdc file, version 0) -> share (), from 0 to 1: how much of it is header.
 
-    The header: 9 bytes, the last four of which say (highest byte first) how many bytes of JSON follow them.
+    The header: 9 bytes, the last four of which say (highest byte first) how many bytes of JSON
+    follow them; and that JSON.
     """
     raise NotImplementedError
 
@@ -186,9 +231,10 @@ check(header_share)
 # %%
 @exercise
 def real_time(seconds, samples, sample_rate):
-    """seconds (n), samples (n), sample_rate -> factor (), a number: how many seconds of sound a second of work codes.
+    """seconds (n), samples (n), sample_rate -> factor (): seconds of sound for a second of work.
 
-    seconds: what each of n files took; samples: how long each is. All files count together, the long ones more.
+    seconds: what each of n files took; samples: how long each is. All files count together, the
+    long ones more.
     """
     raise NotImplementedError
 
@@ -196,18 +242,29 @@ def real_time(seconds, samples, sample_rate):
 check(real_time)
 
 # %%
-print(f"yours: {bits_per_second(data, len(wav), 24_000):.0f} bit/s, {header_share(data):.1%} of them header")
+seconds = []
+for _ in range(3):
+    start = time.perf_counter()
+    mine.encode(wav, Q)
+    seconds.append(time.perf_counter() - start)
+factor = real_time(np.array(seconds), np.array([len(wav)] * 3), RATE)
+rate = bits_per_second(data, len(wav), RATE)
+print(f"yours: {rate:.0f} bit/s, {header_share(data):.1%} of them header")
+print(f"it encodes {factor:.1f} seconds of sound a second")
 
 # %% [markdown]
-# To think about: Yours was trained on what it codes. How would you test it fairly? Why does the header of a short file
-# matter, and what would you leave out of it? If you had one more evening, would you spend it on more data, a larger
-# model, or a longer training, and how would you find out?
+# To think about: Yours was trained on what it codes. How would you test it fairly? Why does the header
+# of a short file matter, and what would you leave out of it? If you had one more evening, would you
+# spend it on more data, a larger model, or a longer training, and how would you find out?
 #
 # ## What the paper says
 #
-# Its model has 14.8 million weights, and was trained for 300 epochs of 2000 steps, with 64 seconds of sound in each, on
-# eight GPUs [Defossez22, §4]. Yours has some 0.5 million, and saw a few minutes. The lines are the same.
+# Its model has 14.8 million weights. It was trained for 300 epochs of 2000 steps, each with a batch
+# of 64 seconds of sound, on eight GPUs [Defossez22, §4]. The long one of this chapter has 0.66 million
+# weights and 3000 steps with a second of sound in each, all from one recording. The lines are the
+# same.
 #
 # ## What to read next
 #
-# `my_codec`, from `tensor.py` to `stream.py`: you know every line. Then `minicodec/`, which does the same things faster.
+# `my_codec`, from `tensor.py` to `stream.py`: you know every line. Then `minicodec/`, which does the
+# same things faster.

@@ -3,7 +3,8 @@
 Such a module has `configure(parser)`, which adds its arguments, and `run(args)`, which does the work and returns the
 exit status. Only the module of the command that was asked for is imported, so `minicodec --help` answers at once.
 
-Exit status: 0 done; 2 bad input, after one line on stderr; 130 interrupted by Ctrl-C; 141 nobody reads the output.
+Exit status: 0 done; 1 some files of a folder failed; 2 bad input, after one line on stderr; 130 interrupted by Ctrl-C;
+141 nobody reads the output.
 """
 
 import argparse
@@ -24,6 +25,7 @@ COMMANDS = {
     "demo": "compress clips that come with it; or train a tiny codec first",
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
+    "codes": "turn a folder of audio into tokens for other models",
     "play": "play an audio file or an .ecdc file",
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",

@@ -45,6 +45,12 @@ def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:
         raise InputError(f"{model}: has no bitrate of {kbps:g} kbit/s; choose from {offered}")
 
 
+def check_digest(codec: "minicodec.Codec", digest: str, model: str) -> None:
+    """InputError: a process has found another model than the command was given with."""
+    if codec.digest != digest:
+        raise InputError(f"{model}: is another model where a worker runs: {codec.name}")
+
+
 def enough_memory(
     pieces: Iterable[T], device: str, name: str, codec: "minicodec.Codec", work: Callable[[int], object]
 ) -> Iterator[T]:

@@ -12,8 +12,9 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli import places
-from minicodec.cli.codecs import beside, enough_memory, fetch_if_asked
+from minicodec.cli import corpus, places
+from minicodec.cli.codecs import beside, check_digest, enough_memory, fetch_if_asked
+from minicodec.cli.hearing import Notices
 from minicodec.cli.options import MODELS, add_device, add_fetch, add_verbosity
 from minicodec.cli.places import Job
 from minicodec.cli.progress import watched
@@ -38,18 +39,21 @@ from minicodec.codec.foreign.released import RELEASED, in_cache
 from minicodec.codec.language_model import LanguageModel
 from minicodec.codec.model import PUBLISHED
 from minicodec.codec.pretrained import BUNDLED
+from minicodec.corpus.index import Record
+from minicodec.corpus.run import Act
 from minicodec.errors import InputError
 from minicodec.files import check_target
 
 SOUNDS = tuple(audio.WRITABLE)
 KIND = places.Kind({".ecdc"}, ".ecdc files", writes=SOUNDS, marks=set(SOUNDS), ending="_decompressed")
-EPILOG = """\
+EPILOG = f"""\
 examples:
   minicodec decode speech.ecdc                    writes speech_decompressed.wav
   minicodec decode speech.ecdc again.flac
-  minicodec decode packets/ sounds/               a folder, into another
+  minicodec decode packets/ sounds/               a folder, into another: see below
   minicodec decode - - < speech.ecdc > again.wav
-"""
+
+{corpus.HELP}"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-r", "--rescale", action="store_true", help="make it quieter where it would clip")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT.wav")
+    corpus.add_options(parser)
     add_verbosity(parser)
     add_device(parser)
 
@@ -84,7 +89,7 @@ class Models:
     """The codecs that the files of one command were encoded by, each loaded once."""
 
     def __init__(self, args: argparse.Namespace):
-        self.args = args
+        self.args, self.notices = args, Notices(args.quiet)
         self._loaded: dict[str, minicodec.Codec] = {}
 
     def name(self, header: Header) -> str:
@@ -106,35 +111,79 @@ class Models:
             raise InputError(f"{file}: was encoded by the model {header.model}; {which}")
         if header.model in PUBLISHED and codec.name != header.model:
             unknown = f"whether {name} has the published weights is not known"
-            print(f"minicodec: {file}: was encoded by the model {header.model}; {unknown}", file=sys.stderr)
+            self.notices.warn(f"{file}: was encoded by the model {header.model}; {unknown}")
         return codec
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the files, decode them, write audio; a line on stderr says how much was clipped."""
+    if folders := places.folders(args.paths, args.output, KIND):
+        return decode_folder(args, folders)
+    corpus.refuse_options(args)
+    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, decode_file, lambda: Models(args))
 
-    def work(models: Models, job: Job) -> None:
-        with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
-            header, coded, _ = read_start(path)
-            if header.lm and coded is None:
-                raise InputError(f"{name}: {FLOAT_CODED}")
-            codec = models.codec(header, name)
-            lm = language_model(models.name(header), args, coded, codec)
-            target, began = Path(folder) / "stdout.wav" if job.piped else job.target, time.perf_counter()
-            seconds = write_audio(path, name, target, codec, lm, args)
-            if job.piped:
-                with open(target, "rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer)
-            if args.quiet:
-                return
-            about = f"{seconds:.2f} s, {codec.sample_rate} Hz, {count(codec.channels, 'channel')}"
-            print(f"{job.target}: {about}", file=sys.stderr if job.piped else sys.stdout)
-            if args.verbose:
-                took = time.perf_counter() - began
-                facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
-                print(f"minicodec: {name}: {facts}", file=sys.stderr)
 
-    return places.for_each(places.jobs(args.paths, args.output, KIND), args.force, work, lambda: Models(args))
+def decode_folder(args: argparse.Namespace, folders: tuple[Path, Path]) -> int:
+    """A corpus, by many processes. Without -m each file tells its model."""
+    codec = minicodec.load(fetch_if_asked(args.model, args)) if args.model else None
+    lm = minicodec.load_language_model(args.lm, codec or minicodec.load()).name if args.lm else None
+    settings = {
+        "command": "decode",
+        "model": codec and codec.name,
+        "digest": codec and codec.digest,
+        "lm": lm,
+        **{key: getattr(args, key) for key in ("start", "skip_damaged", "rescale", "device")},
+    }
+    there = argparse.Namespace(**vars(args) | {"quiet": True, "verbose": False, "force": True})
+    there.model, there.lm = (name and corpus.everywhere(name) for name in (args.model, args.lm))
+    arguments = there, codec and codec.digest
+    made = corpus.Conversion(KIND.reads, KIND.what, KIND.name, settings, decoder, arguments)
+    return corpus.convert(args, folders, made)
+
+
+def decoder(args: argparse.Namespace, digest: str | None) -> Act:
+    """In a process of its own: what decodes a file of a corpus."""
+    models = Models(args)
+
+    def act(source: Path, target: Path | None) -> Record:
+        assert target
+        notices: list[str] = []
+        models.notices.collected = notices
+        seconds, codec = decode_one(models, source, str(source), target)
+        if digest:
+            check_digest(codec, digest, args.model)
+        return {"seconds": seconds, "notices": notices}
+
+    return act
+
+
+def decode_file(models: Models, job: Job) -> None:
+    """One file, to a file or standard output."""
+    args = models.args
+    with places.opened(job.source) as (path, name), tempfile.TemporaryDirectory() as folder:
+        target, began = Path(folder) / "stdout.wav" if job.piped else job.target, time.perf_counter()
+        seconds, codec = decode_one(models, path, name, target)
+        if job.piped:
+            with open(target, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        if args.quiet:
+            return
+        about = f"{seconds:.2f} s, {codec.sample_rate} Hz, {count(codec.channels, 'channel')}"
+        print(f"{job.target}: {about}", file=sys.stderr if job.piped else sys.stdout)
+        if args.verbose:
+            took = time.perf_counter() - began
+            facts = f"{codec.name}, {took:.2f} s, {seconds / took:.1f} s of audio/s"
+            print(f"minicodec: {name}: {facts}", file=sys.stderr)
+
+
+def decode_one(models: Models, path: Path, name: str, target: Path) -> tuple[float, "minicodec.Codec"]:
+    """The file `path`, which messages call `name`, to `target` -> its seconds, and its model."""
+    header, coded, _ = read_start(path)
+    if header.lm and coded is None:
+        raise InputError(f"{name}: {FLOAT_CODED}")
+    codec = models.codec(header, name)
+    lm = language_model(models.name(header), models.args, coded, codec)
+    return write_audio(path, name, target, codec, lm, models.args, models.notices), codec
 
 
 def write_audio(
@@ -144,6 +193,7 @@ def write_audio(
     codec: "minicodec.Codec",
     lm: LanguageModel | None,
     args: argparse.Namespace,
+    notices: Notices,
 ) -> float:
     """Decode the file `path`, which messages call `name`, to `target` -> its seconds.
 
@@ -156,6 +206,10 @@ def write_audio(
         if coded:
             predictor = predictor_of(coded, lm, codec.names, layout, name)
             reader = CodedReader(file, coded, start, layout, predictor, name)
+
+            def report(line: str) -> None:
+                notices.warn(f"{line}: silence instead")
+
             damaged = report if args.skip_damaged else suggest
             blocks = reader.blocks(codec.decode_blocks, codec.channels, first, damaged)
         else:
@@ -176,9 +230,9 @@ def write_audio(
         with audio.writer(target, codec.channels, codec.sample_rate, frames=length, overwrite=args.force) as out:
             for block in rescaled(blocks, codec.channels) if args.rescale else blocks:
                 out.write(block)
-    if out.clipped and not args.quiet:
+    if out.clipped:
         clipped = "1 sample was" if out.clipped == 1 else f"{out.clipped} samples were"
-        print(f"minicodec: {target}: {clipped} clipped; -r would make it quieter", file=sys.stderr)
+        notices.say(f"{target}: {clipped} clipped; -r would make it quieter")
     return length / codec.sample_rate
 
 
@@ -210,11 +264,6 @@ def language_model(
     if coded is None or coded.predictor == Adaptive.name:
         return None
     return minicodec.load_language_model(args.lm or beside(model, args), codec)
-
-
-def report(line: str) -> None:
-    """Say what is damaged, and go on."""
-    print(f"minicodec: {line}: silence instead", file=sys.stderr)
 
 
 def suggest(line: str) -> None:

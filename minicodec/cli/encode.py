@@ -14,8 +14,8 @@ import numpy as np
 
 import minicodec
 from minicodec import audio
-from minicodec.cli import decode, places
-from minicodec.cli.codecs import beside, check_bitrate, enough_memory, fetch_if_asked
+from minicodec.cli import corpus, decode, places
+from minicodec.cli.codecs import beside, check_bitrate, check_digest, enough_memory, fetch_if_asked
 from minicodec.cli.hearing import Heard, Notices, converted, info, messages_of
 from minicodec.cli.options import MODELS, add_device, add_fetch, add_verbosity
 from minicodec.cli.places import Job
@@ -26,21 +26,26 @@ from minicodec.codec.files.entropy.adaptive import Adaptive
 from minicodec.codec.files.entropy.coded_file import CodedWriter, predictor_for
 from minicodec.codec.language_model import RUN_LM, LanguageModel
 from minicodec.codec.pretrained import BUNDLED
+from minicodec.corpus.index import Record
+from minicodec.corpus.run import Act
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
 KIND = places.Kind(audio.READABLE, "audio files", writes=(".ecdc", *audio.WRITABLE), marks={".ecdc"})
-EPILOG = """\
+EPILOG = f"""\
 examples:
   minicodec encode speech.wav                     writes speech.ecdc
   minicodec encode speech.wav small.ecdc -b 1.5
   minicodec encode *.flac music/ packets/         files and folders, into the folder packets
+  minicodec encode corpus/ packets/ --jobs 8      a folder into a folder: see below
   minicodec encode speech.wav heard.wav -b 1.5    to the codec and back, to hear what is left
   ffmpeg -i talk.m4a -f wav - | minicodec encode - talk.ecdc
 
 The last of several names is where to write if it is a folder, ends with / or .ecdc, or is one of two and not there
 yet. What is no file name to you may be one to the shell: -o says it without a doubt.
-"""
+
+{corpus.HELP}"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -67,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-r", "--rescale", action="store_true", help="to .wav: make it quieter where it would clip")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
+    corpus.add_options(parser)
     add_verbosity(parser)
     add_device(parser)
 
@@ -95,6 +101,9 @@ class Coder:
 
 def run(args: argparse.Namespace) -> int:
     """Read, convert to the model's rate and channels, compress, write; print what it cost."""
+    if folders := places.folders(args.paths, args.output, KIND):
+        return encode_folder(args, folders)
+    corpus.refuse_options(args)
     found = places.jobs(args.paths, args.output, KIND)
     return places.for_each(found, args.force, encode_file, lambda: load(args))
 
@@ -110,27 +119,85 @@ def load(args: argparse.Namespace) -> Coder:
     return Coder(args, codec, lm, Notices(args.quiet))
 
 
+def encode_folder(args: argparse.Namespace, folders: tuple[Path, Path]) -> int:
+    """A corpus, by many processes."""
+    coder = load(args)  # here too: for its name, and so that what cannot be loaded is told once
+    settings = {
+        "command": "encode",
+        "model": coder.codec.name,
+        "digest": coder.codec.digest,
+        "kbps": args.bitrate,
+        "lm": coder.lm.name if isinstance(coder.lm, LanguageModel) else coder.lm,
+        "device": args.device,
+    }
+    there = argparse.Namespace(**vars(args) | {"quiet": True, "verbose": False, "force": True})
+    there.model = corpus.everywhere(args.model)
+    there.lm = corpus.everywhere(args.lm) if args.lm and args.lm != Adaptive.name else args.lm
+    arguments = there, coder.codec.digest
+    made = corpus.Conversion(KIND.reads, KIND.what, KIND.name, settings, encoder, arguments)
+    return corpus.convert(args, folders, made)
+
+
+def encoder(args: argparse.Namespace, digest: str) -> Act:
+    """In a process of its own: what encodes a file of a corpus."""
+    coder = load(args)
+    check_digest(coder.codec, digest, args.model)
+
+    def act(source: Path, target: Path | None) -> Record:
+        assert target
+        notices: list[str] = []
+        coder.notices.collected = notices
+        cost, _ = encode_one(coder, Job(source, target))
+        return {"seconds": cost.seconds, "notices": notices}
+
+    return act
+
+
+@dataclass
+class Cost:
+    """Of an encoded file: the seconds that it lasts, and its bytes."""
+
+    seconds: float
+    payload: int
+    header: int
+
+    def __str__(self) -> str:
+        kbps = (self.header + self.payload) * 8 / 1000 / self.seconds
+        return f"{self.seconds:.2f} s, {self.payload} + {self.header} bytes (payload, header), {kbps:.2f} kbit/s"
+
+
 def encode_file(coder: Coder, job: Job) -> None:
     """One file, to .ecdc or back to audio; what it cost, and what is odd about it."""
+    began = time.perf_counter()
+    cost, name = encode_one(coder, job, tell_conversion=True)
+    args, codec = coder.args, coder.codec
+    if args.verbose:
+        took = time.perf_counter() - began
+        facts = f"{codec.name}, {args.bitrate:g} kbit/s; {took:.2f} s, {cost.seconds / took:.1f} s of audio/s"
+        print(f"minicodec: {name}: {facts}", file=sys.stderr)
+    if not args.quiet:
+        print(f"{job.target}: {cost}", file=sys.stderr if job.piped else sys.stdout)
+
+
+def encode_one(coder: Coder, job: Job, tell_conversion: bool = False) -> tuple[Cost, str]:
+    """One file -> what it cost, and its name for messages. What is odd about it is told."""
     with places.opened(job.source) as (path, name):
         heard = Heard()
         with messages_of(path) as messages:
             about = info(path, name)
-            result = convert(coder, job, path, name, about, heard)
+            cost = convert(coder, job, path, name, about, heard)
             flaw = audio.flaw(path, heard.frames)
-        coder.notices.conversion(name, about, coder.codec)
+        if tell_conversion:
+            coder.notices.conversion(name, about, coder.codec)
         coder.notices.oddities(name, about, heard, flaw, messages)
-    if coder.args.quiet:
-        return
-    print(f"{job.target}: {result}", file=sys.stderr if job.piped else sys.stdout)
+    return cost, name
 
 
-def convert(coder: Coder, job: Job, path: Path, name: str, about: audio.AudioInfo, heard: Heard) -> str:
-    """Encode, and decode if that is asked for -> length, bytes and rate, as text."""
+def convert(coder: Coder, job: Job, path: Path, name: str, about: audio.AudioInfo, heard: Heard) -> Cost:
+    """Encode, and decode if that is asked for."""
     args, codec = coder.args, coder.codec
     if args.no_mix and about.channels > codec.channels:
         raise InputError(f"{name}: has {about.channels} channels; the model has {codec.channels}")
-    began = time.perf_counter()
     # The header begins with the length, which for some formats is only known at the end: so the codes wait in a file.
     with tempfile.TemporaryFile() as payload:
         header, samples = compress(coder, path, name, about, heard, payload)
@@ -148,13 +215,8 @@ def convert(coder: Coder, job: Job, path: Path, name: str, about: audio.AudioInf
                     write_to(file, header, payload)
                 lm = None if isinstance(coder.lm, str) else coder.lm
                 whole = argparse.Namespace(**vars(args), start=0.0, skip_damaged=False)
-                decode.write_audio(packet, name, job.target, codec, lm, whole)
-    kbps = (len(header) + size) * 8 / 1000 / seconds
-    if args.verbose:
-        took = time.perf_counter() - began
-        facts = f"{codec.name}, {args.bitrate:g} kbit/s; {took:.2f} s, {seconds / took:.1f} s of audio/s"
-        print(f"minicodec: {name}: {facts}", file=sys.stderr)
-    return f"{seconds:.2f} s, {size} + {len(header)} bytes (payload, header), {kbps:.2f} kbit/s"
+                decode.write_audio(packet, name, job.target, codec, lm, whole, coder.notices)
+    return Cost(seconds, size, len(header))
 
 
 def compress(

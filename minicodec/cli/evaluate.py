@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from minicodec.cli.decoder_messages import left_out
+from minicodec.cli.options import add_cluster
 from minicodec.console import one_line
 from minicodec.errors import InputError
 
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", nargs="+", metavar="METRIC", help="default: all that are installed")
     parser.add_argument("--seconds", type=float, default=10.0, help="of longer files, the middle: 10 s by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes; default: as many as cores")
+    add_cluster(parser)
 
 
 @left_out()
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         if condition.reason:
             _say(f"{condition.system} at {condition.kbps:g} kbit/s is left out: it {condition.reason}")
     if todo := evaluate.remaining(args.out, settings):
-        for _ in _counted(evaluate.run(args.out, settings, todo, args.jobs), len(todo)):
+        for _ in _counted(evaluate.run(args.out, settings, todo, args.jobs, args.cluster), len(todo)):
             pass
     rows = evaluate.read_rows(args.out, settings)
     lines = statistics.summarise(rows, settings.conditions, settings.metrics)

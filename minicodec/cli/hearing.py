@@ -83,10 +83,18 @@ class Notices:
     def __init__(self, quiet: bool):
         self._quiet = quiet
         self._conversions: set[str] = set()
+        self.collected: list[str] | None = None  # a list: lines are put there, for whoever speaks for this process
 
     def say(self, line: str) -> None:
         """One line."""
-        if not self._quiet:
+        if self.collected is not None or not self._quiet:
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """One line about what went wrong, which also the quiet are told."""
+        if self.collected is not None:
+            self.collected.append(line)
+        else:
             print(f"minicodec: {line}", file=sys.stderr)
 
     def conversion(self, name: str, about: audio.AudioInfo, codec: "minicodec.Codec") -> None:
@@ -99,9 +107,7 @@ class Notices:
             self._conversions.add(f"{start} {end}")
             self.say(f"{name}: {start} became {end}, as the model needs it")
 
-    def oddities(
-        self, name: str, about: audio.AudioInfo, heard: Heard, flaw: str | None, messages: list[str]
-    ) -> None:
+    def oddities(self, name: str, about: audio.AudioInfo, heard: Heard, flaw: str | None, messages: list[str]) -> None:
         """What is odd about the file: its `audio.flaw`, else what its decoder prints; and its sound."""
         if flaw:
             self.say(f"{name}: {flaw}")

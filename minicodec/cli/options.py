@@ -30,3 +30,13 @@ def add_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fetch", action="store_true", help="download the model if it is a published one that is not on this machine"
     )
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """--cluster."""
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="work on a Dask cluster instead: its scheduler's address, such as tcp://head:8786 (extra cluster); "
+        "workers read and write the files themselves, so folders and models have the same paths on all machines",
+    )

@@ -1,9 +1,10 @@
 """Which file becomes which: several files and folders, names that nobody gave, standard input and output.
 
-    IN                      beside it, under the name that the official command of EnCodec gives it
-    IN OUT                  OUT, a file
-    IN ... OUT/             into the folder OUT; files of a folder IN as they lie in it
-    -                       standard input, or output
+IN                      beside it, under the name that the official command of EnCodec gives it
+IN OUT                  OUT, a file
+IN ... OUT/             into the folder OUT; files of a folder IN as they lie in it
+FOLDER OUT              a corpus: corpus.py
+-                       standard input, or output
 """
 
 import os
@@ -62,9 +63,7 @@ class Job:
 
 def jobs(paths: Sequence[str], output: str | None, kind: Kind) -> list[Job]:
     """The jobs that a command line names. InputError: one that makes no sense."""
-    *first, last = paths
-    if output is None and first and _is_target(last, kind, alone=len(first) == 1):
-        paths, output = first, last
+    paths, output = told_apart(paths, output, kind)
     sources = [pair for path in paths for pair in _expand(path, kind)]
     if output is None:
         found = [Job(path, Path(STREAM) if str(path) == STREAM else kind.name(path)) for path, _ in sources]
@@ -78,6 +77,23 @@ def jobs(paths: Sequence[str], output: str | None, kind: Kind) -> list[Job]:
         raise InputError(f"{output}: is no folder, and {len(sources)} files go into a folder: write {output}{os.sep}")
     _check(found, kind)
     return found
+
+
+def told_apart(paths: Sequence[str], output: str | None, kind: Kind) -> tuple[Sequence[str], str | None]:
+    """What is to be read, and where to write if that is said."""
+    *first, last = paths
+    if output is None and first and _is_target(last, kind, alone=len(first) == 1):
+        return first, last
+    return paths, output
+
+
+def folders(paths: Sequence[str], output: str | None, kind: Kind) -> tuple[Path, Path] | None:
+    """(folder, folder) if one folder is to become another: a corpus [cli/corpus.py]. None: these are single files."""
+    paths, output = told_apart(paths, output, kind)
+    if len(paths) != 1 or not os.path.isdir(paths[0]) or not output or output == STREAM:
+        return None
+    named_so = os.path.isdir(output) or output.endswith(os.sep) or Path(output).suffix.lower() not in kind.writes
+    return (Path(paths[0]), Path(output)) if named_so else None
 
 
 def _is_target(last: str, kind: Kind, alone: bool) -> bool:

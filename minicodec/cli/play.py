@@ -68,7 +68,7 @@ def write_wav(args: argparse.Namespace, sound: Path) -> None:
         models = decode.Models(options)
         codec = models.codec(header, str(args.file))
         lm = decode.language_model(models.name(header), options, coded, codec)
-        decode.write_audio(args.file, str(args.file), sound, codec, lm, options)
+        decode.write_audio(args.file, str(args.file), sound, codec, lm, options, models.notices)
         return
     with messages_of(args.file):
         about = info(args.file, str(args.file))

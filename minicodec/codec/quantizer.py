@@ -24,6 +24,7 @@ from minicodec import functional as F
 from minicodec.backend import active, xp
 from minicodec.codec.weight_cache import cached
 from minicodec.nn.module import Module
+from minicodec.ranks import ALONE, Ranks
 from minicodec.tensor import Tensor
 
 DECAY = 0.99  # of the moving averages
@@ -107,31 +108,40 @@ class ResidualVectorQuantizer(Module):
             z = z + codebook[level_codes]
         return z
 
-    def __call__(self, z: Tensor, levels: int | Sequence[int], rng: np.random.Generator) -> Quantized:
+    def __call__(
+        self, z: Tensor, levels: int | Sequence[int], rng: np.random.Generator, ranks: Ranks = ALONE
+    ) -> Quantized:
         """Quantize latents z (B,T,D) with the first `levels` codebooks, for each item its own number or one for all.
 
         In training mode, let these learn, each from the items that use it.
 
         Levels that are not initialised yet are left out; in training the first of them gathers vectors. While there
         is no level at all, z passes unquantized. rng starts k-means and revives dead entries.
+
+        With several ranks, `levels` has a number for each item of the whole batch, and codebooks learn from all of it;
+        the commitment loss is this rank's share.
         """
         residual, codes, commitment = z, [], Tensor(xp(z.data).zeros((), z.dtype))
-        each = np.broadcast_to(levels, z.shape[0])
-        active = min(each.max(), self.ready)
+        everybody = np.broadcast_to(levels, z.shape[0] * ranks.size)
+        each = ranks.own(everybody)
+        active = min(everybody.max(), self.ready)
+        lessons = []
         for q in range(active):
-            items = np.flatnonzero(each > q)
+            items, users = np.flatnonzero(each > q), int((everybody > q).sum())
             given = residual if len(items) == len(each) else residual[items]
             level_codes = F.nearest_codeword(given.data, self.codebooks[q])
             codeword = self.codebooks[q][level_codes]
-            if self.training:
-                self._learn(q, given.data, level_codes, rng)
-            commitment = commitment + F.mse_loss(given, codeword)
+            lessons.append((given.data, level_codes, users))
+            if len(items):
+                commitment = commitment + F.mse_loss(given, codeword) * (len(items) / users)
             if len(items) < len(each):
                 level_codes, codeword = _among_all(level_codes, -1, items, each), _among_all(codeword, 0, items, each)
             residual = residual - codeword
             codes.append(level_codes)
-        if self.training and active < each.max():
-            self._gather(active, residual.data, rng)
+        if self.training and lessons:
+            self._learn(lessons, rng, ranks)
+        if self.training and active < everybody.max():
+            self._gather(active, ranks.gather(residual.data), rng)
         if not codes:
             return Quantized(z, commitment, xp(z.data).zeros((z.shape[0], 0, z.shape[1]), np.int64))
         quantized = F.straight_through(z, z.data - residual.data)
@@ -139,16 +149,24 @@ class ResidualVectorQuantizer(Module):
 
     # Learning. x (B,T,D) are the vectors that a level was given.
 
-    def _learn(self, q: int, x: Any, codes: Any, rng: np.random.Generator) -> None:
-        """Move level q's averages towards the vectors that chose each entry; now and then revive dead entries."""
-        x = x.reshape(-1, x.shape[-1])
-        n, s = _count_and_sum(x, codes.reshape(-1), len(self.codebooks[q]))
-        self.counts[q] = DECAY * self.counts[q] + (1 - DECAY) * n
-        self.sums[q] = DECAY * self.sums[q] + (1 - DECAY) * s
-        self.updates[q] += 1
-        if self.updates[q] % DEAD_CHECK_EVERY == 0:
-            self._revive_dead_entries(q, x, rng)
-        self._set_codewords(q)
+    def _learn(self, lessons: list[tuple[Any, Any, int]], rng: np.random.Generator, ranks: Ranks) -> None:
+        """Move the averages towards the vectors that chose each entry; now and then revive dead entries.
+
+        lessons, for each level: the vectors of this rank, their codes, and how many items of all ranks use the level.
+        """
+        vectors = [x.reshape(-1, x.shape[-1]) for x, _, _ in lessons]
+        statistics: list[Any] = []
+        for q, (x, (_, codes, _)) in enumerate(zip(vectors, lessons, strict=True)):
+            statistics += _count_and_sum(x, codes.reshape(-1), len(self.codebooks[q]))
+        statistics = ranks.sum(statistics)
+        for q, (x, (of_items, _, users)) in enumerate(zip(vectors, lessons, strict=True)):
+            n, s = statistics[2 * q : 2 * q + 2]
+            self.counts[q] = DECAY * self.counts[q] + (1 - DECAY) * n
+            self.sums[q] = DECAY * self.sums[q] + (1 - DECAY) * s
+            self.updates[q] += 1
+            if self.updates[q] % DEAD_CHECK_EVERY == 0:
+                self._revive_dead_entries(q, x, users * of_items.shape[1], rng, ranks)
+            self._set_codewords(q)
 
     def _set_codewords(self, q: int) -> None:
         """Codeword = S / N, with counts smoothed so that none is 0 and their total stays."""
@@ -156,8 +174,10 @@ class ResidualVectorQuantizer(Module):
         smoothed = (self.counts[q] + EPSILON) / (total + len(self.counts[q]) * EPSILON) * total
         self.codebooks[q] = self.sums[q] / smoothed[:, None]
 
-    def _revive_dead_entries(self, q: int, x: Any, rng: np.random.Generator) -> None:
+    def _revive_dead_entries(self, q: int, x: Any, count: int, rng: np.random.Generator, ranks: Ranks) -> None:
         """Make each entry that hardly anybody chooses a vector of x (n,D), the next one in a random order.
+
+        count: how many vectors all ranks have together; x are this one's.
 
         How many those are, only the device knows that counts them. So all entries are given a vector, and those that
         live keep theirs. N and S are written, since codewords are computed from them. With N at the mean usage, an
@@ -165,8 +185,8 @@ class ResidualVectorQuantizer(Module):
         """
         mean = self.counts[q].mean()
         dead = self.counts[q] < DEAD_SHARE * mean
-        order = xp(x).asarray(rng.permutation(len(x)))
-        vectors = x[order[(dead.cumsum() - 1) % len(x)]]
+        order = xp(x).asarray(rng.permutation(count))
+        vectors = ranks.rows(x, order[(dead.cumsum() - 1) % count])
         self.counts[q] = xp(x).where(dead, mean, self.counts[q])
         self.sums[q] = xp(x).where(dead[:, None], mean * vectors, self.sums[q])
 

@@ -241,6 +241,8 @@ def described(arguments: dict[str, Any]) -> str:
             words.append(f"{name} ({','.join(map(str, value.shape))})")
         elif isinstance(value, (np.ndarray, int, float, str, bool, list, tuple)) and len(str(value)) < 60:
             words.append(f"{name}={value}".replace("\n", ""))
+        elif isinstance(value, dict) and len(str(value)) < 60:
+            words += [f"{key}={one}" for key, one in value.items()]
         else:
             words.append(name)
     return ", ".join(words)

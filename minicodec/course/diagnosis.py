@@ -5,6 +5,7 @@ A guess that fits only by chance would confuse, so it must fit in every entry.
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,23 @@ import numpy as np
 from minicodec.course.messages import Other
 
 LISTED = "collect what it holds in an array: np.array, np.stack or np.concatenate"
+ARRAY_FOR_TENSOR = "an array stands where a Tensor is needed: Tensor(x) makes one of it"
 ERRORS = {
+    "IndexError: arrays used as indices": "indices are whole numbers: .astype(int), or an array made with dtype=int",
+    "IndexError: only integers": "indices are whole numbers: // divides without a rest, int() makes one",
     "IndexError": "an index runs out of its array: are the lengths counted as the task says, at either end?",
     "ZeroDivisionError": "a division by 0: what does the task say of silence, or of nothing?",
     "RecursionError": "it calls itself without end",
     "MemoryError": "it takes more memory than there is: how large are the arrays in between?",
     "OverflowError": "a number is too large for its type: Python's own integers have no limit, NumPy's have",
+    "ValueError: zip() argument 2 is": "send_back gives a gradient for each parent, in a tuple: of one, (dx,)",
+    "TypeError: a Tensor should come back, not ndarray": "Tensor(array, parents, send_back) makes one: see chapter 2",
+    "TypeError: unsupported operand type(s) for *: 'float' and 'Tensor'": "the Tensor stands first: tensor * number",
+    "AttributeError: 'list' object has no attribute 'values'": "a dict should come back, not a list",
     "AttributeError: 'list'": "a list is no array: np.array, np.stack or np.concatenate makes one of it",
     "AttributeError: 'tuple'": "a tuple is no array: did a function return several results?",
+    "AttributeError: 'numpy.ndarray' object has no attribute 'requires_grad'": ARRAY_FOR_TENSOR,
+    "TypeError: memoryview": ARRAY_FOR_TENSOR,  # what x.data is if x is an array
 }
 KINDS = {
     "f": "numbers",
@@ -46,6 +56,8 @@ def difference(got: Any, right: Any, rtol: float) -> str:
         return "" if type(got) is type(right) and got == right else f"is {_short(got)}; expected {_short(right)}"
     if got is None:
         return "is None"
+    if isinstance(got, str):
+        return f"is a text, {_short(got)}; expected a number" if np.ndim(right) == 0 else "is a text; expected an array"
     if isinstance(got, (list, tuple)):
         return f"is a {type(got).__name__} of {len(got)}; expected an array or a number"
     mine, expected = np.asarray(got), np.asarray(right)
@@ -79,6 +91,8 @@ def cause_of_error(words: str) -> str:
     name = re.search(r"It raised (?:NameError|UnboundLocalError): .*'(\w+)'", words)
     if name:
         return f"`{name[1]}` has no value where the function runs: define it inside of the function, or in a cell above"
+    if re.search(r"It raised TypeError: unsupported operand .*'Tensor'", words):
+        return "a Tensor stands where an array is needed, x.data; a Tensor itself knows + another and * a number alone"
     for error, cause in ERRORS.items():
         if f"It raised {error}" in words:
             return cause
@@ -136,10 +150,15 @@ def _of_types(mine: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _of_numbers(mine: float, expected: float) -> str:
-    """The slips of one number: its sign, and logarithms."""
+    """The slips of one number: its sign, and a whole factor. (Any other factor fits any number, and says nothing.)"""
     if mine == -expected:
         return "the sign is wrong"
-    return f"{mine / expected:.6g} times what is expected" if expected and abs(mine) > 1e-12 * abs(expected) else ""
+    if not expected or abs(mine) <= 1e-12 * abs(expected):
+        return ""
+    factor = mine / expected
+    size = max(factor, 1 / factor, key=abs)
+    simple = abs(size - Fraction(size).limit_denominator(12)) < 1e-6  # 0.717 times would tell nobody anything
+    return f"{factor:.6g} times what is expected" if simple and abs(size - 1) > 1e-6 else ""
 
 
 def _candidates(mine: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -6,10 +6,11 @@ other. The first call that goes wrong is reported: which inputs, which result, w
 expected. Then a guess at the cause, if there is one that explains all the numbers: see diagnosis.py.
 """
 
+import inspect
 import traceback
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -95,17 +96,25 @@ def attempt(function: Function, trial: Trial) -> Attempt:
     except NotImplementedError:
         return Attempt(unwritten=True)
     except Exception as error:  # whatever a student's code can raise is an answer to be told to the student
-        return Attempt(raised=raised(error, getattr(function, "__name__", "")))
+        return Attempt(raised=raised(error, _file_of(function)))
     return Attempt(returned, modified=not (is_same(args, trial.args) and is_same(kwargs, trial.kwargs)))
 
 
-def raised(error: BaseException, name: str = "") -> str:
-    """An error in words, with the line of the function of that name in which it arose."""
+def _file_of(function: Any) -> str:
+    """Where an answer's code stands: the file, or a notebook's cell."""
+    answer = inspect.unwrap(function.args[0] if isinstance(function, partial) else function)
+    methods = [value for value in vars(answer).values() if inspect.isfunction(value)] if inspect.isclass(answer) else []
+    code = getattr(methods[0] if methods else answer, "__code__", None)
+    return code.co_filename if code else ""
+
+
+def raised(error: BaseException, file: str = "") -> str:
+    """An error in words, with the last line of that file on its way."""
     try:
         words = str(error)
     except Exception as another:  # an error's own text is a student's code, too
         words = f"its text cannot be had: {type(another).__name__}"
-    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.name == name]
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" (line {lines[-1].lineno}: {lines[-1].line})" if lines and lines[-1].line else ""
     return clean(f"It raised {type(error).__name__}: {words}{where}")
 
@@ -139,9 +148,10 @@ def _failure(exercise: Exercise, trial: Trial, one: Attempt) -> Failure | None:
         return Failure(trial, f"It returned a list of {len(one.returned)}; one array (or number) should come back.",
                        LISTED)  # fmt: skip
     got = _results(exercise, one.returned)
-    names = exercise.result_names or [f"result {n + 1}" for n in range(len(trial.expected))]
+    single = len(trial.expected) == 1
+    names = exercise.result_names or ["the result" if single else f"result {n + 1}" for n in range(len(trial.expected))]
     if len(got) != len(trial.expected):
-        expected = "one result" if len(trial.expected) == 1 else f"{len(trial.expected)} results ({', '.join(names)})"
+        expected = "one result" if single else f"{len(trial.expected)} results ({', '.join(names)})"
         return Failure(trial, f"It returned {len(got)} result{'s' * (len(got) != 1)}; {expected} should come back.")
     for n, (mine, right) in enumerate(zip(got, trial.expected, strict=True)):
         words = difference(mine, right, exercise.rtol)

@@ -64,7 +64,7 @@ class Source:
 
     def defines(self) -> set[str]:
         """The names to which the file itself gives a value: what it imports from the library is not the student's."""
-        return {name for statement in self.statements if not _of_the_library(statement) for name in statement.binds}
+        return {name for statement in self.statements if not of_the_library(statement) for name in statement.binds}
 
     def needed(self, wanted: Iterable[str]) -> list[Statement]:
         """The statements without which the values of these names would not be whole, in their order."""
@@ -83,7 +83,7 @@ class Source:
                 names |= self.statements[i].needs
 
 
-def _of_the_library(statement: Statement) -> bool:
+def of_the_library(statement: Statement) -> bool:
     """Does it fetch a ready function: `from minicodec.metrics import si_sdr`, or `si_sdr = library("si_sdr")`?"""
     node = statement.node
     if isinstance(node, ast.ImportFrom):

@@ -36,8 +36,9 @@ def exercise(function: Function) -> Function:
     ValueError: no exercise has that name.
     """
     one = _named(function)
-    notebook.written(one.name)
-    return _or_the_library(one, function)
+    answer = _or_the_library(one, function)
+    notebook.written(one.name, answer)
+    return answer
 
 
 def _class_or_the_library(one: Exercise, own: Any) -> Any:
@@ -76,13 +77,17 @@ def check(function: Function) -> None:
     """Judge a function that stands under `@exercise`, and print what came of it.
 
     Right: it becomes part of the backend "student", if it is half of an op, and is kept for the chapters to come.
-    Wrong: first it says where; checked again with the same mistake, of what kind it looks; then a hint.
+    Wrong: first it says where; checked again with the same mistake, of what kind it looks; then a hint. If it calls
+    an earlier answer that was found wrong, that one is named: it may be to blame.
     """
     one = _named(function)
     written = inspect.unwrap(function)
     verdict = judge(one, one.called(written))
-    notebook.judged(one.name, verdict.status == "right")
-    if verdict.status == "wrong":
+    notebook.judged(one.name, verdict.status)
+    below = notebook.wrong_below(written) if verdict.status == "wrong" else []
+    if below:
+        print(f"✗ {verdict.where}\n  It calls {' and '.join(below)}, found wrong before: mend that first.")
+    elif verdict.status == "wrong":
         print("✗ " + _in_stages(one.name, verdict))
     elif verdict.status == "unwritten":
         print(f"… {verdict.message}\n  The library's stands in for it: the chapter goes on.")
@@ -121,10 +126,11 @@ def yours() -> list[str]:
 def _take_up(name: str, text: str, path: Path) -> None:
     """Judge an answer that was kept, and install it. Older versions kept each in a file of its own: it moves."""
     one = all_exercises()[name]
+    alone = path.stem not in FILES  # my_codec/train.py is a file of parts, not an answer to the exercise `train`
     try:
         function = _recall(name, text, path)
     except (Exception, SystemExit) as error:  # the reader's own code, which may have been changed by hand
-        whose = path if path.stem == name else f"{path}: {name}"
+        whose = path if alone else f"{path}: {name}"
         print(f"{whose}: cannot be used. {raised(error)}")
         return
     verdict = judge(one, one.called(function))
@@ -132,7 +138,7 @@ def _take_up(name: str, text: str, path: Path) -> None:
         print(f"{path}: {verdict.message}")
         return
     _install(one, function)
-    if name in parts() and path.stem == name and not _place(one, parts()[name], text, function):
+    if name in parts() and alone and not _place(one, parts()[name], text, function):
         path.unlink()
 
 

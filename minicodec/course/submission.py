@@ -23,7 +23,7 @@ from minicodec.course import catalogue
 from minicodec.course.judge import attempt, raised, trials_of
 from minicodec.course.messages import clean, encode, send
 from minicodec.course.placing import module_of, parts
-from minicodec.course.reading import Source, read
+from minicodec.course.reading import Source, of_the_library, read
 from minicodec.errors import InputError
 
 _called = [""]  # the exercise whose answer is at work
@@ -91,9 +91,13 @@ def main(request: dict[str, Any], messages: int) -> None:
 
 
 def _loaded(source: Source, names: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """What the file's statements make of a module's names, and what went wrong meanwhile."""
+    """What the file's own statements make of these names, and what went wrong meanwhile.
+
+    A chapter imports the library's functions later, over those that the student wrote; they are no answers.
+    """
     module = types.ModuleType("submission")
     sys.modules["submission"] = module  # where pickle looks for the functions that a pool is given
+    answers: dict[str, Any] = {}
     notes = []
     for statement in source.needed(names):
         title = f"<{statement.cell.title or 'file'}>"
@@ -103,7 +107,9 @@ def _loaded(source: Source, names: list[str]) -> tuple[dict[str, Any], list[str]
             exec(compile(ast.Module([statement.node], []), title, "exec"), vars(module))
         except BaseException as error:  # a student's code can do anything at all, sys.exit included
             notes.append(f"{statement.cell.line(statement.node.lineno)}: {raised(error)}")
-    return vars(module), notes
+        if not of_the_library(statement):
+            answers |= {name: vars(module)[name] for name in statement.binds.intersection(names, vars(module))}
+    return answers, notes
 
 
 def _call(exercise: catalogue.Exercise, function: Any, seed: int, tell: Callable[..., None]) -> None:

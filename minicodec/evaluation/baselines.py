@@ -6,14 +6,15 @@ the rate that is wanted. The rate to show beside any figure is the real one.
 """
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.signal
 
 from minicodec import audio
 from minicodec.evaluation.containers import mp3_payload, opus_payload
+from minicodec.fourier import convolve
 
 NEAR = 0.01  # a payload within 1 % of the wanted one ends the search
 TRIES = 8
@@ -88,10 +89,20 @@ def lowpass(wav: np.ndarray, sample_rate: int, hertz: float) -> np.ndarray:
     stop = hertz + TRANSITION
     if stop > sample_rate / 2:
         raise ValueError(f"{hertz:g} Hz: at {sample_rate} Hz, there is nothing above {sample_rate / 2:g} Hz")
-    taps, beta = scipy.signal.kaiserord(STOP, TRANSITION / (sample_rate / 2))
-    # An odd number of taps is symmetric about one of them: the filter's delay is whole, and "same" removes it.
-    w = scipy.signal.firwin(taps | 1, hertz + TRANSITION / 2, window=("kaiser", beta), fs=sample_rate)
-    return scipy.signal.oaconvolve(wav, w[None], mode="same", axes=1).astype(np.float32)
+    w = lowpass_filter(hertz + TRANSITION / 2, sample_rate)
+    delay = len(w) // 2
+    return convolve(wav, w[None])[:, delay : delay + wav.shape[1]].astype(np.float32)
+
+
+def lowpass_filter(hertz: float, sample_rate: int) -> np.ndarray:
+    """Taps (K,) that sum to 1: an ideal low-pass up to `hertz` under a Kaiser window [Oppenheim10, §7.5.3].
+
+    K is odd: the taps are symmetric about the middle one, and the delay is whole.
+    """
+    taps = math.ceil((STOP - 7.95) / (2.285 * 2 * np.pi * TRANSITION / sample_rate) + 1) | 1
+    t = np.arange(taps) - taps // 2
+    w = np.sinc(2 * hertz / sample_rate * t) * np.kaiser(taps, 0.1102 * (STOP - 8.7))
+    return w / w.sum()
 
 
 def _bytes(wav: np.ndarray, sample_rate: int, kbps: float) -> float:

@@ -10,8 +10,8 @@ A run may be killed at any moment. The next one finds which clips are done, and 
 
 import json
 import shutil
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import load
 from minicodec.errors import InputError
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, Coded, lowpass
-from minicodec.evaluation.processes import each
 from minicodec.evaluation.scores import align, measure
 from minicodec.evaluation.settings import Clip, Condition, Settings
 from minicodec.files import write_atomically
+from minicodec.workers import Killed, each
 
 ROWS = "rows.json"
 Row = dict[str, Any]  # clip, category, system, kbps … and the metrics: a line of results.csv
@@ -86,15 +86,26 @@ def remaining(folder: Path, settings: Settings) -> list[Clip]:
     return [clip for clip in settings.clips if not (folder / "clips" / clip.name / ROWS).is_file()]
 
 
-def run(folder: Path, settings: Settings, clips: Sequence[Clip], jobs: int) -> Iterator[Clip]:
-    """Evaluate `clips`, at least one, in `jobs` processes; each is yielded when it is done, in any order.
+def run(
+    folder: Path, settings: Settings, clips: Sequence[Clip], jobs: int, cluster: str | None = None
+) -> Iterator[Clip]:
+    """Evaluate `clips` in `jobs` processes, or on a Dask cluster; each is yielded when it is done, in any order.
 
-    InputError: a file that cannot be read, or a worker that somebody killed. What is done stays done.
+    A clip whose worker dies is tried again, alone. InputError: a file that cannot be read, or a clip that has killed
+    two workers. What is done stays done.
     """
-    try:
-        yield from each(clips, _work, _start_worker, (folder, settings), jobs)
-    except BrokenProcessPool:
-        raise InputError(f"{folder}: a worker was killed, perhaps for its memory; go on with fewer --jobs") from None
+    deaths: Counter[str] = Counter()
+    todo = deque(clips)
+    start = _start_worker, (folder.absolute(), settings)
+    for clip, result in each(todo, _work, *start, jobs, cluster, alone=lambda clip: clip.name in deaths):
+        if not isinstance(result, Killed):
+            yield clip
+            continue
+        deaths[clip.name] += 1
+        if deaths[clip.name] == 2:
+            advice = "perhaps for its memory; go on with fewer --jobs"
+            raise InputError(f"{folder}: two workers were killed at {clip.path}, {advice}")
+        todo.append(clip)
 
 
 def evaluate_clip(folder: Path, clip: Clip, settings: Settings, codecs: dict[str, Codec]) -> None:
@@ -151,14 +162,15 @@ def _judge(reference: np.ndarray, coded: Coded, settings: Settings) -> tuple[np.
 
 # In the worker processes
 
-_job: tuple[Path, Settings, dict[str, Codec]]
+
+def _start_worker(folder: Path, settings: Settings) -> tuple[Path, Settings, dict[str, Codec]]:
+    codecs = {model.system: load(model.path) for model in settings.models}
+    for model in settings.models:
+        if codecs[model.system].name != model.weights:
+            raise InputError(f"{model.path}: is another model where a worker runs: {codecs[model.system].name}")
+    return folder, settings, codecs
 
 
-def _start_worker(folder: Path, settings: Settings) -> None:
-    global _job
-    _job = folder, settings, {model.system: load(model.path) for model in settings.models}
-
-
-def _work(clip: Clip) -> None:
-    folder, settings, codecs = _job
+def _work(state: tuple[Path, Settings, dict[str, Codec]], clip: Clip) -> None:
+    folder, settings, codecs = state
     evaluate_clip(folder, clip, settings, codecs)

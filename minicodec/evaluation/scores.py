@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import correlate, correlation_lags
 
 from minicodec import audio, metrics
 from minicodec.errors import InputError
 from minicodec.evaluation.visqol import mos_lqo
+from minicodec.fourier import correlate
 
 LEAST_CORRELATION = 0.3  # of two signals that are versions of one: below it a peak can be chance. SI-SDR -10 dB
 SHORTEST = 2048  # samples: the longest window of the spectral distances
@@ -94,9 +94,8 @@ def align(
     scale = np.sqrt((s * s).sum() * (e * e).sum())
     delay = 0
     if scale > 0:
-        # Both are mirrored by the order of arguments: lag k holds Σ e[t+k] s[t].
-        correlation = np.abs(sum(correlate(b, a, method="fft") for a, b in zip(s, e, strict=True))) / scale
-        lags = correlation_lags(e.shape[-1], s.shape[-1])
+        lags, correlation = correlate(e, s)
+        correlation = np.abs(correlation.sum(axis=0)) / scale
         correlation[np.abs(lags) > longest * sample_rate] = 0
         if correlation.max() >= LEAST_CORRELATION:
             delay = int(lags[correlation.argmax()])

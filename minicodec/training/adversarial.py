@@ -17,6 +17,7 @@ from minicodec import functional as F
 from minicodec.backend import xp
 from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
+from minicodec.ranks import ALONE, Ranks
 from minicodec.tensor import Tensor, grad, no_grad
 from minicodec.training.config import AdversaryConfig
 from minicodec.training.discriminator import Judgement, MultiScaleSTFTDiscriminator
@@ -41,14 +42,20 @@ def generator_loss(fake: list[Tensor], kind: str = "hinge") -> Tensor:
     raise ValueError(f"generator loss {kind!r}: choose hinge or linear")
 
 
-def feature_matching_loss(real: list[list[Tensor]], fake: list[list[Tensor]], normalized: bool = True) -> Tensor:
-    """Feature maps of recordings (constants) and of decodings, a list for each scale -> a scalar."""
-    losses = []
-    for real_maps, fake_maps in zip(real, fake, strict=True):
-        for r, f in zip(real_maps, fake_maps, strict=True):
-            distance = F.l1_loss(f, r)
-            size = xp(r.data).maximum(abs(r.data).mean(), TINY)  # of silence, an untrained network sees nothing
-            losses.append(distance / size if normalized else distance)
+def feature_matching_loss(
+    real: list[list[Tensor]], fake: list[list[Tensor]], normalized: bool = True, ranks: Ranks = ALONE
+) -> Tensor:
+    """Feature maps of recordings (constants) and of decodings, a list for each scale -> a scalar.
+
+    With several ranks: of this one's items, but relative to the features' size in the whole batch.
+    """
+    real_maps = [r for maps in real for r in maps]
+    fake_maps = [f for maps in fake for f in maps]
+    losses = [F.l1_loss(f, r) for r, f in zip(real_maps, fake_maps, strict=True)]
+    if normalized:
+        sizes = ranks.sum([ranks.share(abs(r.data).mean()) for r in real_maps])
+        # The least size is for silence, in which an untrained network sees nothing.
+        losses = [loss / xp(size).maximum(size, TINY) for loss, size in zip(losses, sizes, strict=True)]
     return _mean(losses)
 
 
@@ -62,8 +69,16 @@ def _mean(losses: list[Tensor]) -> Tensor:
 class Adversary:
     """The discriminator in training, and what it tells the generator."""
 
-    def __init__(self, config: AdversaryConfig, *, seed: int, device: str = "cpu", discriminator: Module | None = None):
-        self.config = config
+    def __init__(
+        self,
+        config: AdversaryConfig,
+        *,
+        seed: int,
+        device: str = "cpu",
+        discriminator: Module | None = None,
+        ranks: Ranks = ALONE,
+    ):
+        self.config, self.ranks = config, ranks
         if discriminator is None:
             rng = np.random.default_rng([seed, INITIAL_WEIGHTS])
             discriminator = MultiScaleSTFTDiscriminator(config.windows, config.filters, config.slope, rng=rng)
@@ -74,26 +89,26 @@ class Adversary:
 
     def learn(self, original: Tensor, decoded: Tensor) -> dict[str, Any]:
         """One update of the discriminator on recordings and decodings (B,T,C) -> its loss, and how often it is right,
-        as arrays of one number.
+        as arrays of one number: with several ranks, this one's shares.
 
         Its accuracy is the share of patches of recordings with logits > 0 and of decodings with logits < 0.
         """
         real, fake = self.judge(original).logits, self.judge(decoded.detach()).logits
-        loss = discriminator_loss(real, fake)
+        loss = self.ranks.share(discriminator_loss(real, fake))
         parameters = self.discriminator.parameters()
-        for p, g in zip(parameters, grad(loss, parameters), strict=True):
+        for p, g in zip(parameters, self.ranks.sum(grad(loss, parameters)), strict=True):
             p.grad = g
         self.optimizer.step()
-        return {"discriminator": loss.data, "accuracy": accuracy(real, fake)}
+        return {"discriminator": loss.data, "accuracy": self.ranks.share(accuracy(real, fake))}
 
     def losses(self, original: Tensor, decoded: Tensor) -> dict[str, Tensor]:
-        """What the generator is to minimise: {"adversarial": ..., "feature": ...}."""
+        """What the generator is to minimise: {"adversarial": ..., "feature": ...}, for this rank's items."""
         with no_grad():
             real = self.judge(original)
         fake = self.judge(decoded)
         return {
             "adversarial": generator_loss(fake.logits, self.config.kind),
-            "feature": feature_matching_loss(real.features, fake.features, self.config.normalized),
+            "feature": feature_matching_loss(real.features, fake.features, self.config.normalized, self.ranks),
         }
 
     def accuracy(self, original: Tensor, decoded: Tensor) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from minicodec import audio
 from minicodec.errors import InputError
+from minicodec.fourier import convolve
 from minicodec.training.audio_files import AudioFile, Lot
 from minicodec.training.config import AugmentationConfig
 from minicodec.training.data import SILENCE, AudioFolder
@@ -97,6 +98,4 @@ def room(rt60: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
 
 def reverberate(x: np.ndarray, response: np.ndarray) -> np.ndarray:
     """x (T,C) as heard in a room with this impulse response (n,): (T,C), the end of the reverb cut off."""
-    from scipy.signal import oaconvolve
-
-    return oaconvolve(x, response[:, None].astype(x.dtype), axes=0)[: len(x)]
+    return convolve(x, response[:, None].astype(x.dtype), axis=0)[: len(x)]

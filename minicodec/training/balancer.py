@@ -20,6 +20,7 @@ import numpy as np
 
 from minicodec.backend import xp
 from minicodec.device import host
+from minicodec.ranks import ALONE, Ranks
 from minicodec.tensor import Tensor, grad
 
 EPSILON = 1e-12
@@ -38,20 +39,23 @@ class Balancer:
         self.totals: dict[str, Any] = dict.fromkeys(weights, 0.0)  # numbers of the device on which the losses are
         self.counts = dict.fromkeys(weights, 0.0)
 
-    def __call__(self, losses: Mapping[str, Tensor], decoded: Tensor) -> tuple[Any, dict[str, Any]]:
+    def __call__(
+        self, losses: Mapping[str, Tensor], decoded: Tensor, ranks: Ranks = ALONE
+    ) -> tuple[Any, dict[str, Any]]:
         """Losses computed from `decoded` (B,T,C) -> the gradient to send back from it, and each loss's share in it.
 
         Sizes of gradients, ‖g‖, are means over the batch of each item's Euclidean norm; a share is the size of what a
-        loss contributes, over the sum of these. KeyError: a loss without weight. ValueError: all weights are 0, so
+        loss contributes, over the sum of these. With several ranks, losses are shares, and sizes means over the whole
+        batch. KeyError: a loss without weight. ValueError: all weights are 0, so
         there are no shares.
         """
         total_weight = sum(self.weights[name] for name in losses)
         if self.balanced and not total_weight > 0:
             raise ValueError(f"the weights of {', '.join(losses)} are all 0, so none can have a share of the gradient")
+        gradients = [grad(loss, [decoded])[0] for loss in losses.values()]
+        norms = ranks.sum([ranks.share(mean_norm(g)) for g in gradients])
         combined, sizes = xp(decoded.data).zeros_like(decoded.data), {}
-        for name, loss in losses.items():
-            (g,) = grad(loss, [decoded])
-            size = xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean().astype(np.float64)
+        for name, g, size in zip(losses, gradients, norms, strict=True):
             self.totals[name] = self.totals[name] * self.decay + size
             self.counts[name] = self.counts[name] * self.decay + 1
             factor = self.weights[name]
@@ -74,3 +78,8 @@ class Balancer:
             raise ValueError(f"the balancer's state is of other losses: {', '.join(sorted(state))}")
         for name in self.weights:
             self.totals[name], self.counts[name] = float(state[f"totals.{name}"]), float(state[f"counts.{name}"])
+
+
+def mean_norm(g: Any) -> Any:
+    """g (B,...) -> the mean over the batch of the items' Euclidean norms, in float64."""
+    return xp(g).sqrt((g * g).reshape(len(g), -1).sum(axis=1)).mean().astype(np.float64)

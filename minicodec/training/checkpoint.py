@@ -36,16 +36,21 @@ CHECKSUM = "sha256"
 Groups = dict[str, dict[str, Any]]  # {group: {name: array}}
 
 
-def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, Any]], keep: int) -> Path:
-    """Write the checkpoint of a step, remove all but the newest `keep`; its path. InputError: it cannot be written."""
+def contents(step: int, groups: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint by name, on the CPU."""
     arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
     arrays["step"] = np.array(step)
     # safetensors writes the memory of an array as it lies there, whatever its strides say.
-    arrays = {name: np.asarray(host(arrays[name]), order="C") for name in sorted(arrays)}
+    return {name: np.asarray(host(arrays[name]), order="C") for name in sorted(arrays)}
+
+
+def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, Any]], keep: int) -> Path:
+    """Write the checkpoint of a step, remove all but the newest `keep`; its path. InputError: it cannot be written."""
+    arrays = contents(step, groups)
     path = folder / f"step-{step:08d}.safetensors"
     with write_atomically(path, overwrite=True) as temporary:
         try:
-            save_file(arrays, temporary, {CHECKSUM: _checksum(arrays)})
+            save_file(arrays, temporary, {CHECKSUM: checksum(arrays)})
         except SafetensorError as error:  # which is what a full disk looks like there
             raise OSError(str(error)) from error
     for old in in_folder(folder)[:-keep]:
@@ -61,7 +66,7 @@ def load(path: Path) -> tuple[int, Groups]:
             metadata = file.metadata()
     except (OSError, SafetensorError, TypeError) as error:  # TypeError: a type of numbers that NumPy does not have
         raise InputError(f"{path}: cannot be read as a checkpoint ({brief(error, 200)})") from error
-    if metadata is not None and metadata.get(CHECKSUM) != _checksum(arrays):
+    if metadata is not None and metadata.get(CHECKSUM) != checksum(arrays):
         raise InputError(f"{path}: is damaged (its checksum is wrong)")
     step = arrays.pop("step", np.array(-1))
     if step.shape != () or step.dtype.kind not in "iu" or step < 0:
@@ -135,7 +140,7 @@ def remove_unfinished(folder: Path) -> None:
         path.unlink()
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+def checksum(arrays: Mapping[str, np.ndarray]) -> str:
     """Of the names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name in sorted(arrays):

@@ -121,6 +121,10 @@ class AudioFolder:
         if zeros > 0.5:
             self._notice(f"the files are so short that crops of {seconds:g} s are {zeros:.0%} zeros; try fewer seconds")
 
+    def listing(self) -> str:
+        """What the batches are made of: names, lengths and rates of the training files."""
+        return repr([(file.name, file.frames, file.sample_rate) for file in self.train])
+
     def notice_damage(self, file: AudioFile, error: InputError) -> None:
         """Say, once, that a file has places that are left out."""
         if file.name not in self._damaged:

@@ -11,6 +11,9 @@ Until the adversary takes part, the weight counts in the plain sum, beside those
 beside those of AdversaryConfig. Names and weights are part of the checkpoint: `resume` has to be given the same, and
 then goes on bit for bit, if the function has no state and draws no random numbers of its own.
 
+With several ranks [ranks.py], a loss is computed of each rank's items, and the mean over the ranks is what counts. So
+it should be a mean over the items of the batch, as all losses here are.
+
 A discriminator is a Module that takes audio (B,T,C) and returns a `Judgement`, with the weights that it begins with.
 It takes the place of the multi-scale STFT discriminator; everything else of the adversary is as AdversaryConfig says.
 """

@@ -7,6 +7,8 @@ from types import TracebackType
 
 import numpy as np
 
+AHEAD = 4  # results that wait
+
 
 class Prefetcher:
     """Iterate over make(first), make(first + 1), ... without end, computed ahead in a thread.
@@ -19,7 +21,7 @@ class Prefetcher:
     raised by the iteration at its turn.
     """
 
-    def __init__(self, make: Callable[[int], np.ndarray], first: int, *, ahead: int = 4) -> None:
+    def __init__(self, make: Callable[[int], np.ndarray], first: int, *, ahead: int = AHEAD) -> None:
         self._make, self._next = make, first
         self._ready: queue.Queue[np.ndarray | BaseException] = queue.Queue(ahead)
         self._stop = threading.Event()

@@ -16,15 +16,17 @@ class Progress:
     with Progress(steps, first, audio_seconds) as progress:
         progress.update({"l1": 0.1, "mel": 2.5})          after each step
         progress.print("validation: ...")                 a line that stays
+
+    shown: False for a rank that lets another one speak.
     """
 
-    def __init__(self, steps: int, first: int, audio_seconds: float):
+    def __init__(self, steps: int, first: int, audio_seconds: float, *, shown: bool = True):
         self.steps, self.step, self.audio_seconds = steps, first, audio_seconds
         self.seconds_per_step = 0.0
         self._timed = 0
         self._last = self._printed = time.perf_counter()
         self._bar = None
-        if on_terminal():
+        if shown and on_terminal():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, TextColumn
 

@@ -7,9 +7,12 @@ checkpoints/          the newest few states, to go on from [training.checkpoint]
 samples/              clips of the validation set: wav files, and pictures with the original above the decoded
 model.safetensors     averaged weights, which `minicodec.load` takes from the folder; none before the
                       quantizer has learned
+
+With several ranks, rank 0 alone writes all this, prints, and validates.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -25,6 +28,7 @@ from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.files import UNFINISHED
 from minicodec.nn.module import Module
+from minicodec.ranks import ALONE, Ranks
 from minicodec.training import checkpoint, config as configuration, curves, validation
 from minicodec.training.adversarial import Adversary
 from minicodec.training.augment import AugmentedFolder
@@ -34,7 +38,7 @@ from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
 from minicodec.training.lock import NAME as LOCK, Lock
 from minicodec.training.loop import Log, what_is_left
 from minicodec.training.own import Loss
-from minicodec.training.prefetch import Prefetcher
+from minicodec.training.prefetch import AHEAD, Prefetcher
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps
 from minicodec.training.trainer import Trainer
@@ -55,8 +59,12 @@ class Run:
         device: str,
         losses: Mapping[str, tuple[float, Loss]] | None,
         discriminator: Module | None,
+        ranks: Ranks,
     ):
-        self.folder, self.config = folder, config
+        self.folder, self.config, self.ranks = folder, config, ranks
+        if config.training.batch % ranks.size:
+            problem = f"batch = {config.training.batch} cannot be shared out among {ranks.size} ranks"
+            raise InputError(f"{problem}: choose a multiple of {ranks.size}")
         self.data = data = AudioFolder(
             config.data,
             sample_rate=config.model.sample_rate,
@@ -64,13 +72,15 @@ class Run:
             seconds=config.training.seconds,
             seed=config.training.seed,
         )
+        ranks.agree(f"{config.data}: the files to train on", data.listing())
         augment = config.training.augment
         self.batches = AugmentedFolder(data, augment) if augment.enabled else data
-        self.trainer, self.watch = Trainer(config, device, losses=losses, discriminator=discriminator), Watch()
+        self.trainer = Trainer(config, device, losses=losses, discriminator=discriminator, ranks=ranks)
+        self.watch = Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
         self.clips = np.stack([clip for _, clip in clips])
         data.look()
-        self._told = len(data.notices)
+        self._told, self._heard = len(data.notices), set(data.notices)
         self.checkpoints = folder / "checkpoints"
         self.lock = Lock(folder)
         self.log = Log(folder / "log.jsonl", config.training.log_every, self.trainer.array)
@@ -83,41 +93,58 @@ class Run:
 
         InputError: the training diverged, or something cannot be written; and which checkpoint is the last good one.
         """
-        settings, trainer, steps = self.config.training, self.trainer, Steps(self.trainer)
-        audio_seconds = settings.batch * settings.seconds
+        settings, trainer, steps, ranks = self.config.training, self.trainer, Steps(self.trainer), self.ranks
+        leads, first = ranks.rank == 0, trainer.step
+        shape = (settings.batch // ranks.size, self.data.length, self.data.channels)
         if trainer.step >= settings.steps:
             self.lock.release()
             return True
         with (
-            self.lock.held(),
-            Progress(settings.steps, trainer.step, audio_seconds) as progress,
-            Prefetcher(lambda step: self.batches.batch(step, settings.batch), trainer.step) as batches,
+            self.lock.held() if leads else nullcontext(),
+            Progress(settings.steps, first, settings.batch * settings.seconds, shown=leads) as progress,
+            Prefetcher(
+                # A batch depends on its step alone, so the ranks make whole ones in turn and deal them out.
+                lambda turn: self.batches.batch(first + ranks.rank + turn * ranks.size, settings.batch),
+                0,
+                ahead=max(1, AHEAD // ranks.size),
+            ) as batches,
             what_is_left(self.folder, self.checkpoints, "train"),
         ):
-            for x in batches:
+            for x in ranks.deal(iter(batches), shape):
                 steps.make(x)
-                last, stopped = trainer.step == settings.steps, stop is not None and stop.is_set()
+                last, stopped = trainer.step == settings.steps, ranks.any(stop is not None and stop.is_set())
                 validate = last or trainer.step % settings.validate_every == 0
                 save = last or stopped or trainer.step % settings.checkpoint_every == 0
                 look = trainer.array is np or validate or save or trainer.step % settings.log_every == 0
                 figures = steps.read() if look else []
-                progress.update({name: steps.newest[name] for name in SHOWN if name in steps.newest})
-                self._log(figures, progress)
-                if validate:
-                    progress.print(f"step {trainer.step}: {self._validate(progress)}")
+                notices = self._news() if look else []
+                if leads:
+                    progress.update({name: steps.newest[name] for name in SHOWN if name in steps.newest})
+                    self._log(figures, notices, progress)
+                    if validate:
+                        progress.print(f"step {trainer.step}: {self._validate(progress)}")
                 if save:
+                    self.agree()
+                if save and leads:
                     self.save()
                 if last or stopped:
                     return last
         raise AssertionError("batches do not end")
 
-    def _log(self, figures: list[tuple[int, dict[str, float]]], progress: Progress) -> None:
+    def _news(self) -> list[str]:
+        """What any rank has noticed about the data since the last time, and none before."""
+        told, self._told = self._told, len(self.data.notices)
+        lines = self.ranks.lines([one_line(notice) for notice in self.data.notices[told : self._told]])
+        news = [line for line in dict.fromkeys(lines) if line not in self._heard]
+        self._heard.update(news)
+        return news
+
+    def _log(self, figures: list[tuple[int, dict[str, float]]], notices: list[str], progress: Progress) -> None:
         for step, some in figures:
             self.log.after_step(step, some, progress.seconds_per_step)
             self._give(self.watch.after_step(step, some), progress)
-        told, self._told = self._told, len(self.data.notices)
-        for notice in self.data.notices[told : self._told]:
-            progress.print(f"notice: {one_line(notice)}")
+        for notice in notices:
+            progress.print(f"notice: {notice}")
 
     def _give(self, notices: list[str], progress: Progress) -> None:
         for notice in notices:
@@ -170,6 +197,12 @@ class Run:
         if trainer.codec.quantizer.ready == trainer.codec.quantizer.levels:
             trainer.averaged_codec().save(self.folder / RUN_MODEL, overwrite=True)
 
+    def agree(self) -> None:
+        """InputError: the ranks' states differ, as processors of different kinds can make them."""
+        if self.ranks.size > 1:
+            state = checkpoint.contents(self.trainer.step, self.trainer.state())
+            self.ranks.agree(f"{self.folder}: the weights", checkpoint.checksum(state))
+
 
 def start(
     folder: Path,
@@ -179,16 +212,17 @@ def start(
     *,
     losses: Mapping[str, tuple[float, Loss]] | None = None,
     discriminator: Module | None = None,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """A new run, with its own recipe: from the newest checkpoint of the run `origin` on, or with the model `origin`.
 
     A model is its weights and codebooks alone: Adam starts anew, and so does the count of steps.
-    losses, discriminator: of your own [training/own.py].
+    losses, discriminator: of your own [training/own.py]. ranks: who trains together; each calls this [training/mpi.py].
 
     InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
     _check_new(folder)
-    run = Run(folder, config, device, losses, discriminator)
+    run = Run(folder, config, device, losses, discriminator, ranks)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
         if (origin / "run.json").exists():
             raise InputError(f"{origin}: has no checkpoint to start from")
@@ -199,6 +233,9 @@ def start(
             raise InputError(f"{origin}: does not fit the configuration: {error}") from error
     if origin is None and config.model.transform:
         run.trainer.start_from(run.data.batch(0, CROPS))
+    run.agree()  # and before it, no rank has found the folder that rank 0 makes now
+    if ranks.rank > 0:
+        return run
     folder.mkdir(parents=True, exist_ok=True)
     with run.lock.kept():
         _check_new(folder)  # somebody may have been faster
@@ -247,6 +284,7 @@ def resume(
     *,
     losses: Mapping[str, tuple[float, Loss]] | None = None,
     discriminator: Module | None = None,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """The run in a folder, as it was at its newest checkpoint; optionally to end at another step.
 
@@ -260,10 +298,15 @@ def resume(
     if steps is not None:
         config = configuration.with_steps(config, steps)
     _check_sizes(folder, config, own=discriminator is not None)
-    run = Run(folder, config, device, losses, discriminator)
+    run = Run(folder, config, device, losses, discriminator, ranks)
+    if ranks.rank > 0:
+        checkpoint.restore_newest(run.checkpoints, run.trainer.restore)
+        run.agree()
+        return run
     with run.lock.kept():
         run.checkpoints.mkdir(exist_ok=True)
         checkpoint.restore_newest(run.checkpoints, run.trainer.restore)
+        run.agree()
         run.log.forget_after(run.trainer.step)
         checkpoint.remove_unfinished(run.checkpoints)
         config.save(folder / "run.json")

@@ -10,11 +10,13 @@ import numpy as np
 
 from minicodec.device import read, what_fits
 from minicodec.errors import InputError
+from minicodec.ranks import Ranks
 
 
 class _Trainer(Protocol):
     step: int
     array: Any
+    ranks: Ranks
 
     def update(self, batch: np.ndarray) -> dict[str, Any]: ...
     def check(self, step: int, figures: dict[str, float]) -> None: ...
@@ -39,6 +41,8 @@ class Steps:
                 raise
         # Only here have the arrays of the failed step been freed. The trainer is of no further use.
         self._unread = []
+        if self.trainer.ranks.size > 1:  # to try other batches is nothing that a rank can do alone
+            raise InputError(f"device gpu: step {step}: too little memory for {len(batch)} items of the batch")
         fits = what_fits(self.trainer.array, lambda size: self.trainer.update(batch[:size]), len(batch))
         advice = f"a batch of {fits} would fit" if fits else "not even a batch of 1 fits"
         raise InputError(f"device gpu: step {step}: too little memory for a batch of {len(batch)}; {advice}")

@@ -28,6 +28,7 @@ from minicodec.device import module as array_module, read
 from minicodec.errors import InputError
 from minicodec.nn.module import Module
 from minicodec.nn.optim import Adam
+from minicodec.ranks import ALONE, Ranks
 from minicodec.tensor import Tensor, grad
 from minicodec.training.adversarial import Adversary
 from minicodec.training.balancer import Balancer
@@ -56,6 +57,7 @@ class Trainer:
     average     a second codec: the moving average of those weights, with the same codebooks
 
     losses, discriminator     of your own [training/own.py]
+    ranks                     who trains together: every one has such a trainer, and all of them stay alike
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Trainer:
         *,
         losses: Mapping[str, tuple[float, Loss]] | None = None,
         discriminator: Module | None = None,
+        ranks: Ranks = ALONE,
     ):
+        self.ranks = ranks
         self.config, self.array, self.own = run.training, array_module(device), OwnLosses(losses or {})
         self.codec = Codec(run.model, seed=self.config.seed)
         initialise_codec(self.codec)
@@ -82,7 +86,9 @@ class Trainer:
             raise ValueError("a discriminator takes part if adversary.enabled is true")
         self.adversary = None
         if rival.enabled:
-            self.adversary = Adversary(rival, seed=self.config.seed, device=device, discriminator=discriminator)
+            self.adversary = Adversary(
+                rival, seed=self.config.seed, device=device, discriminator=discriminator, ranks=ranks
+            )
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")} | own
         self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
         self.mel_loss = MelLoss(
@@ -102,18 +108,20 @@ class Trainer:
     def update(self, batch: np.ndarray) -> dict[str, Any]:
         """One step on crops (B,T,C) float32 -> the losses, their shares in dx̂, the gradient's norm, the learning rate.
 
+        With several ranks, the crops are this one's, and the figures those of all.
+
         "loss" is the weighted sum of l1, mel and own losses, whether or not it is what the step went by.
         DivergedError: they cannot be used; then no weight has changed.
 
         On a GPU they are arrays of one number that nobody has looked at, for the step may still be under way: whoever
         reads them [device.read] has to `check` them.
         """
-        config, codec, adversary = self.config, self.codec, self.adversary
+        config, codec, adversary, ranks = self.config, self.codec, self.adversary, self.ranks
 
         x = Tensor(self.array.asarray(batch))
         scale = level(x.data) if codec.config.normalize else 1
         z = codec.encoder(Tensor(x.data / scale))
-        z, commitment, _ = codec.quantizer(z, self.levels(), self._rng(QUANTIZER))
+        z, commitment, _ = codec.quantizer(z, self.levels(), self._rng(QUANTIZER), ranks)
         decoded = codec.decoder(z)[:, : x.shape[1]] * scale  # T may be no multiple of the hop
 
         figures: dict[str, Any] = {}
@@ -127,21 +135,22 @@ class Trainer:
         if adversary is not None and self.step >= config.adversary.start:
             losses |= adversary.losses(x, decoded)
             balancer = self.balancer
+        losses = {name: ranks.share(loss) for name, loss in losses.items()}
 
         # Each loss needs only the way from itself to x̂. From there on, all go back through the networks together.
-        d_decoded, shares = balancer(losses, decoded)
+        d_decoded, shares = balancer(losses, decoded, ranks)
         surrogate = (decoded * d_decoded).sum() + commitment * config.loss.commitment
         parameters = codec.parameters()
-        gradients = grad(surrogate, parameters)
+        gradients = ranks.sum(grad(surrogate, parameters))
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g
         self.optimizer.lr = cooldown(config.lr, self.step, config.steps, config.cooldown)
 
         weighted = losses["l1"] * config.loss.l1 + losses["mel"] * config.loss.mel
-        for name, value in own.items():
-            weighted = weighted + value * self.own.weights[name]
+        for name in own:
+            weighted = weighted + losses[name] * self.own.weights[name]
         named = {"loss": weighted} | losses | {"commitment": commitment}
-        figures = {name: value.data for name, value in named.items()} | figures
+        figures = ranks.total({name: value.data for name, value in named.items()} | figures)
         figures |= {f"share.{name}": share for name, share in shares.items()}
         figures |= {"gradient": euclidean_norm(gradients), "lr": self.optimizer.lr}
         if self.array is np:

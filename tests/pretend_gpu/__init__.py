@@ -45,6 +45,9 @@ from tests.pretend_gpu.names import FUNCTIONS, READING, misnamed
 
 __all__ = ["asarray", "host_reads", "install", "memory", "misnamed", "module", "no_host_reads"]
 
+DEVICES = 3
+used: list[int] = []  # the devices that somebody has made the current one
+
 
 def _function(name, keywords, reads=False):
     function = getattr(np, name)
@@ -128,8 +131,10 @@ def module():
     vars(cupy.cuda).update(
         is_available=lambda: True,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        runtime=SimpleNamespace(memGetInfo=mem_info, deviceSynchronize=wait),
-        Device=lambda: SimpleNamespace(synchronize=wait, mem_info=mem_info()),
+        runtime=SimpleNamespace(memGetInfo=mem_info, deviceSynchronize=wait, getDeviceCount=lambda: DEVICES),
+        Device=lambda number=0: SimpleNamespace(
+            synchronize=wait, mem_info=mem_info(), use=lambda: used.append(number)
+        ),
         Stream=SimpleNamespace(null=SimpleNamespace(synchronize=wait)),
         Event=Event,
         get_elapsed_time=lambda start, end: 1000 * (end.time - start.time),

@@ -93,7 +93,7 @@ def _found(part, prefix):
     inner = SimpleNamespace(weight=parameter([0.1]), layers=[parameter([0.2]), SimpleNamespace(bias=parameter([0.3]))])
     whole = SimpleNamespace(inner=inner, stride=2, name="net", g=parameter([0.7]), array=np.ones(2), steps=[np.sin, inner])
     found = part(whole, prefix)
-    return flat([t.data for t in found.values()]), " ".join(found)
+    return flat([array_of(t) for t in found.values()]), " ".join(found)
 
 
 EXERCISES = [
@@ -176,6 +176,9 @@ EXERCISES = [
             ("parameters(one, f\"{prefix}{path}.\")", "parameters(one, prefix)",
              "a part's own name is missing in the paths of its parameters"),
             ("found[prefix + path] = one", "found[path] = one", "the prefix is missing"),
+            ("found[prefix + path] = one", "found[prefix + path] = one.data", "the values are the Tensors themselves, not arrays"),
+            ("elif hasattr(one, \"__dict__\"):", "elif isinstance(one, list):", "a part may have parts: those with a __dict__"),
+            ("parameters(one, f\"{prefix}{path}.\")", "parameters(one, prefix + path)", "a dot stands between the names"),
             ("f\"{name}.{i}\"", "f\"{name}.{i + 1}\"", "places in lists are counted from 0"),
         ],
         hint="vars(part) has the attributes; a part among them has a __dict__: call parameters again, with a longer prefix.",

@@ -36,6 +36,14 @@ def _sees_the_future(x, w3, w1):
     return x + _conv(_elu(_conv(_elu(x), w3, 1, 1)), w1, 0)
 
 
+def _padded_on_the_right(x, w3, w1):
+    return x + _conv(_elu(_conv(_elu(x), w3, 0, 2)), w1, 0)
+
+
+def _taps_backwards(x, w3, w1):
+    return residual_unit(x, w3[::-1], w1)
+
+
 def _elu_behind(x, w3, w1):
     return x + _elu(_conv(_elu(_conv(x, w3, 2)), w1, 0))
 
@@ -46,6 +54,11 @@ def _units(rng, fresh):
         yield rng.normal(size=(B, T, C)), rng.normal(size=(3, C, H)), rng.normal(size=(1, H, C))
     yield 3e3 * rng.normal(size=(1, 4, 2)), rng.normal(size=(3, 2, 1)), rng.normal(size=(1, 1, 2))  # exp overflows
     yield np.zeros((2, 3, 2)), rng.normal(size=(3, 2, 1)), rng.normal(size=(1, 1, 2))
+
+
+def _axis_from_the_end(v, g, *, axis):
+    others = tuple(i for i in range(v.ndim) if i != axis)
+    return g * v / np.sqrt((v * v).sum(axis=others, keepdims=True))
 
 
 def _of_all(v, g, *, axis):
@@ -143,9 +156,11 @@ def _no_shortcuts(filters, latent, strides, lstm_layers):
 
 
 def _encoders(rng, fresh):
+    yield 4, 6, (), 0  # from the smallest: the first that goes wrong says in which layer
+    yield 4, 6, (3,), 0
+    yield 4, 6, (), 1
     yield 32, 128, (2, 4, 5, 8), 2
     yield 8, 32, (2, 4, 5, 8), 1
-    yield 4, 6, (3,), 0
     yield (2 * int(rng.integers(2, 9)), 5, (2, 7), 3) if fresh else (6, 5, (2, 7), 3)
 
 
@@ -198,6 +213,8 @@ EXERCISES = [
             Mistake(_no_shortcut, "x itself is missing: the unit adds to what it was given"),
             Mistake(_elu_on_the_shortcut, "the shortcut carries x as it is, without ELU"),
             Mistake(_sees_the_future, "the padding stands on both sides: all of it belongs on the left"),
+            Mistake(_padded_on_the_right, "the padding stands on the right: each frame sees the two after it"),
+            Mistake(_taps_backwards, "the taps run backwards: the last one, w3[2], belongs to the frame itself"),
             Mistake(_elu_behind, "each ELU stands BEFORE its convolution"),
         ),
         hint="pad two zero frames on the left of ELU(x); chapter 3's convolution does the rest.",
@@ -205,6 +222,7 @@ EXERCISES = [
     of_op(
         "weight_norm", "forward", chapter=6,
         mistakes=(
+            Mistake(_axis_from_the_end, "axis may be -1, and no i of range(v.ndim) is: axis % v.ndim counts from 0"),
             Mistake(_of_all, "one norm was taken over everything: each entry of `axis` has a norm of its own"),
             Mistake(_within_the_channel, "the norm runs along `axis`; it must run over all the OTHER axes"),
             Mistake(_not_normed, "v was not divided by its norm"),
@@ -230,7 +248,7 @@ EXERCISES = [
             Mistake(_width_stays, "each stride doubles the channels for all that follows"),
             Mistake(_no_shortcuts, "the shortcut of a residual unit is a convolution too"),
         ),
-        hint="carry C along: it is `filters` at first and doubles behind each strided convolution.",
+        hint="carry C along: it is `filters` at first and doubles after each strided convolution.",
     ),
     of_function(
         encoder_products, 6, _encoders, variant_of="encoder_parameters",

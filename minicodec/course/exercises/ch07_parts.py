@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicodec.course.calling import array_of, both_ways, variable
+from minicodec.course.calling import array_of, both_ways, constant, flat, variable
 from minicodec.course.catalogue import of_part
 from minicodec.course.my_codec.tensor import parameters
 
@@ -41,19 +41,21 @@ def _lives(rng, fresh):
         yield N, x, batches, int(rng.integers(99))
 
 
-def _quantized(part, z, Q, levels, dz, seed):
-    """A Quantizer whose first levels are there; the others start from what waits."""
+def _quantized(part, z, Q, levels, earlier, dz, seed):
+    """A Quantizer whose first levels are there, after earlier latents: what it makes of z, and what is left in it."""
     rng = np.random.default_rng(seed)
     whole = part(len(levels) + 1, levels[0].shape[0], z.shape[-1])
     for level, codewords in zip(whole.levels, levels, strict=False):
         level.codewords, level.sums, level.counts = codewords.astype(np.float32), 5.0 * codewords, np.full(len(codewords), 5.0)
         level.updates = 1
         whole.ready += 1
+    for before in earlier:
+        whole(constant(before), Q, rng)
     given = variable(z)
     y = whole(given, Q, rng)
     (dx,) = both_ways(y, [given], dz)[1:] if y is not given else (dz,)
-    state = [np.concatenate([np.ravel(level.counts) for level in whole.levels]), np.array([whole.ready, len(whole.waiting)])]
-    return array_of(y), dx, *state
+    learnt = [flat([getattr(level, name) for level in whole.levels]) for name in ("counts", "codewords")]
+    return array_of(y), dx, np.array([whole.ready, len(whole.waiting)]), *learnt
 
 
 def _latents(rng, fresh):
@@ -61,18 +63,20 @@ def _latents(rng, fresh):
     books = [rng.normal(size=(3, 2)), 0.5 * rng.normal(size=(3, 2))]
     for B, frames, Q in [(2, T, 2), (1, T, 1), (1, T, 3), (2, T, 3), (2, T, 0)]:
         z = rng.normal(size=(B, frames, 2))
-        yield z, Q, books, rng.normal(size=z.shape), 3
+        yield z, Q, books, [], rng.normal(size=z.shape), 3
+    z = rng.normal(size=(2, 2, 2))  # with those before, exactly as many as a level starts from
+    yield z, 3, books, [rng.normal(size=(1, 2, 2))], rng.normal(size=z.shape), 3
 
 
 def _coded(part, wav, Q, T, seed):
-    """A Codec with weights that a seed draws -> its codes, and the sound made of them."""
+    """A Codec with weights that a seed draws -> the parts that learn, is the config kept; codes, and their sound."""
     codec = part(CONFIG, np.random.default_rng(seed))
     rng = np.random.default_rng(seed + 1)
     for level in codec.quantizer.levels:
         level.codewords = rng.normal(size=level.codewords.shape).astype(np.float32)
-    found = parameters(codec)
+    learns = " ".join(sorted({path.partition(".")[0] for path in parameters(codec)}))
     codes = codec.encode(wav, Q)
-    return str(len(found)), np.array(codes, np.int64), np.asarray(codec.decode(codes, T), np.float64)
+    return learns, codec.config == CONFIG, np.asarray(codes), np.asarray(codec.decode(codes, T), np.float64)
 
 
 def _sounds(rng, fresh):
@@ -114,21 +118,46 @@ EXERCISES = [
         hint="start: kmeans. learn: ema_update; and every tenth time np.flatnonzero(counts < …), revive.",
     ),
     of_part(
-        "Quantizer", 8, _latents, _quantized, points=2, returned=("z", "dz", "counts", "ready and waiting"), rtol=1e-5,
+        "Quantizer", 8, _latents, _quantized, points=2, rtol=1e-5,
+        returned=("z", "dz", "how many are ready, and how many wait", "the levels' counts", "the levels' codewords"),
         slips=[
             ("            residual = residual - chosen[-1]\n", "", "each level gets what the levels before it left over"),
+            ("nearest_codeword_forward(residual,", "nearest_codeword_forward(x,",
+             "every level quantizes z itself: the next one is for what is left, the residual"),
             ("            level.learn(residual, codes, rng)\n", "", "the levels do not learn"),
+            ("level.learn(residual,", "level.learn(x,", "a level learns from the vectors that it was given: residuals, not z"),
+            ("            chosen.append(level.codewords[codes])\n            level.learn(residual, codes, rng)\n",
+             "            level.learn(residual, codes, rng)\n            chosen.append(level.codewords[codes])\n",
+             "the codewords are looked up before the level learns: learning moves them"),
+            ("[Codebook(N, D) for _ in range(Q)]", "[Codebook(N, D)] * Q",
+             "all levels are one and the same Codebook: make a new one for each"),
+            ("quantizer_backward(dz.reshape(x.shape), x, np.stack(chosen)).reshape(z.data.shape),", "dz,",
+             "dz passes, but the gradient of the commitment loss does not: see quantizer_backward"),
             ("return Tensor((x - residual)", "return Tensor(residual", "the residual is what is NOT there: z is x less it"),
             ("if self.ready < Q:", "if self.ready < len(self.levels):", "vectors wait only if one of the first Q levels is not ready"),
             ("[: min(Q, self.ready)]", "[: self.ready]", "only the first Q levels are used"),
+            ("if not chosen:\n            return z\n", "", "without a level that is ready, z itself comes back"),
+            ("self.gather(residual, rng)", "self.gather(x, rng)",
+             "the next level is for what is left after the others: residuals wait, not z"),
+            ("        if self.ready < Q:\n            self.gather(residual, rng)\n", "",
+             "nothing waits for the next level: call gather while fewer than Q are ready"),
             ("self.ready + 1, self.waiting[:0]", "self.ready + 1, self.waiting", "vectors go on waiting after they were used"),
+            ("self.ready + 1, self.waiting[:0]", "self.ready, self.waiting[:0]", "ready does not count the level that started"),
+            ("self.levels[self.ready]", "self.levels[0]", "the level to start is the first that is not ready"),
             (">= 2 * len(level.counts)", ">= len(level.counts)", "a level starts when 2·N vectors wait"),
+            (">= 2 * len(level.counts)", "> 2 * len(level.counts)", "2·N vectors are enough to start: >=, not >"),
+            ("len(x) / len(self.waiting)", "1.0", "the share is n / (all that waited)"),
+            ("len(x) / len(self.waiting)", "len(self.waiting) / len(x)", "the share is upside down: n / (all that waited)"),
         ],
-        hint="a loop over the levels that keeps the chosen codewords; the gradient is quantizer_backward's.",
+        hint="a loop over the levels that keeps the chosen codewords; then Tensor(their sum, (z,), send_back), where "
+             "send_back(dz) returns (quantizer_backward(...),).",
     ),
     of_part(
-        "Codec", 8, _sounds, _coded, returned=("how many parameters", "codes", "wav"), rtol=1e-5,
+        "Codec", 8, _sounds, _coded, returned=("parts with parameters", "config is kept", "codes", "wav"), rtol=1e-5,
         slips=[
+            ("self.config = config", "self.config = {}", "self.config is the config that came in: files are written by it"),
+            ("residual_encode(z, [", "residual_encode(z.T, [", "a vector for each frame: (frames,D), as .data[0] has it"),
+            ("for level in self.quantizer.levels[:Q]])", "for level in self.quantizer.levels[:Q]]).T", "codes are (Q,frames)"),
             ("self.quantizer.levels[:Q]]", "self.quantizer.levels]", "only the first Q levels code"),
             ("data[0, :T, 0]", "data[0, :, 0]", "wav has T samples: the last frame makes more"),
             ("data[0, :T, 0]", "data[0, -T:, 0]", "the surplus stands at the end"),

@@ -1,26 +1,11 @@
-"""Chapters 12 and 13, for my_codec: the balancer as a class, Adam, the step and the training."""
-
-import copy
-import inspect
-from functools import cache
-from unittest.mock import patch
+"""Chapter 12, for my_codec: the balancer as a class."""
 
 import numpy as np
 
-from minicodec.course.calling import array_of, flat, variable
+from minicodec.course.calling import variable
 from minicodec.course.catalogue import of_part
-from minicodec.course.my_codec import train as library
-from minicodec.course.my_codec.discriminator import Judge
 from minicodec.course.my_codec.losses import l1_loss
-from minicodec.course.my_codec.quantizer import Codec
-from minicodec.course.my_codec.tensor import Tensor, gradients, parameter, parameters
-
-CONFIG = {"seanet": {"filters": 2, "latent": 2, "strides": (2, 4), "lstm_layers": 1},
-          "quantizer": {"levels": 2, "entries": 4}}  # fmt: skip
-RECIPE = library.RECIPE | {
-    "steps": 10, "size": 2, "length": 64, "warmup": 1, "rival": 3, "windows": (32,), "judges": (32,), "channels": 2,
-    "sample_rate": 8_000, "decay": 0.9, "l1": 5.0, "lr": 5e-3,
-}  # fmt: skip
+from minicodec.course.my_codec.tensor import Tensor
 
 
 def _square(x, target):
@@ -44,111 +29,6 @@ def _losses(rng, fresh):
         yield weights, decay, rng.normal(size=shape), [rng.normal(size=shape) for _ in range(2)]
 
 
-def _walked(part, arrays, steps, betas):
-    weights = [parameter(a) for a in arrays]
-    adam = part(weights, betas)
-    for slopes, lr in steps:
-        adam.step(slopes, lr)
-    single = all(w.data.dtype == np.float32 for w in weights)
-    return flat([w.data for w in weights]).astype(np.float64), flat(adam.m), flat(adam.v), np.array([adam.t, single], int)
-
-
-def _walks(rng, fresh):
-    for count, betas in [(3, (0.5, 0.9)), (2 + int(fresh), (0.9, 0.99))]:
-        arrays = [rng.normal(size=(2, 3)), rng.normal(size=4)]
-        yield arrays, [([rng.normal(size=a.shape) for a in arrays], lr) for lr in (0.1, 0.02, 0.3)[:count]], betas
-
-
-def _judges(seed):
-    rng = np.random.default_rng(seed)
-    return [Judge(32, 2, rng), Judge(16, 1, rng)]
-
-
-def _taught(part, x, decoded, lr, seed):
-    judges = _judges(seed)
-    weights = [w for judge in judges for w in parameters(judge).values()]
-    adam = library.Adam(weights, (0.5, 0.9))
-    loss = part(judges, adam, x, decoded, lr)
-    return float(loss), flat([w.data for w in weights]).astype(np.float64), np.array([adam.t])
-
-
-def _pairs(rng, fresh):
-    for seed in (1, 2):
-        yield *(0.3 * rng.normal(size=(2, 1, 50 + int(fresh), 1))), 0.01, seed
-
-
-def _told(part, x, decoded, seed):
-    judges, heard = _judges(seed), variable(decoded)
-    both = part(judges, x, heard)
-    return *(array_of(loss) for loss in both), *(gradients(loss, [heard])[0] for loss in both)
-
-
-@cache
-def _codec():
-    codec = Codec(CONFIG, np.random.default_rng(3))
-    vars(codec.decoder.layers[-1])["weight_g"] = parameter([[[1.0]]])
-    return codec
-
-
-def _trained(part, batches, skipped):
-    """Some steps from step number `skipped` on: the losses, the weights, and their averages."""
-    trainer = part(copy.deepcopy(_codec()), RECIPE)
-    trainer.steps = skipped
-    losses = [trainer.step(x) for x in batches]
-    weights = flat([w.data for _, w in sorted(parameters(trainer.codec).items())])
-    averages = flat([trainer.average[path] for path in sorted(parameters(trainer.codec))])
-    ready = np.array([trainer.codec.quantizer.ready, trainer.steps, trainer.adam.t, trainer.judges_adam.t])
-    words = "; ".join(" ".join(sorted(step)) for step in losses)
-    numbers = np.array([step[name] for step in losses for name in sorted(step)])
-    schedule = []
-    for step in (0, 1, 5, 8, 9):
-        trainer.steps = step
-        schedule.append(trainer.cooldown())
-    many = []
-    for trainer.codec.quantizer.ready in (2, 1):
-        for step in range(12):
-            trainer.steps = step
-            many.append(trainer.levels())
-    return words, numbers, weights.astype(np.float64), averages.astype(np.float64), ready, np.array(schedule), np.array(many)
-
-
-def _batches(rng, fresh):
-    x = [(0.2 * rng.normal(size=(2, 64, 1))).astype(np.float32) for _ in range(4)]
-    yield x[:1], 0
-    yield x[:2], 1
-    yield x[2:], 3
-    yield x[:1], 9
-
-
-def _run(part, wav, recipe):
-    codec, told = copy.deepcopy(_codec()), []
-
-    class Recorder:
-        """A Trainer that computes nothing: what `train` asks of it."""
-
-        def __init__(self, codec, recipe):
-            self.weights = parameters(codec)
-            self.average = {path: w.data.astype(np.float64) + 1 for path, w in self.weights.items()}
-
-        def step(self, x):
-            told.append(x)
-            return {"l1": float(np.abs(x).sum())}
-
-    reports = []
-    # Whoever reads my_codec's file has written it there; the library's, which may stand in, has names of its own.
-    theirs, ours = inspect.unwrap(part).__globals__, vars(library)
-    with patch.dict(theirs, {"Trainer": Recorder}), patch.dict(ours, {"Trainer": Recorder}):
-        part(codec, wav, recipe, lambda step, losses: reports.append([step, losses["l1"]]))
-    weights = [w.data for _, w in sorted(parameters(codec).items())]
-    single = all(w.dtype == np.float32 for w in weights)
-    return np.array(told), np.array(reports), flat(weights).astype(np.float64), np.array([single], int)
-
-
-def _recordings(rng, fresh):
-    for steps in (3, 2 + int(fresh)):
-        yield rng.normal(size=40), RECIPE | {"steps": steps, "length": 8, "seed": steps}
-
-
 EXERCISES = [
     of_part(
         "Balancer", 12, _losses, _balanced, points=2, returned=("dx", "dx of the second step", "totals", "counts"), rtol=1e-5,
@@ -160,70 +40,5 @@ EXERCISES = [
             ("np.array(list(self.weights.values()))", "np.ones(len(self.weights))", "the weights are left out: all losses have equal shares"),
         ],
         hint="gradients(loss, [decoded])[0] for each loss; gradient_size, running_average, balance.",
-    ),
-    of_part(
-        "Adam", 13, _walks, _walked, returned=("the weights", "m", "v", "t, and is all in float32"), rtol=1e-5,
-        slips=[
-            ("        self.t += 1\n", "        self.t = 1\n", "t counts the steps: the corrections of step 1 are used in all"),
-            ("p, self.m[n], self.v[n] = adam_step", "p, _, _ = adam_step", "m and v are not kept for the next step"),
-            ("w.data = np.asarray(p, w.data.dtype)", "w.data = p", "the weights' precision has changed: np.asarray(p, w.data.dtype)"),
-            ("self.t, lr,", "self.t, 1e-3,", "lr is left out"),
-            ("*self.betas)", "*self.betas[::-1])", "the betas are exchanged"),
-        ],
-        hint="a loop over the weights, their gradients, and the lists m and v.",
-    ),
-    of_part(
-        "teach_judges", 13, _pairs, _taught, points=2, returned=("loss", "the judges' weights", "steps of Adam"), rtol=1e-4,
-        slips=[
-            ("for sound in (x, decoded)", "for sound in (decoded, x)", "x are the recordings: they stand first"),
-            ("adam.weights), lr)", "adam.weights), 2 * lr)", "the step is twice as large as lr says"),
-            ("    adam.step(gradients(loss, adam.weights), lr)\n", "", "the judges did not learn: adam.step"),
-            ("gradients(loss, adam.weights)", "[-g for g in gradients(loss, adam.weights)]", "the judges learn to make the loss larger"),
-            ("return float(loss.data)", "return 2 * float(loss.data)", "the loss is twice as large as it should be"),
-        ],
-        hint="judge(Tensor(x)) gives logits and maps; discriminator_loss takes the lists of logits.",
-    ),
-    of_part(
-        "rival_losses", 13, lambda rng, fresh: ((x, d, seed) for x, d, _, seed in _pairs(rng, fresh)), _told, points=2,
-        returned=("adversarial", "feature", "the gradient of adversarial", "the gradient of feature"), rtol=1e-5,
-        slips=[
-            ("maps += seen", "maps = seen", "the maps of all judges count, not of the last alone"),
-            ("judge(Tensor(x))[1]", "judge(Tensor(decoded.data))[1]", "the maps to be matched are those of the recordings"),
-            ("verdict, seen = judge(decoded)", "verdict, seen = judge(Tensor(decoded.data))", "decoded must stay the Tensor that it is, or nothing goes back to it"),
-            ("logits.append(verdict)", "logits.append(judge(Tensor(x))[0])", "the judges' verdict on what was decoded is asked for"),
-            ("return adversarial_loss(logits), feature_loss(aims, maps)", "return feature_loss(aims, maps), adversarial_loss(logits)",
-             "adversarial stands first, feature second"),
-        ],
-        hint="judge(decoded) with the Tensor, judge(Tensor(x)) for what is to be matched: its arrays.",
-    ),
-    of_part(
-        "Trainer", 13, _batches, _trained, points=4, rtol=2e-4,
-        returned=("names of the losses", "the losses", "the weights", "their averages", "levels ready, steps, steps of both Adams",
-                  "cooldown", "levels"),
-        slips=[
-            ("            teach_judges(self.judges, self.judges_adam, x, decoded.data, recipe[\"lr\"])\n", "",
-             "the discriminators never learn: teach_judges"),
-            ("recipe[\"lr\"] * self.cooldown()", "recipe[\"lr\"]", "at the end the learning rate falls: · cooldown()"),
-            ("rows = np.stack([self.average[path].ravel(), w.data.ravel()])", "rows = np.stack([w.data.ravel(), self.average[path].ravel()])",
-             "the average comes first, the newest weights second"),
-            ("        self.steps += 1\n", "", "the steps are not counted"),
-            ("losses[\"l1\"] * recipe[\"l1\"] + losses[\"mel\"] * recipe[\"mel\"]", "losses[\"l1\"] + losses[\"mel\"]",
-             "until the rivals join, l1 and mel are weighted as the recipe says"),
-            ("gradients(decoded, self.adam.weights, dx)", "gradients(decoded, self.adam.weights)", "dx goes back from decoded, not ones"),
-            ("min(1.0, left / 0.2)", "left", "the learning rate falls only in the last fifth of the steps"),
-            ("if self.codec.quantizer.ready < Q:", "if False:", "until all levels are ready, all are asked for"),
-        ],
-        hint="forward, losses of `heard`, dx; then gradients(decoded, weights, dx), Adam, averages, steps + 1.",
-    ),
-    of_part(
-        "train", 13, _recordings, _run, returned=("the batches", "what is reported", "the weights at the end", "in float32?"),
-        slips=[
-            ("trainer.average[path], np.float32)", "w.data, np.float32)", "in the end the codec gets the averaged weights"),
-            ("recipe[\"seed\"], step,", "recipe[\"seed\"], 0,", "each step has crops of its own"),
-            ("recipe[\"size\"], recipe[\"length\"]", "1, recipe[\"length\"]", "the recipe says how many crops there are in a batch"),
-            ("recipe[\"seed\"], step,", "0, step,", "the recipe's seed is left out"),
-            ("report(step, trainer", "report(step + 1, trainer", "steps are reported from 0 on"),
-        ],
-        hint="a Trainer; a loop that calls step with crops, and report; then w.data = the average, as float32.",
     ),
 ]  # fmt: skip

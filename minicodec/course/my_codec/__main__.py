@@ -1,6 +1,7 @@
 """`python -m my_codec`: train a codec on a recording, encode with it, decode. See --help."""
 
 import argparse
+import struct
 import sys
 import time
 from pathlib import Path
@@ -71,11 +72,24 @@ def read(path: Path, sample_rate: int) -> np.ndarray:
     return audio.resample(audio.remix(wav, 1), rate, sample_rate)[0].astype(np.float32)
 
 
+def load(path: Path) -> Codec:
+    """The codec in a file."""
+    try:
+        return weights.load(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def run_train(args: argparse.Namespace) -> None:
     """Train, and save the codec."""
     steps, sample_rate = args.steps, weights.TINY["sample_rate"]
     recipe = RECIPE | {"steps": steps, "warmup": steps // 2, "rival": steps * 9 // 10, "length": args.length}
     recipe["sample_rate"] = sample_rate
+    longest = max(*recipe["windows"], *recipe["judges"])
+    if steps < 1:
+        raise ValueError("--steps: at least 1")
+    if args.length < longest:
+        raise ValueError(f"--length: at least {longest}, the longest window of the losses")
     wav = read(args.recording, sample_rate)
     if len(wav) < args.length:
         raise ValueError(f"{args.recording}: {len(wav)} samples are shorter than a crop of {args.length}")
@@ -90,6 +104,9 @@ def run_train(args: argparse.Namespace) -> None:
     train(codec, wav, recipe, report)
     weights.save(codec, args.model)
     print(f"{args.model}: {weights.name(codec)}")
+    ready, levels = codec.quantizer.ready, len(codec.quantizer.levels)
+    if ready < levels:
+        print(f"Only {ready} of {levels} codebooks have been started: for the others, --steps must be larger.")
     # A step with quantizer and discriminators, as the last ones of the training were, on a copy of what there is.
     trainer = Trainer(codec, recipe | {"warmup": 0, "rival": 0})
     batch = crops(wav, 0, 0, recipe["size"], args.length)
@@ -99,7 +116,7 @@ def run_train(args: argparse.Namespace) -> None:
 
 def run_encode(args: argparse.Namespace) -> None:
     """A recording -> a file."""
-    codec = weights.load(args.model)
+    codec = load(args.model)
     config = codec.config
     kbps = max(config["bandwidths"]) if args.kbps is None else args.kbps
     if kbps not in config["bandwidths"]:
@@ -116,7 +133,7 @@ def run_encode(args: argparse.Namespace) -> None:
 
 def run_decode(args: argparse.Namespace) -> None:
     """A file -> a sound."""
-    codec = weights.load(args.model)
+    codec = load(args.model)
     hop, N = int(np.prod(codec.config["seanet"]["strides"])), codec.config["quantizer"]["entries"]
     data, own = args.file.read_bytes(), weights.name(codec)
     if data[:4] != b"ECDC":
@@ -126,7 +143,10 @@ def run_decode(args: argparse.Namespace) -> None:
         name, samples, codes = bits.read_file(data, hop, N)
         return name, codec.decode(codes, samples)
 
-    (name, wav), share = watched(decode, HERE)
+    try:
+        (name, wav), share = watched(decode, HERE)
+    except (ValueError, KeyError, struct.error) as error:
+        raise ValueError(f"{args.file}: cannot be decoded, it may be cut off or damaged ({error})") from error
     if name != own:
         raise ValueError(f"{args.file}: was made by the model {name}, this one is {own}")
     audio.write(args.out, wav[None], codec.config["sample_rate"], overwrite=True)

@@ -109,7 +109,9 @@ def quantizer_backward(dz, x, codewords):
 
 
 class Quantizer:
-    """Q codebooks, one after the other: the list `levels`. ready: how many have been started."""
+    """Q codebooks, one after the other: the list `levels`. ready: how many have been started; waiting (n,D): vectors
+    that gather for the next one.
+    """
 
     def __init__(self, Q, N, D):
         self.levels, self.ready, self.waiting = [Codebook(N, D) for _ in range(Q)], 0, np.zeros((0, D), np.float32)
@@ -138,9 +140,9 @@ class Quantizer:
         return Tensor((x - residual).reshape(z.data.shape), (z,), send_back)
 
     def gather(self, x, rng):
-        """Put x (n,D) to the vectors `waiting`. As soon as they are 2·N, start the next level with them.
+        """Add x (n,D) to `waiting`. As soon as there are 2·N vectors, start the next level with them; none wait then.
 
-        The share in its counts is n / (all that waited).
+        The share of its counts is n / (all that waited): they count as if they had come in batches as large as x.
         """
         self.waiting = np.concatenate([self.waiting, x])
         level = self.levels[self.ready]
@@ -150,7 +152,10 @@ class Quantizer:
 
 
 class Codec:
-    """Encoder, quantizer and decoder; config: a dict, as in weights.py."""
+    """A whole codec: encoder, quantizer, decoder, and the config that it was made by.
+
+    config["seanet"]: a dict with filters, latent, strides, lstm_layers; config["quantizer"]: with levels, entries.
+    """
 
     def __init__(self, config, rng):
         net, book = config["seanet"], config["quantizer"]

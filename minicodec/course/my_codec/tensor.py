@@ -96,7 +96,8 @@ def parameter(array):
 def parameters(part, prefix=""):
     """part (an object) -> {path: Tensor}: the Tensors among its attributes, in lists, and in the parts of these.
 
-    A path is made of the attributes' names and the places in lists, as in "encoder.layers.3.bias".
+    A path is made of the attributes' names and the places in lists, as in "encoder.layers.3.bias". `prefix` stands
+    before each, as it is: with "net.", "net.encoder.layers.3.bias".
     """
     found = {}
     for name, value in vars(part).items():

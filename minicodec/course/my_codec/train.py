@@ -8,10 +8,12 @@ from minicodec.course.my_codec.losses import l1_loss, mel_loss
 from minicodec.course.my_codec.tensor import Tensor, gradients, parameters
 
 # steps, size, length  updates, crops in each, and samples of a crop
+# lr, betas, decay     of Adam; of the averaged weights
 # warmup               steps without quantizer
-# rival                the step at which the discriminators join
-# l1, mel              weights of the losses until then; from then on, `shares`
-# decay                of the averaged weights
+# rival                the step from which on the discriminators take part
+# l1, mel              weights of the losses until then; from then on, the balancer's `shares`
+# windows              of mel_loss, which also needs a sample_rate
+# judges, channels     windows of the discriminators, one each, and their channels
 RECIPE = {
     "steps": 1_000, "size": 4, "length": 6_000, "seed": 0, "lr": 1e-3, "betas": (0.5, 0.9), "decay": 0.99,
     "warmup": 500, "l1": 50.0, "mel": 1.0, "windows": (64, 256, 1024),
@@ -42,14 +44,19 @@ def weight_average(history, decay):
 
 
 class Adam:
-    """Adam for the Tensors `weights`, a list. m, v: lists of its averages, zeros at first; t: its number of steps."""
+    """Adam for Tensors. weights: the list of them; m, v: lists of their averages, zeros at first;
+    t: how many steps were made.
+    """
 
     def __init__(self, weights, betas):
+        """betas: beta1 and beta2 of adam_step."""
         self.weights, self.betas, self.t = weights, betas, 0
         self.m, self.v = ([np.zeros_like(w.data) for w in weights] for _ in range(2))
 
     def step(self, slopes, lr):
-        """slopes: the weights' gradients, a list. adam_step moves each weight's data, in the precision that it has."""
+        """slopes: the weights' gradients, a list. Each w.data becomes what adam_step makes of it,
+        in the precision that it had.
+        """
         self.t += 1
         for n, (w, g) in enumerate(zip(self.weights, slopes, strict=True)):
             p, self.m[n], self.v[n] = adam_step(w.data, g, self.m[n], self.v[n], self.t, lr, *self.betas)
@@ -57,9 +64,10 @@ class Adam:
 
 
 def teach_judges(judges, adam, x, decoded, lr):
-    """judges: a list of discriminators; x, decoded (B,T,1), arrays -> their loss, a number, before Adam's step.
+    """judges (a list), their Adam, x, decoded (B,T,1), arrays -> loss, a number, before the step.
 
-    One step that makes them say more than 1 to x, and less than -1 to decoded.
+    One step of `adam` down the discriminator_loss, which makes them say more than 1 to x, and less
+    than -1 to decoded.
     """
     real, fake = ([judge(Tensor(sound))[0] for judge in judges] for sound in (x, decoded))
     loss = discriminator_loss(real, fake)
@@ -68,9 +76,10 @@ def teach_judges(judges, adam, x, decoded, lr):
 
 
 def rival_losses(judges, x, decoded):
-    """judges (a list), x (B,T,1), an array, decoded (B,T,1), a Tensor -> adversarial, feature, Tensors of one number.
+    """judges (a list), x (B,T,1), an array, decoded (B,T,1), a Tensor -> adversarial, feature.
 
-    feature: the feature_loss over all maps of all judges together, between those of x and those of decoded.
+    Both are Tensors of one number. adversarial: adversarial_loss of the judges' logits of decoded;
+    feature: feature_loss over the maps of all judges, in one list; those of x are the aim.
     """
     logits, maps, aims = [], [], []
     for judge in judges:
@@ -82,20 +91,32 @@ def rival_losses(judges, x, decoded):
 
 
 class Trainer:
-    """A codec in training. average: {path: array}, the moving average of its weights; steps: how many were made."""
+    """A codec in training: codec and recipe, as they were given; steps, how many were made.
+
+    weights        {path: Tensor}: the codec's parameters
+    average        {path: array}: their moving average, at first a copy of each
+    adam           an Adam for the weights
+    judges         a list of Judges, one for each n_fft in recipe["judges"], from one generator
+    judges_adam    an Adam for all parameters of the judges, in their order
+    balancer       a Balancer with recipe["shares"]
+    """
 
     def __init__(self, codec, recipe):
         rng = np.random.default_rng([recipe["seed"], 4])
         self.codec, self.recipe, self.steps = codec, recipe, 0
         self.weights = parameters(codec)
-        self.average = {path: w.data for path, w in self.weights.items()}
+        self.average = {path: w.data.copy() for path, w in self.weights.items()}
         self.adam = Adam(list(self.weights.values()), recipe["betas"])
         self.judges = [Judge(n_fft, recipe["channels"], rng) for n_fft in recipe["judges"]]
         self.judges_adam = Adam([w for judge in self.judges for w in parameters(judge).values()], recipe["betas"])
         self.balancer = Balancer(recipe["shares"])
 
     def step(self, x):
-        """x (B,T,1) -> {name: number}, the losses of one step: forward, losses, backward, Adam, averages."""
+        """x (B,T,1) -> {name: number}: the losses "l1" and "mel", later "adversarial" and "feature".
+
+        Forward, losses, backward, Adam, averages; then it has made one step more. The codec learns
+        with lr · cooldown(), the judges with lr.
+        """
         recipe, rng = self.recipe, np.random.default_rng([self.recipe["seed"], self.steps, 2])
         z = self.codec.quantizer(self.codec.encoder(Tensor(x)), self.levels(), rng)
         decoded = self.codec.decoder(z)[:, : x.shape[1]]
@@ -116,7 +137,9 @@ class Trainer:
         return {name: float(loss.data) for name, loss in losses.items()}
 
     def levels(self):
-        """How many codebooks the next step uses: 0 in the warm-up, all until all are ready, then 1, 2, 4, … or all."""
+        """How many codebooks the next step uses: 0 in the warm-up; all, until all are ready; then
+        one of 1, 2, 4, 8, …, as far as there are so many, that rng.choice draws.
+        """
         Q = len(self.codec.quantizer.levels)
         if self.steps < self.recipe["warmup"]:
             return 0
@@ -126,13 +149,16 @@ class Trainer:
         return int(np.random.default_rng([self.recipe["seed"], self.steps, 1]).choice(choices))
 
     def cooldown(self):
-        """1, and from 80 % of the steps on a line down to 0."""
+        """What lr is multiplied by: 1, and over the last fifth of the steps on a line down to 0."""
         left = 1 - self.steps / self.recipe["steps"]
         return min(1.0, left / 0.2)
 
 
 def train(codec, wav, recipe, report):
-    """Train a codec on wav (T); then it has the averaged weights. report(step, losses) is called after every step."""
+    """Train a codec on wav (T), with a Trainer: recipe["steps"] steps, with the crops of 0, 1, 2, …
+
+    report(step, losses) is called after each of them. In the end the codec has the averaged weights.
+    """
     trainer = Trainer(codec, recipe)
     for step in range(recipe["steps"]):
         report(step, trainer.step(crops(wav, recipe["seed"], step, recipe["size"], recipe["length"])))

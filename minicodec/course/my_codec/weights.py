@@ -57,7 +57,7 @@ def load(path):
             raise ValueError("only codecs with the options of tiny_24khz and mini_24khz, in any size")
         codec = Codec(config, np.random.default_rng(0))
         _fill(codec, arrays)
-    except (KeyError, TypeError, struct.error) as error:
+    except (KeyError, TypeError, struct.error, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"it is no codec's file ({error})") from None
     return codec
 

@@ -115,11 +115,28 @@ def summarise(condition: str, ratings: Sequence[Rating]) -> Summary:
 
 
 def half_interval(values: Sequence[float]) -> float:
-    """t·s/√n with the 97.5 % point of Student's t with n−1 degrees of freedom; NaN for a single value."""
-    from scipy.special import stdtrit
-
+    """t·s/√n with Student's t of n−1 degrees of freedom, for 95 %; NaN for a single value."""
     n = len(values)
-    return float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+    return student_t(n - 1, 0.95) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+
+
+def student_t(freedom: int, share: float) -> float:
+    """The t that Student's T with so many degrees of freedom does not exceed, up or down, with probability `share`."""
+    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t/√freedom
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < share else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """P(|T| <= √freedom tan angle), a finite sum of powers of the cosine [Abramowitz64, 26.7.3, 26.7.4]."""
+    odd, cosine = freedom % 2, math.cos(angle)
+    total, term = 0.0, cosine**odd
+    for power in range(odd, freedom - 1, 2):
+        total += term
+        term *= cosine**2 * (power + 1) / (power + 2)
+    return (angle + math.sin(angle) * total) * 2 / math.pi if odd else math.sin(angle) * total
 
 
 def table(found: Analysis) -> str:

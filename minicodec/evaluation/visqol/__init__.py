@@ -1,4 +1,4 @@
-"""ViSQOL v3: the score that listeners would give a degraded sound beside its reference [Chinen20], in NumPy and SciPy.
+"""ViSQOL v3: the score that listeners would give a degraded sound beside its reference [Chinen20], in NumPy.
 
     spectrograms    what the ear makes of both                          gammatone.py
     patches         pieces of 0.4 or 0.6 s, found again in the other    matching.py

@@ -4,17 +4,17 @@ A phase that a codec has turned moves the peaks of a waveform, but not those of 
 """
 
 import numpy as np
-from scipy.signal import correlate, correlation_lags, hilbert
 
 from minicodec.evaluation.visqol.gammatone import audible, spectrogram, window_and_hop
 from minicodec.evaluation.visqol.nsim import compare, with_statistics
+from minicodec.fourier import correlate, envelope
 
 
 def delay(reference: np.ndarray, degraded: np.ndarray) -> int:
     """By how many samples `degraded` must be delayed to lie at the reference; 0 if by more than half of that."""
-    s, d = (np.abs(hilbert(x - x.mean())) + x.mean() for x in (reference, degraded))
-    lags = correlation_lags(len(s), len(d))
-    best = int(lags[correlate(s, d, method="fft").argmax()])
+    s, d = (envelope(x - x.mean()) + x.mean() for x in (reference, degraded))
+    lags, correlation = correlate(s, d)
+    best = int(lags[correlation.argmax()])
     return best if abs(best) <= len(reference) / 2 else 0
 
 

@@ -17,8 +17,7 @@ def energies(frames, b1, a):
 def _add_energies(frames, b1, a, energies, room):
     """The loops; energies come as zeros, room is for nine numbers a band.
 
-    scipy.signal.sosfilt does the same band by band; all bands side by side are many times faster. The biquads are in
-    transposed direct form II, with the states z0 and z1.
+    The biquads are in transposed direct form II, with the states z0 and z1.
     """
     To, N = frames.shape
     F = b1.shape[1]

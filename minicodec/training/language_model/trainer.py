@@ -24,6 +24,7 @@ from minicodec.codec.language_model import START, LanguageModel
 from minicodec.codec.model import Codec
 from minicodec.device import module as array_module, read
 from minicodec.nn.optim import Adam
+from minicodec.ranks import ALONE
 from minicodec.tensor import Tensor, grad, no_grad, topological_order
 from minicodec.training.checkpoint import check_fit
 from minicodec.training.language_model.config import LanguageModelRunConfig
@@ -37,6 +38,8 @@ VALIDATION_BATCH = 8  # chunks at a time
 
 class LanguageModelTrainer:
     """A language model in training. `step` counts the updates made; `best` is the lowest validation loss so far."""
+
+    ranks = ALONE
 
     def __init__(self, run: LanguageModelRunConfig, codec: Codec, device: str = "cpu"):
         self.config, self.codec, self.array = run.training, codec.config, array_module(device)
