@@ -44,7 +44,8 @@ CODEC_LAYERS = [  # the same within codec/
     {"pretrained"},
     {"fetch"},
 ]
-PEERS = {ROOT / "bench" / "torch_peer": {"torch"}}  # nobody else imports what only comparisons need
+# Nobody else imports what only comparisons need.
+PEERS = {ROOT / "bench" / "torch_peer": {"torch", "onnxruntime", "openvino"}}
 
 
 def layer(name, layers=LAYERS):

@@ -1,6 +1,7 @@
 """What a user waits for before anything runs, and what a long file takes of memory: all in processes of their own.
 
-Compiling is the time that the first use takes with nothing compiled, less what it takes with everything compiled.
+Compiling is the time that the first use takes with nothing compiled, less what it takes with everything compiled. The
+import of Numba is part of it: what is compiled runs without.
 Memory is the height of a process that encodes (or decodes) a file, beyond one that has loaded the model and waits.
 """
 

@@ -1,1 +1,1 @@
-"""The rival of `minicodec bench --peer torch`. Nothing else in minicodec imports torch."""
+"""The rivals of `minicodec bench --peer`. Nothing else in minicodec imports torch."""
