@@ -186,8 +186,8 @@ def test_without_mpi4py_one_line_names_the_extra(audio, tmp_path):
 
 def test_nothing_of_mpi_is_imported_without_a_launcher():
     """With one, mpi4py is, and the ranks share this machine's processors."""
-    code = "import sys, numba; from minicodec.training import mpi; r = mpi.ranks(); mpi.settle(r, 'cpu'); "
-    code += "print('mpi4py' in sys.modules, r.size, numba.get_num_threads())"
+    code = "import os, sys, numba; from minicodec.training import mpi; r = mpi.ranks(); mpi.settle(r, 'cpu'); "
+    code += "line = f'{\"mpi4py\" in sys.modules} {r.size} {numba.get_num_threads()}\\n'; os.write(1, line.encode())"
     clean = {k: v for k, v in os.environ.items() if not k.startswith((*SIGNS, "NUMBA_NUM"))}
     cores = len(os.sched_getaffinity(0))
     for command, line in (([], f"False 1 {cores}"), ([MPIEXEC, "-n", "2"], f"True 2 {max(1, cores // 2)}")):
