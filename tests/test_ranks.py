@@ -155,8 +155,9 @@ def test_a_run_of_two_fills_its_folder_as_a_run_of_one(tmp_path, capfd):
     assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]]
     for a, b in zip(*logs, strict=True):
         assert a.keys() == b.keys()
-        for name in set(a) & {"loss", "l1", "mel"}:  # of other crops they would differ by a half and more
-            assert b[name] == pytest.approx(a[name], rel=2e-2), (a["step"], name)
+        # Of other crops they would differ by a half and more. Then a young discriminator makes much of rounding.
+        for name in ("loss", "l1", "mel") if a["step"] <= 10 else ():
+            assert b[name] == pytest.approx(a[name], rel=1e-2), (a["step"], name)
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path):
