@@ -11,6 +11,7 @@ from minicodec.course import notebook, student
 from minicodec.course.catalogue import all_exercises, undecorated
 from minicodec.course.judge import judge
 from minicodec.ops import conv1d
+from minicodec.tensor import Tensor, grad
 
 EXERCISES = all_exercises()
 
@@ -116,6 +117,19 @@ def test_right_functions_run_the_library(workplace, capsys):
         y = F.conv1d(np.ones((1, 9, 2), np.float32), np.ones((3, 2, 4), np.float32), stride=2)
     assert calls == [(1, 9, 2)]
     np.testing.assert_array_equal(y.data, np.full((1, 4, 4), 6, np.float32))
+
+
+def test_a_backward_may_return_its_only_gradient_as_it_is(workplace, rng):
+    def stft_magnitude_backward(dy, saved, *, n_fft, hop, normalized=False):
+        return OPS["stft_magnitude"].pairs["numpy"][1](dy, saved, n_fft=n_fft, hop=hop, normalized=normalized)[0]
+
+    student.check(student.exercise(stft_magnitude_backward))
+    x = Tensor(rng.normal(size=(1, 64)), requires_grad=True)
+    gradients = []
+    for backend in ("numpy", "student"):
+        with use(backend):
+            gradients += grad((F.stft_magnitude(x, 16, 4) ** 2).sum(), [x])
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-12)
 
 
 def test_wrong_functions_do_not(workplace, capsys):

@@ -31,11 +31,10 @@ from minicodec.codec.quantizer import kmeans
 from minicodec.codec.seanet import Encoder
 from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage
 from minicodec.course import check, exercise, yours
+from minicodec.course.my_codec.conv import conv1d_forward, conv_transpose1d_forward  # x, w -> y
 from minicodec.course.show import panels, play, source
 from minicodec.files import data_folder
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
-from minicodec.ops.conv1d import conv1d_forward
-from minicodec.ops.conv_transpose1d import conv_transpose1d_forward
 from minicodec.tensor import Tensor
 
 yours();
@@ -58,7 +57,7 @@ smooth = np.full((25, 1, 1), 1 / 25)
 
 def causal(x, w):
     """x (T,Ci) -> y (T,Co), with zeros before the beginning, as in chapter 4."""
-    return conv1d_forward(np.concatenate([np.zeros((len(w) - 1, x.shape[1])), x])[None], w)[0][0]
+    return conv1d_forward(np.concatenate([np.zeros((len(w) - 1, x.shape[1])), x])[None], w)[0]
 
 
 whole = causal(sound, smooth)
@@ -131,7 +130,7 @@ layer = Conv1d(2, 3, 6, stride=3, rng=rng)
 layer.bias.data[...] = 0
 w = layer.effective_weight().data.astype(np.float64)
 x = rng.normal(size=(30, 2))
-whole = conv1d_forward(np.concatenate([np.zeros((3, 2)), x])[None], w, stride=3)[0][0]
+whole = conv1d_forward(np.concatenate([np.zeros((3, 2)), x])[None], w, stride=3)[0]
 for _ in range(20):
     before, out, stage = np.zeros((3, 2)), [], ConvStage(layer, None)
     state = stage.start()
@@ -184,7 +183,7 @@ for piece in (x[:1], x[1:9], x[9:9], x[9:]):
     y_library, state = stage(piece[None].astype(np.float32), state, False)
     np.testing.assert_allclose(y_library[0], y, atol=1e-5)
     out.append(y)
-everything = conv_transpose1d_forward(x[None], w, stride=3)[0][0]
+everything = conv_transpose1d_forward(x[None], w, stride=3)[0]
 np.testing.assert_allclose(np.concatenate([*out, tail]), everything, atol=1e-12)
 
 # %% [markdown]

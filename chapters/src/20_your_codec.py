@@ -192,8 +192,11 @@ plt.show()
 # no codec yet: give it another second of the same voice, and it babbles. It shows that all parts do
 # their work together, as learning four excerpts by heart did in chapter 13.
 #
-# Half a minute of a voice is too much to learn by heart. What the long version gets to, measure
-# yourself; and try it on a voice that it has not heard. It will do worse, and you know why.
+# Half a minute of a voice is too much to learn by heart, and three thousand steps are few. On 28
+# seconds of a reader's voice, the long version got to a mel distance of 11.7 dB at 6 kbit/s (the
+# bundled model: 4.6), and to no waveform at all: an SI-SDR of -43 dB. What it gets to with your
+# recording, measure yourself; and try it on a voice that it has not heard. It will do worse, and you
+# know why.
 #
 # ## Exercises
 #

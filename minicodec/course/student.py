@@ -171,7 +171,7 @@ def _install(one: Exercise, function: Function) -> None:
     op, direction = OPS[one.op[0]], one.op[1]
     forward, backward = op.pairs.get("student", op.pairs["numpy"])
     op.add("student", *((_with_saved(function, op.pairs["numpy"][0]), backward) if direction == "forward"
-                        else (forward, function)))  # fmt: skip
+                        else (forward, _in_a_tuple(function))))  # fmt: skip
 
 
 def _with_saved(forward: Function, definition: Function) -> Function:
@@ -181,6 +181,17 @@ def _with_saved(forward: Function, definition: Function) -> Function:
         returned = forward(*arrays, **attrs)
         y = returned[0] if isinstance(returned, tuple) else returned
         return np.asarray(y, np.result_type(*arrays)), definition(*arrays, **attrs)[1]
+
+    return run
+
+
+def _in_a_tuple(backward: Function) -> Function:
+    """A backward that may return the gradient of the only input as it is, as one that returns a tuple."""
+
+    @functools.wraps(backward)
+    def run(*args: Any, **attrs: Any) -> Any:
+        returned = backward(*args, **attrs)
+        return (returned,) if isinstance(returned, np.ndarray) else returned
 
     return run
 
