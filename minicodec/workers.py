@@ -186,7 +186,10 @@ def _on_cluster(
                 say(f"minicodec: {address}: has no workers yet: waiting for some")
             while items or running:
                 # Two for each worker: so none waits, and the scheduler need not remember a million.
-                room = 2 * max(1, len(client.nthreads()))
+                try:
+                    room = 2 * max(1, len(client.nthreads()))
+                except OSError as error:  # it waits for a scheduler, and then gives up
+                    raise CommClosedError(str(error)) from error
                 while items and _room(items[0], running.values(), room, alone):
                     item = items.popleft()
                     call = (__version__, token, start, arguments, work, item)
