@@ -38,12 +38,14 @@ def ranks() -> Ranks:
         return ALONE
     try:
         from mpi4py import MPI
-    except ModuleNotFoundError:
+    except (ImportError, RuntimeError) as error:
         if any(os.environ.get(sign, "0") != "0" for sign in LOCAL_SIGNS):
             sys.exit(2)  # another process of this machine says it
-        raise InputError("mpiexec started this, and mpi4py is not installed: pip install 'minicodec[mpi]'") from None
-    except (ImportError, RuntimeError) as error:
-        raise InputError(f"mpi4py cannot be used: {one_line(error)}") from error
+        install = "pip install 'minicodec[mpi]'"
+        if isinstance(error, ModuleNotFoundError):
+            raise InputError(f"mpiexec started this, and mpi4py is not installed: {install}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)  # all the places it has looked in come after
+        raise InputError(f"mpi4py cannot be used: {one_line(reason)}; {install} brings an MPI") from error
     return Together(MPI.COMM_WORLD)
 
 

@@ -175,13 +175,20 @@ def test_an_error_of_all_is_said_once(audio, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_without_mpi4py_one_line_names_the_extra(audio, tmp_path):
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("ModuleNotFoundError('mpi4py')", "mpiexec started this, and mpi4py is not installed: {}"),
+        ("RuntimeError('no MPI library\\n/here\\n/there')", "mpi4py cannot be used: no MPI library; {} brings an MPI"),
+    ],
+)
+def test_without_mpi_one_line_names_the_extra(fault, line, audio, tmp_path):
     blocked = tmp_path / "mpi4py.py"
-    blocked.write_text("raise ModuleNotFoundError('mpi4py')\n")
+    blocked.write_text(f"raise {fault}\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     status, _, err = finish(minicodec(2, *recipe(audio, tmp_path / "run"), PYTHONPATH=path))
     assert status == 2
-    assert err == "minicodec: mpiexec started this, and mpi4py is not installed: pip install 'minicodec[mpi]'\n"
+    assert err == "minicodec: " + line.format("pip install 'minicodec[mpi]'") + "\n"
 
 
 def test_nothing_of_mpi_is_imported_without_a_launcher():
