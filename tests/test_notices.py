@@ -101,6 +101,7 @@ def test_nothing_of_the_mp3_decoder_reaches_stderr(place, model):
     assert done.stderr == ""
 
 
+@pytest.mark.thorough
 def test_nothing_of_the_mp3_decoder_reaches_stderr_in_a_training(place, model):
     """What Python, and other libraries, write there does; so does the line about a file that is left out."""
     (place / "data").mkdir()
@@ -152,6 +153,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.thorough
 def test_many_channels_at_a_high_rate_take_little_memory(place, model):
     """64 channels of 6 s at 192 kHz, silent, take some kB in a file, and would be 295 MB as an array."""
     soundfile.write("short.wav", noise(2), 44_100)
