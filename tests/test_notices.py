@@ -239,44 +239,6 @@ def test_zsh_and_fish_have_every_command_and_option(capsys):
                 assert (word if shell == "zsh" else option) in script
 
 
-PLAYER = """#!/bin/sh
-cp "$2" played.wav
-"""
-
-
-def test_play_gives_the_systems_player_a_wav_file(place, model, monkeypatch, capsys):
-    (place / "bin").mkdir()
-    player = place / "bin" / "aplay"
-    player.write_text(PLAYER)
-    player.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setattr("minicodec.cli.play.PLAYERS", (("no-such-player",), ("aplay", "-q")))
-    soundfile.write("a.flac", noise(2), 44_100)
-    assert main(["play", "a.flac"]) == 0
-    np.testing.assert_array_equal(audio.read("played.wav")[0], audio.read("a.flac")[0])
-    assert main(["encode", "a.flac", "-q", "-m", str(model)]) == 0
-    assert main(["decode", "a.ecdc", "a.wav", "-r", "-m", str(model)]) == 0
-    assert main(["play", "a.ecdc", "-q", "-m", str(model)]) == 0
-    np.testing.assert_array_equal(audio.read("played.wav")[0], audio.read("a.wav")[0])
-    player.write_text("#!/bin/sh\nexit 3\n")
-    capsys.readouterr()
-    assert main(["play", "a.flac"]) == 2
-    assert capsys.readouterr().err == "minicodec: a.flac: aplay could not play it (status 3)\n"
-    assert main(["play", "none.wav"]) == 2
-    assert capsys.readouterr().err == "minicodec: none.wav: there is no such file\n"
-
-
-def test_play_without_a_player_opens_the_browser(place, monkeypatch, capsys):
-    opened = []
-    monkeypatch.setattr("minicodec.cli.play.PLAYERS", ())
-    monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or True)
-    soundfile.write("a.flac", noise(), 24_000)
-    assert main(["play", "a.flac"]) == 0
-    path = capsys.readouterr().out.split(": ")[0]
-    assert opened == ["file://" + path]
-    np.testing.assert_array_equal(audio.read(path)[0], audio.read("a.flac")[0])
-
-
 def test_tables_fit(monkeypatch):
     rows = [("mini_24khz-0123abcd", "bundled", "a" * 30), ("x", "", "b c")]
     monkeypatch.setenv("COLUMNS", "60")
