@@ -131,4 +131,5 @@ def _anchors(axes: Axes, lines: Sequence[Line], metric: str, low: float, high: f
             beyond[where] += -0.07 if where == "↑" else 0.07
         place: dict[str, Any] = {"va": "center", "ha": "left"} if where else {"va": "bottom", "ha": "right"}
         x = 0.02 if where else 0.99
-        axes.text(x, y, text, transform=axes.transAxes, fontsize="small", color="#888888", **place)
+        place["bbox"] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}  # over curves and bars
+        axes.text(x, y, text, transform=axes.transAxes, fontsize="small", color="#666666", zorder=5, **place)
