@@ -45,7 +45,7 @@ CODEC_LAYERS = [  # the same within codec/
     {"fetch"},
 ]
 # Nobody else imports what only comparisons need.
-PEERS = {ROOT / "bench" / "torch_peer": {"torch", "onnxruntime", "openvino"}}
+PEERS = {ROOT / "bench" / "torch_peer": {"torch", "onnxruntime", "openvino", "encodec"}}
 
 
 def layer(name, layers=LAYERS):
