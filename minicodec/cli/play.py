@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 from minicodec import audio
@@ -81,7 +82,7 @@ def check_for_browser() -> None:
         raise InputError(f"no player is installed ({names}), and no browser; minicodec decode writes a file") from error
 
 
-def play(file: Path, sound: Path, players: list[tuple[str, ...]]) -> None:
+def play(file: Path, sound: Path, players: Sequence[tuple[str, ...]]) -> None:
     """Play a WAV file by the first player that can: one whose sound server does not run leaves it to the next.
 
     InputError: none can. Ctrl-C ends the player, too.
