@@ -27,6 +27,7 @@ from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.files import UNFINISHED
+from minicodec.lock import NAME as LOCK, Lock
 from minicodec.nn.module import Module
 from minicodec.ranks import ALONE, Ranks
 from minicodec.training import checkpoint, config as configuration, curves, validation
@@ -35,7 +36,6 @@ from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder
 from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
-from minicodec.training.lock import NAME as LOCK, Lock
 from minicodec.training.loop import Log, what_is_left
 from minicodec.training.own import Loss
 from minicodec.training.prefetch import AHEAD, Prefetcher
