@@ -12,7 +12,7 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "console"},
-    {"files", "audio", "fourier", "threads", "workers", "download", "wav_header", "mp3_header"},
+    {"files", "lock", "audio", "fourier", "threads", "workers", "download", "wav_header", "mp3_header"},
     {"backend", "device", "ranks"},
     {"ops"},
     {"kernels"},
