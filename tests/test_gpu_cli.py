@@ -40,6 +40,7 @@ def state(run):
     return checkpoint.load(path)
 
 
+@pytest.mark.thorough
 def test_it_goes_on_on_another_device(folder, tmp_path, gpu, capsys):
     """2 steps here, 2 there and 1 here, in files that tell nobody on which device they were made."""
     here, both = tmp_path / "here", tmp_path / "both"

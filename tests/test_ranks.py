@@ -238,6 +238,7 @@ def test_ranks_that_have_drifted_apart_are_found(tmp_path):
     assert checkpoint.in_folder(tmp_path / "run/checkpoints") == []
 
 
+@pytest.mark.thorough
 def test_ranks_with_a_gpu_each(gpu):
     """A step with everything in it, from the same state: what the device has is summed on the host."""
     recipe = config.from_preset("tiny_24khz", ".", SETTINGS)

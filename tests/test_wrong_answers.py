@@ -182,6 +182,7 @@ def test_right_answers(one, monkeypatch, capsys, tmp_path):
     assert (result.status, result.points) == ("right", one.points), result.message
 
 
+@pytest.mark.thorough
 def test_what_is_expected_is_not_where_the_code_runs():
     """The calls that a student's process makes say nothing about their results."""
     for one in EXERCISES.values():
