@@ -85,9 +85,10 @@ def load(path: Path) -> Codec:
 def run_train(args: argparse.Namespace) -> None:
     """Train, and save the codec."""
     config, steps = weights.TINY if args.random else weights.MINE, args.steps
-    sample_rate, warmup = config["sample_rate"], steps // 2 if args.random else 0
-    recipe = RECIPE | {"steps": steps, "warmup": warmup, "rival": steps * 9 // 10, "length": args.length}
-    recipe["sample_rate"] = sample_rate
+    sample_rate = config["sample_rate"]
+    recipe = RECIPE | {"steps": steps, "rival": steps * 19 // 20, "length": args.length, "sample_rate": sample_rate}
+    if args.random:
+        recipe["warmup"] = steps // 2
     longest = max(*recipe["windows"], *recipe["judges"])
     if steps < 1:
         raise ValueError("--steps: at least 1")

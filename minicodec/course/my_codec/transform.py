@@ -20,9 +20,9 @@ def mdct_basis(N):
 
 
 def mdct(x, w):
-    """x (B,T), w (2N,N) -> X (B,Tz,N), Tz = ceil(T/N): frame t is samples t·N ... t·N + 2N - 1, times w.
+    """x (B,T), w (2N,N) -> X (B,Tz,N), Tz = ceil(T/N).
 
-    Zeros stand after the end of x.
+    Frame t is samples t·N ... t·N + 2N - 1, times w. Zeros stand after the end of x.
     """
     N = w.shape[1]
     hops = np.pad(x, ((0, 0), (0, -x.shape[1] % N + N))).reshape(len(x), -1, N)
@@ -32,7 +32,7 @@ def mdct(x, w):
 def inverse_mdct(X, w):
     """X (B,Tz,N), w (2N,N) -> x (B,To), To = Tz·N: the transpose, overlapped and added.
 
-    Frame t adds w X[b,t] to samples t·N ... t·N + 2N - 1. What is added beyond the end is cut off.
+    Frame t adds w X[b,t] to samples t·N ... t·N + 2N - 1. What lies beyond the end is cut off.
     """
     N = w.shape[1]
     hops, second = X @ w[:N].T, X @ w[N:].T
@@ -52,9 +52,9 @@ def companding_backward(dy, saved, *, power, smoothing):
 
 
 def principal_components(x, D):
-    """x (n,N), D -> c (N,D): in its columns the eigenvectors of xᵀx (N,N) with the largest eigenvalues.
+    """x (n,N), D -> c (N,D): its columns are D eigenvectors of xᵀx (N,N).
 
-    No mean is removed.
+    They are those with the largest eigenvalues. No mean is removed.
     """
     _, vectors = np.linalg.eigh(x.T @ x)
     return vectors[:, -D:]
