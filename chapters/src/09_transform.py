@@ -7,8 +7,8 @@
 #
 # **Before you start**: chapters 3 and 4 (convolution and its transpose), 7 and 8 (codebooks).
 #
-# **Reading time**: 40 minutes, and an hour and a half for the exercises. The cells take about half a
-# minute, most of it in the codebooks.
+# **Reading time**: 40 minutes, and an hour and a half for the exercises. The cells take about
+# half a minute, most of it in the codebooks.
 
 # %%
 from minicodec.course.diagram import you_are_here
@@ -139,9 +139,9 @@ print(f"energy of the samples {np.sum(voice**2):.2f}, of the frames {np.sum(X**2
 assert np.abs(error).max() < 1e-5
 
 # %% [markdown]
-# A convolution with 640 taps and one channel is slow in plain NumPy: 640 thin products, one for each
-# tap. Take a hop of $N$ samples as one row of $N$ numbers. A window is then a row and the next one,
-# and the whole transform is two matrix products,
+# A convolution with 640 taps and one channel is slow in plain NumPy: 640 thin products, one for
+# each tap. Take a hop of $N$ samples as one row of $N$ numbers. A window is then a row and the next
+# one, and the whole transform is two matrix products,
 #
 # $$ X_t = h_t\, w_{:N} + h_{t+1}\, w_{N:}, $$
 #
@@ -269,6 +269,23 @@ def companding_backward(dy, saved, *, power, smoothing):
 
 check(companding_backward)
 
+# %% [markdown]
+# ### Exercise 6
+#
+# And both of them together, for the Tensors of chapter 2.
+
+# %%
+@exercise
+def companding(x, power, smoothing):
+    """x (*x), a Tensor -> y (*x), a Tensor: companding_forward.
+
+    companding_backward sends gradients back.
+    """
+    raise NotImplementedError
+
+
+check(companding)
+
 # %%
 config = preset("transform_24khz").transform
 p, s = config.power, config.smoothing
@@ -306,7 +323,7 @@ print(f"there and back: {si_sdr(voice[N:], again):.0f} dB")
 # $D$ of them: as the columns of $c$, they are an encoder, and $c^\mathsf{T}$ is its decoder. No
 # other $D$ directions lose less, in the mean square.
 #
-# ### Exercise 6
+# ### Exercise 7
 
 # %%
 @exercise
@@ -485,10 +502,10 @@ print("written by you:", ", ".join(written) or "nothing yet; the library stood i
 assert np.abs(yours_decoded - decoded[:rate])[: rate - 2 * N].max() < 1e-3
 
 # %% [markdown]
-# In `my_codec`, too, these functions are layers now. Its `transform.py` has what this chapter built:
-# your `mdct` and `inverse_mdct`, of which each is the other's backward; your companding; between them
-# your residual units of chapter 6; and `start`, which begins with your principal components and your
-# k-means. In chapter 20 your codec begins here.
+# In `my_codec`, too, these functions are layers now. Its `transform.py` has what this chapter
+# built: your `mdct` and `inverse_mdct`, of which each is the other's backward; your companding;
+# between them your residual units of chapter 6; and `start`, which begins with your principal
+# components and your k-means. In chapter 20 your codec begins here.
 #
 # ## What is wrong with it
 #
@@ -584,7 +601,8 @@ plt.show()
 # 3. `inverse_mdct`: each window adds to two hops.
 # 4. `companding_forward`: wide steps where it is loud.
 # 5. `companding_backward`: a product rule inside of a chain rule.
-# 6. `principal_components`: the directions that hold the most.
+# 6. `companding`: both, for Tensors.
+# 7. `principal_components`: the directions that hold the most.
 #
 # To think about: Why must the window satisfy $\sin^2 + \cos^2 = 1$, and which other windows do (the
 # variant of exercise 1 has one)? A principal component is worth its eigenvalue; how many bits is it

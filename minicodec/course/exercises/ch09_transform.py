@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicodec.codec.transform import mdct_basis as library_basis
+from minicodec.course.calling import both_ways, variable
 from minicodec.course.catalogue import Mistake, of_function, of_op, of_part
 from minicodec.course.my_codec.transform import inverse_mdct, mdct
 from minicodec.ops.companding import companding_backward, companding_forward
@@ -129,6 +130,16 @@ def _halved(X, w):
     return inverse_mdct(X, w) / 2
 
 
+def _companded(part, x, power, smoothing, dy):
+    given = variable(x)
+    return both_ways(part(given, power, smoothing), [given], dy)
+
+
+def _to_compand(rng, fresh):
+    for shape, power, smoothing in [((2, 5, 3), 0.75, 0.2), ((4 + int(fresh),), 4 / 3, 0.3), ((2, 3), 0.5, 1.0)]:
+        yield rng.normal(size=shape), power, smoothing, rng.normal(size=shape)
+
+
 def _seen_through(part, x, D):
     c = part(x, D)
     if np.shape(c) == np.shape(x):
@@ -247,6 +258,28 @@ EXERCISES = [
             Mistake(_twice_the_power, "2 too many: the exponent (p - 1)/2 comes down, and the 2 of 2x meets it"),
         ),
         hint="d/dx of x q^e, q = x² + s², is q^e + 2 e x² q^(e-1), with e = (p - 1)/2; saved is (x, q, q^e).",
+    ),
+    of_part(
+        "companding", 9, _to_compand, _companded, returned=("y", "dx"),
+        slips=[
+            ("Tensor(y, (x,), lambda dy: (companding_backward(dy, saved, power=power, smoothing=smoothing),))",
+             "Tensor(y)", "nothing goes back to x: Tensor(y, (x,), send_back)"),
+            ("lambda dy: (companding_backward", "lambda dy: (dy * companding_backward",
+             "companding_backward multiplies by dy already"),
+            ("(x.data, square, square ** ((power - 1) / 2))", "(x.data, square, square ** (power - 1))",
+             "saved ends with (x² + s²)^((p - 1)/2): the exponent is halved"),
+            ("(x.data, square, square ** ((power - 1) / 2))", "(x.data, x.data**2, square ** ((power - 1) / 2))",
+             "the second of saved is x² + s², not x²"),
+            ("companding_backward(dy, saved, power=power", "companding_backward(dy, saved, power=1 / power",
+             "the gradient is that of the same power, not of the way back"),
+            ("return Tensor(y, (x,), lambda dy: (companding_backward(dy, saved, power=power, smoothing=smoothing),))",
+             "return Tensor(y, (x,), lambda dy: (dy,))",
+             "dy went back as it came: companding_backward multiplies it by the slope"),
+            ("y = companding_forward(x.data, power=power", "y = companding_forward(x.data, power=1 / power",
+             "y is that of the way back: the power is p"),
+        ],
+        hint="y = companding_forward(x.data, ...); saved is (x, x² + s², (x² + s²)^((p - 1)/2)); "
+             "Tensor(y, (x,), send_back).",
     ),
     of_part(
         "principal_components", 9, _frames, _seen_through, points=2, returned=("x c cᵀ", "cᵀ c"),

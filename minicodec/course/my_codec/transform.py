@@ -51,6 +51,17 @@ def companding_backward(dy, saved, *, power, smoothing):
     return dy * (power * x * x + smoothing**2) / square * factor
 
 
+def companding(x, power, smoothing):
+    """x (*x), a Tensor -> y (*x), a Tensor: companding_forward.
+
+    companding_backward sends gradients back.
+    """
+    square = x.data**2 + smoothing**2
+    saved = (x.data, square, square ** ((power - 1) / 2))
+    y = companding_forward(x.data, power=power, smoothing=smoothing)
+    return Tensor(y, (x,), lambda dy: (companding_backward(dy, saved, power=power, smoothing=smoothing),))
+
+
 def principal_components(x, D):
     """x (n,N), D -> c (N,D): its columns are D eigenvectors of xᵀx (N,N).
 
@@ -84,18 +95,14 @@ class InverseMDCT:
 
 
 class Companding:
-    """companding_forward and companding_backward as a layer."""
+    """companding as a layer."""
 
     def __init__(self, power, smoothing):
         self.power, self.smoothing = power, smoothing
 
     def __call__(self, x):
         """x (*x) -> y (*x), Tensors."""
-        options = {"power": self.power, "smoothing": self.smoothing}
-        square = x.data**2 + self.smoothing**2
-        saved = (x.data, square, square ** ((self.power - 1) / 2))
-        y = companding_forward(x.data, **options)
-        return Tensor(y, (x,), lambda dy: (companding_backward(dy, saved, **options),))
+        return companding(x, self.power, self.smoothing)
 
 
 class PlainConv1d(Conv1d):
