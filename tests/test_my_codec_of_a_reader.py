@@ -19,7 +19,7 @@ from minicodec.cli import main
 from minicodec.course import placing, student
 from minicodec.course.catalogue import all_exercises
 from minicodec.course.judge import Verdict, judge
-from minicodec.course.my_codec import weights
+from minicodec.course.my_codec import __main__ as command, weights
 
 PARTS = [one for name, one in all_exercises().items() if name in placing.parts() and one.variant_of is None]
 
@@ -99,13 +99,14 @@ def test_every_part_has_been_put_in_its_place(folder):
     assert len(placing.missing(folder / "half/my_codec")) > 10
 
 
-@pytest.mark.parametrize("place", [".", "half"])
-def test_it_trains_encodes_and_decodes(folder, place, capsys):
+@pytest.mark.parametrize(("place", "options"), [(".", ()), (".", ("--random",)), ("half", ("--random",))])
+def test_it_trains_encodes_and_decodes(folder, place, options, capsys):
+    """From where chapter 9 ends, and from random weights."""
     folder = folder / place
     all_solved = place == "."
-    trained = run(folder, "train", "own.wav", "my.safetensors", "--steps", "8", "--length", "2560")
+    trained = run(folder, "train", "own.wav", "my.safetensors", "--steps", "8", "--length", "2560", *options)
     assert "model" not in trained
-    assert "Only 0 of 8 codebooks have been started" in trained
+    assert ("Only 0 of 8 codebooks have been started" in trained) == bool(options)
     assert ("All parts are yours." in trained) == all_solved
     if not all_solved:
         assert re.match(r"The library stands in for \d+ parts .*, of chapters 6 \(\d+\), 7 \(", trained)
@@ -210,6 +211,16 @@ def test_what_stands_in_does_not_give_the_answer_away(folder):
     half = folder / "half/my_codec/seanet.py"
     assert "ConvTranspose1d(C, C // 2" not in half.read_text(encoding="utf-8")
     assert "stand_in(\"Decoder\", globals())" in half.read_text(encoding="utf-8")
+
+
+def test_an_interrupted_training_says_so(folder, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "start", interrupted)
+    assert command.main(["train", str(folder / "own.wav"), str(tmp_path / "my.safetensors")]) == 130
+    assert capsys.readouterr().err == "my_codec: interrupted, nothing was written\n"
+    assert not (tmp_path / "my.safetensors").exists()
 
 
 def test_refusals(folder, tmp_path):

@@ -22,7 +22,7 @@ NAMED_AT_MOST = 8  # parts; of more, it is said how many there are in each chapt
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 2 if it cannot be done."""
+    """Run one command; 2 if it cannot be done, 130 if it was interrupted."""
     parser = argparse.ArgumentParser(prog=f"python -m {HERE.name}", description="The codec of the chapters: yours.")
     commands = parser.add_subparsers(required=True, metavar="train | encode | decode")
     one = commands.add_parser("train", help="train a codec on a recording")
@@ -52,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError, InputError) as error:
         print(f"{HERE.name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{HERE.name}: interrupted, nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -2,6 +2,8 @@
 as layers, with residual units in between.
 """
 
+from functools import partial
+
 import numpy as np
 
 from minicodec.course.my_codec.conv import Conv1d, causal_conv1d, weight_norm
@@ -89,20 +91,12 @@ class InverseMDCT:
         self.weight, self.bias = Tensor(np.float32(mdct_basis(N))[..., None]), Tensor(np.zeros(1, np.float32))
 
     def __call__(self, X):
-        """X (B,T,N) -> x (B,T·N,1), Tensors. Of a transpose, the gradient is the transform itself."""
-        w = self.weight.data[..., 0]
-        return Tensor(inverse_mdct(X.data, w)[..., None], (X,), lambda dx: (mdct(dx[..., 0], w),))
+        """X (B,T,N) -> x (B,T·N,1), Tensors."""
+        return Tensor(inverse_mdct(X.data, self.weight.data[..., 0])[..., None], (X,), self.send_back)
 
-
-class Companding:
-    """companding as a layer."""
-
-    def __init__(self, power, smoothing):
-        self.power, self.smoothing = power, smoothing
-
-    def __call__(self, x):
-        """x (*x) -> y (*x), Tensors."""
-        return companding(x, self.power, self.smoothing)
+    def send_back(self, dx):
+        """dx (B,T·N,1) -> (dX,): of a transpose, the gradient goes through the transform itself."""
+        return (mdct(dx[..., 0], self.weight.data[..., 0]),)
 
 
 class PlainConv1d(Conv1d):
@@ -135,7 +129,8 @@ class TransformEncoder(Encoder):
 
     def __init__(self, net, rng):
         N = net["hop"]
-        self.layers = [MDCT(N), Companding(net["power"], net["smoothing"]), *units(N, net["encoder"], rng)]
+        squeeze = partial(companding, power=net["power"], smoothing=net["smoothing"])
+        self.layers = [MDCT(N), squeeze, *units(N, net["encoder"], rng)]
         self.layers.append(PlainConv1d(Conv1d(N, net["latent"], 1, rng)))
 
 
@@ -145,7 +140,8 @@ class TransformDecoder(Decoder):
     def __init__(self, net, rng):
         N, p = net["hop"], net["power"]
         self.layers = [PlainConv1d(Conv1d(net["latent"], N, 1, rng)), *units(N, net["decoder"], rng)]
-        self.layers += [Companding(1 / p, net["smoothing"] ** p), InverseMDCT(N)]  # the two slopes at 0 cancel
+        stretch = partial(companding, power=1 / p, smoothing=net["smoothing"] ** p)  # the two slopes at 0 cancel
+        self.layers += [stretch, InverseMDCT(N)]
 
 
 class TransformCodec(Codec):
