@@ -19,7 +19,7 @@ from minicodec.cli import main
 from minicodec.course import placing, student
 from minicodec.course.catalogue import all_exercises
 from minicodec.course.judge import Verdict, judge
-from minicodec.course.my_codec import __main__ as command, weights
+from minicodec.course.my_codec import __main__ as program, weights
 
 PARTS = [one for name, one in all_exercises().items() if name in placing.parts() and one.variant_of is None]
 
@@ -217,8 +217,8 @@ def test_an_interrupted_training_says_so(folder, tmp_path, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "start", interrupted)
-    assert command.main(["train", str(folder / "own.wav"), str(tmp_path / "my.safetensors")]) == 130
+    monkeypatch.setattr(program, "start", interrupted)
+    assert program.main(["train", str(folder / "own.wav"), str(tmp_path / "my.safetensors")]) == 130
     assert capsys.readouterr().err == "my_codec: interrupted, nothing was written\n"
     assert not (tmp_path / "my.safetensors").exists()
 
