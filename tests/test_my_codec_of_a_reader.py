@@ -121,11 +121,11 @@ def test_it_trains_encodes_and_decodes(folder, place, options, capsys):
     # And the library: both ways.
     for name in ("my", "coded"):
         there = str(folder / f"{name}.ecdc"), str(folder / f"{name}-library.wav")
-        assert main(["decode", "-m", str(folder / "my.safetensors"), *there]) == 0
+        assert main(["decode", "-f", "-m", str(folder / "my.safetensors"), *there]) == 0
         ours, theirs = (soundfile.read(folder / file)[0] for file in (f"{name}.wav", f"{name}-library.wav"))
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     theirs = str(folder / "own.wav"), "-o", str(folder / "theirs.ecdc")
-    assert main(["encode", "-m", str(folder / "my.safetensors"), "-b", "1.5", *theirs]) == 0
+    assert main(["encode", "-f", "-m", str(folder / "my.safetensors"), "-b", "1.5", *theirs]) == 0
     run(folder, "decode", "-m", "my.safetensors", "theirs.ecdc", "theirs.wav")
     np.testing.assert_allclose(*(soundfile.read(folder / f"{n}.wav")[0] for n in ("my", "theirs")), atol=1e-4)
 
