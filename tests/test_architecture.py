@@ -12,7 +12,7 @@ ROOT = Path(minicodec.__file__).parent
 # From the leaves up. A module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "console"},
-    {"files", "audio", "fourier", "threads", "workers", "download", "wav_header", "mp3_header"},
+    {"files", "lock", "audio", "fourier", "threads", "workers", "download", "wav_header", "mp3_header"},
     {"backend", "device", "ranks"},
     {"ops"},
     {"kernels"},
@@ -45,7 +45,7 @@ CODEC_LAYERS = [  # the same within codec/
     {"fetch"},
 ]
 # Nobody else imports what only comparisons need.
-PEERS = {ROOT / "bench" / "torch_peer": {"torch", "onnxruntime", "openvino"}}
+PEERS = {ROOT / "bench" / "torch_peer": {"torch", "onnxruntime", "openvino", "encodec"}}
 
 
 def layer(name, layers=LAYERS):

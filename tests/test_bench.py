@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,10 +17,12 @@ import pytest
 import minicodec
 from minicodec import cli
 from minicodec.backend import OPS
-from minicodec.bench import cases, child, machine, ops, ours, run, start
+from minicodec.bench import cases, child, command, machine, ops, ours, run, start
 from minicodec.bench.cases import Case
 from minicodec.bench.child import Order
 from minicodec.cli import bench
+from minicodec.codec.config import preset
+from minicodec.codec.files.bitstream import Chunk, Header, pack
 from minicodec.codec.language_model import LanguageModelConfig
 from minicodec.errors import InputError
 
@@ -37,10 +40,10 @@ def test_a_real_run(measured):
     report = json.loads((measured / "bench.json").read_text(encoding="utf-8"))
     assert report["settings"] == {
         "preset": "mini_24khz", "quick": True, "threads": [1], "rounds": 1, "peers": [], "compiled": False,
-        "start": False, "device": "cpu",
+        "device": "cpu",
     }  # fmt: skip
     assert set(report["machine"]) == {"cpu", "cores", "load", "python", "environment", *machine.VERSIONS}
-    assert report["start"] == report["ratios"] == []
+    assert report["start"] == report["command"] == report["ratios"] == []
     peak = report["ceilings"]["1"]["sgemm"]
     labels = [(r["op"], r["size"], r["direction"], r["backend"]) for r in report["ops"]]
     size = "1x75x200 200x800"
@@ -76,13 +79,15 @@ def test_a_real_run_leaves_its_files(measured):
     ("argv", "reason"),
     [
         (["conv3d"], "nothing is called conv3d: did you mean conv2d or conv1d?"),
-        (["xyz"], "nothing is called xyz: choose from ops, cases, start, targets, conv1d"),
+        (["xyz"], "nothing is called xyz: choose from ops, cases, start, command, curve, targets, conv1d"),
         (["linear", "--threads", "0"], "--threads 0"),
         (["linear", "--rounds", "-1"], "--rounds -1"),
         (["linear", "--rounds", "0"], "--rounds 0"),
         (["linear", "--preset", "tiny_24khz"], "choose encodec_24khz or mini_24khz"),
         (["linear", "--out", "{folder}"], "bench.json: the file exists already"),
         (["linear", "--out", "{folder}/bench.json"], "is no folder"),
+        (["linear", "--resume"], "--resume: needs --out"),
+        (["linear", "--resume", "--out", "{folder}"], "bench.json: cannot be gone on with: Expecting value"),
         (["linear", "--peer", "torch"], "--peer torch: torch not installed; pip install torch"),
         (["linear", "--peer", "openvino"], "openvino, torch, onnx not installed; pip install openvino torch onnx"),
     ],
@@ -168,14 +173,34 @@ def test_targets_are_what_is_measured_for_them():
         "generator forward + backward, 4 x 1 s", "discriminator step, 4 x 1 s", "adversarial step, 4 x 1 s",
         "language model: encode, 3 s",
     ]  # fmt: skip
-    assert (settings.start, settings.ops, settings.compiled) == (True, (), True)
+    assert (settings.start, settings.command, settings.ops, settings.compiled) == (True, True, (), True)
     settings = bench.chosen(parser.parse_args(["targets", "--device", "gpu", "--peer", "torch"]))
     assert [str(case) for case in settings.cases] == ["adversarial step, 64 x 1 s"]
     assert (settings.start, settings.device, len(settings.threads), settings.compiled) == (False, "gpu", 1, False)
-    starts = [bench.chosen(parser.parse_args(argv)).start for argv in ([], ["--quick"], ["start", "--quick"])]
-    assert starts == [True, False, True]
+    asked = [bench.chosen(parser.parse_args(argv)) for argv in ([], ["--quick"], ["start", "--quick"], ["command"])]
+    assert [settings.start for settings in asked] == [True, False, True, False]
+    assert [settings.command for settings in asked] == [True, False, False, True]
     first_look = bench.chosen(parser.parse_args(["--quick"]))
     assert (first_look.ops, len(first_look.cases)) == ((), 11)
+
+
+def test_the_curve_changes_one_thing_at_a_time():
+    parser = argparse.ArgumentParser()
+    bench.configure(parser)
+    settings = bench.chosen(parser.parse_args(["curve", "--peer", "torch", "--peer", "openvino", "--eager"]))
+    assert (settings.cases, settings.start, settings.command) == (tuple(cases.curve(quick=False)), False, False)
+    names = [str(case) for case in settings.cases]
+    assert names[4:9] == [*(f"encoder, 10 s, C = {C}" for C in (8, 16, 32, 64)), "encoder, 1 s"]
+    rivals = {str(case): settings.implementations(case) for case in settings.cases}
+    assert rivals["encoder, 60 s"] == ["minicodec", "torch", "openvino"]
+    assert rivals["encoder, 3600 s"] == ["minicodec"]
+
+
+def test_a_case_has_the_channels_that_it_says():
+    sized = Case("encoder", 10, filters=4).sized("tiny_24khz")
+    assert cases.run_config(sized).model.seanet.filters == 4 != cases.run_config("tiny_24khz").model.seanet.filters
+    assert cases.initial_codec(sized).encoder.layers[0].weight_v.shape[-1] == 4
+    assert Case("encoder", 10).sized("tiny_24khz") == "tiny_24khz"
 
 
 # Children
@@ -275,6 +300,58 @@ def test_what_processes_say_of_themselves(tmp_path):
     assert 2**24 < start._number(start.IDLE, str(model)) < 2**30
     with pytest.raises(InputError, match=r"^bench: start: the process ended with 1: .*no_such_model"):
         start._number(start.IDLE, str(tmp_path / "no_such_model"))
+
+
+# The whole command
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """Commands that write a packet at once, and take as long as they are told; who was called, in turn."""
+    called, layout = [], preset(command.PRESET).layout
+    codes = {name: np.arange(750 * 8, dtype=np.int16).reshape(8, 750) % 1024 for name in ("minicodec", "encodec")}
+    times = {"minicodec": iter([9.0, 1.0, 3.0, 2.0]), "encodec": iter([9.0, 4.0, 4.0, 4.0])}
+
+    def ask(who, arguments, environment):
+        if "weights" in arguments:
+            return None
+        name = who.rpartition(" ")[2]
+        header = Header("encodec_24khz", 240_000, 8)
+        Path(arguments[-1]).write_bytes(pack(header, [Chunk(codes[name])], layout))
+        called.append((name, environment["OMP_NUM_THREADS"]))
+        return {"time": next(times[name]), "processor": 5.0, "memory": 1e8}
+
+    monkeypatch.setattr(command, "ask", ask)
+    monkeypatch.setattr(command.sys, "platform", "linux")
+    return SimpleNamespace(called=called, codes=codes)
+
+
+def test_whole_commands_take_turns_and_the_first_run_does_not_count(commands):
+    ours, theirs = command.measure(2, 3, True, lambda line: None)
+    assert (ours["implementation"], ours["time"], ours["memory"], len(ours["rounds"])) == ("minicodec", 2.0, 1e8, 3)
+    assert (theirs["implementation"], theirs["time"]) == ("encodec", 4.0)
+    assert [name for name, _ in commands.called] == ["minicodec", "encodec", "encodec", "minicodec"] * 2
+    assert {threads for _, threads in commands.called} == {"2"}
+
+
+def test_a_package_that_writes_other_codes_is_refused(commands):
+    commands.codes["encodec"] = commands.codes["encodec"][:, ::-1]
+    with pytest.raises(InputError, match="minicodec and encodec wrote different codes"):
+        list(command.measure(1, 1, True, lambda line: None))
+
+
+@pytest.mark.skipif(start.sys.platform != "linux", reason="other systems do not tell")
+def test_what_a_process_used_is_its_own(tmp_path):
+    """Processor time, memory at its height, and that of the process that starts it is not in it."""
+    mine = np.ones(2**26)  # half a GB
+    busy = tmp_path / "busy.py"
+    busy.write_text("x = b'x' * 2**26\nn = sum(range(2_000_000))", encoding="utf-8")
+    used = child.ask("test", ["-c", command.METER, str(busy)], {})
+    assert 2**26 < used["memory"] < mine.nbytes / 2
+    assert 0 < used["processor"] < 60
+    busy.write_text("raise SystemExit('no such file')", encoding="utf-8")
+    with pytest.raises(InputError, match=r"^test: the process ended with 1: no such file$"):
+        child.ask("test", ["-c", command.METER, str(busy)], {})
 
 
 # Who computes something else

@@ -39,6 +39,7 @@ def test_the_gpu_computes_the_same(case, gpu, tmp_path):
     run.compare(case, "gpu", tmp_path / "cpu.npz", tmp_path / "gpu.npz")
 
 
+@pytest.mark.thorough
 def test_a_training_step_does_not_wait_for_the_device(gpu, no_host_reads):
     prepared = ours.prepare(CASES[-1], PRESET, "gpu")
     prepared.run()

@@ -1,5 +1,6 @@
 """How `minicodec bench` puts rounds together and shows them, on children that are played. No duration is asserted."""
 
+import json
 import os
 import re
 from dataclasses import replace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from minicodec import cli
-from minicodec.bench import machine, pictures, report as reports, run, start
+from minicodec.bench import command, machine, pictures, report as reports, run, start
 from minicodec.bench.cases import Case
 from minicodec.errors import InputError
 
@@ -73,10 +74,10 @@ def test_ratios_are_medians_of_rounds(played):
 
 def test_rivals_take_turns_and_the_first_one_changes(played):
     run.run(settings(), lambda line: None)
-    turns = [o.what for o in played.orders if o.case == ("encoder", 10, 1, 2.0) and o.threads == 1]
+    turns = [o.what for o in played.orders if o.case == ("encoder", 10, 1, 2.0, None) and o.threads == 1]
     three = ["minicodec", "torch", "torch.compile"]
     assert turns == [*three, *reversed(three), *three]
-    alone = [o.what for o in played.orders if o.case == ("lm_encode", 3, 1, None) and o.threads == 1]
+    alone = [o.what for o in played.orders if o.case == ("lm_encode", 3, 1, None, None) and o.threads == 1]
     assert alone == ["minicodec"] * 3
 
 
@@ -222,6 +223,55 @@ def test_how_threads_are_told_to_behave_is_said(played, monkeypatch):
     assert "set for each process; OMP_WAIT_POLICY=passive." in reports.markdown(run.run(settings(), lambda line: None))
 
 
+def test_what_was_measured_is_not_measured_again(played, tmp_path):
+    """A run that ends in the middle leaves what it has; the next one does the rest, and both together are one run."""
+    path = tmp_path / "bench.json"
+
+    def keep(report):
+        path.write_text(json.dumps(report), encoding="utf-8")
+        if len(report["cases"]) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run(settings(), lambda line: None, keep=keep)
+    before = list(played.orders)
+    report = run.run(settings(), lambda line: None, run.begun(path, settings()))
+    after = played.orders[len(before) :]
+    assert {(o.what, o.threads) for o in before if o.case} == {(n, 1) for n in ("minicodec", "torch", "torch.compile")}
+    assert {o.what for o in after} == {"minicodec", "torch", "torch.compile"}, "no ceilings, no operators"
+    assert not {(o.what, o.threads, o.case) for o in before} & {(o.what, o.threads, o.case) for o in after}
+    played.orders.clear()
+    whole = run.run(settings(), lambda line: None)
+    assert {name: report[name] for name in ("ops", "cases", "ratios")} == {
+        name: whole[name] for name in ("ops", "cases", "ratios")
+    }
+
+
+def test_only_the_same_run_is_gone_on_with(played, tmp_path):
+    path = tmp_path / "bench.json"
+    assert run.begun(path, settings()) is None
+    path.write_text(json.dumps(run.run(settings(), lambda line: None)), encoding="utf-8")
+    assert run.begun(path, replace(settings(), cases=(), start=True)) is not None, "of which more is measured"
+    with pytest.raises(InputError, match=r"bench\.json: was measured with other settings"):
+        run.begun(path, replace(settings(), peers=()))
+
+
+def test_the_whole_command_s_table(played):
+    report = run.run(replace(settings(), cases=()), lambda line: None)
+    assert reports.command_rows(report)[1] == []
+    for name, figures in (("minicodec", [(1.0, 1.5, 2e8), (2.0, 1.5, 2e8)]), ("encodec", [(4.5, 3.0, 5e8)])):
+        rounds = [dict(zip(command.MEASURES, some, strict=True)) for some in figures]
+        medians = {m: float(np.median([some[m] for some in rounds])) for m in command.MEASURES}
+        report["command"].append({"implementation": name, "seconds": 10, "threads": 1, "rounds": rounds} | medians)
+    headings, rows = reports.command_rows(report)
+    assert headings == ["whole command", "threads", "time", "x", "processor", "x", "memory", "x"]
+    assert rows == [
+        ["minicodec: encode 10 s", "1", "1.5 s (1 s…2 s)", "", "1.5 s (1.5 s…1.5 s)", "", "200 MB (200 MB…200 MB)", ""],
+        ["encodec: encode 10 s", "1", "4.5 s", "3.00", "3 s", "2.00", "500 MB", "2.50"],
+    ]
+    assert "| encodec: encode 10 s | 1 | 4.5 s | 3.00 |" in reports.markdown(report)
+
+
 def test_operators_and_what_it_was_measured_on(played):
     report = run.run(settings(), lambda line: None)
     _, rows = reports.op_rows(report)
@@ -263,6 +313,22 @@ def test_roofline(played, drawn):
     x, y = roof.get_xdata(), roof.get_ydata()
     np.testing.assert_allclose(y, np.minimum(100, 20 * x))
     assert one.get_title() == "1 thread: sgemm 100 GF/s, memory 20 GB/s"
+
+
+def test_curve(played, drawn):
+    """Milliseconds for a second of sound: 1 s for a signal of 2 s are 500; a batch of 2 x 1 s likewise."""
+    some = (Case("encoder", 2), Case("encoder", 20), Case("generator", 1, 2), Case("encoder", 10, filters=8))
+    report = run.run(replace(settings(), cases=some, compiled=False), lambda line: None)
+    pictures.curve(report, None)
+    lines = [
+        {line.get_label(): [*zip(line.get_xdata(), line.get_ydata(), strict=True)] for line in axes.lines}
+        for axes in drawn[0].axes
+    ]
+    assert lines[0]["minicodec, 1 thread"] == [(2, 500), (20, 50)]
+    assert lines[0]["PyTorch, 2 threads"] == [(2, 400), (20, 40)]
+    assert lines[1]["minicodec, 2 threads"] == [(2, 500)]
+    assert lines[2]["PyTorch, 1 thread"] == [(8, 300)]
+    assert [t.get_text() for t in drawn[0].axes[0].get_xticklabels()] == ["2 s", "20 s"]
 
 
 def test_tables_are_as_narrow_as_the_terminal(played, monkeypatch, capsys):

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches memory 
 INPUTS = 700
 
 
+@pytest.mark.thorough
 def test_hundreds_of_hostile_inputs(tmp_path):
     """The same ones each time; `python -m tests.campaign` tries others."""
     found = run.campaign(0, 10, INPUTS, 0, [], tmp_path / "failures")

@@ -21,26 +21,39 @@ def run(*argv):
     return main([str(a) for a in argv])
 
 
-def stream(direction, data, model, *options):
-    command = [sys.executable, "-m", "minicodec", "stream", direction, "-m", model, *options]
-    process = subprocess.run(command, input=data, capture_output=True, check=False)
-    return process.returncode, process.stdout, process.stderr.decode()
+class Standard:
+    """Stands for sys.stdin or sys.stdout."""
+
+    def __init__(self, data=b""):
+        self.buffer = io.BytesIO(data)
+
+    def flush(self):
+        pass
+
+
+def stream(direction, data, model, monkeypatch, *options):
+    """Exit status and what came out."""
+    out = Standard()
+    monkeypatch.setattr("sys.stdin", Standard(data))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        return run("stream", direction, "-m", model, *options), out.buffer.getvalue()
 
 
 @pytest.mark.parametrize(("kbps", "codebooks", "size"), [("6", 8, 10), ("1.5", 2, 3)])
-def test_a_stream_from_stdin_to_stdout(kbps, codebooks, size, model):
+def test_a_stream_from_stdin_to_stdout(kbps, codebooks, size, model, monkeypatch, capsys):
     """9001 samples are 28.1 frames; of 2 codes, 20 bits, a frame fills 3 bytes."""
     codec = minicodec.load(model)
     pcm = (3000 * np.random.default_rng(0).normal(size=9001)).astype("<i2")
-    status, codes, complaint = stream("encode", pcm.tobytes(), model, "-b", kbps)
-    assert (status, complaint) == (0, "")
+    status, codes = stream("encode", pcm.tobytes(), model, monkeypatch, "-b", kbps)
+    assert status == 0
     line, frames = codes.split(b"\n", 1)
     assert line == f'{{"m": "{codec.name}", "nc": {codebooks}}}'.encode()
     (chunk,) = codec.encode(pcm[None].astype(np.float32) / 32_768, float(kbps))
     assert frames == b"".join(pack_bits(frame, 10) for frame in chunk.codes.T)
     assert len(frames) == 29 * size
-    status, decoded, complaint = stream("decode", codes, model)
-    assert (status, complaint) == (0, "")
+    status, decoded = stream("decode", codes, model, monkeypatch)
+    assert (status, capsys.readouterr().err) == (0, "")
     np.testing.assert_array_equal(np.frombuffer(decoded, "<i2"), np.rint(codec.decode([chunk])[0] * 32_768))
 
 
@@ -73,16 +86,6 @@ def test_a_stream_sends_each_frame_at_once(model):
     assert (encoder.returncode, decoder.returncode) == (0, 0)
 
 
-class Standard:
-    """Stands for sys.stdin or sys.stdout."""
-
-    def __init__(self, data=b""):
-        self.buffer = io.BytesIO(data)
-
-    def flush(self):
-        pass
-
-
 @pytest.mark.parametrize(
     ("direction", "data", "options", "reason"),
     [
@@ -100,10 +103,7 @@ class Standard:
 )
 def test_bad_streams_are_refused(direction, data, options, reason, model, capsys, monkeypatch):
     data = data.replace(b"NAME", f'"{minicodec.load(model).name}"'.encode())
-    monkeypatch.setattr("sys.stdin", Standard(data))
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.stdout", Standard())
-        assert run("stream", direction, "-m", model, *options) == 2
+    assert stream(direction, data, model, monkeypatch, *options)[0] == 2
     complaint = capsys.readouterr().err
     assert reason in complaint
     assert complaint.count("\n") == 1
@@ -113,15 +113,6 @@ def wav_file(pcm, *, rate=24_000, channels=1, subtype="PCM_16", form="WAV"):
     file = io.BytesIO()
     soundfile.write(file, pcm.reshape(-1, channels), rate, subtype=subtype, format=form)
     return file.getvalue()
-
-
-def encoded(data, model, monkeypatch):
-    """Exit status and what came out."""
-    out = Standard()
-    monkeypatch.setattr("sys.stdin", Standard(data))
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.stdout", out)
-        return run("stream", "encode", "-m", model), out.buffer.getvalue()
 
 
 @pytest.mark.parametrize("form", ["WAV", "WAVEX"])
@@ -135,7 +126,7 @@ def test_a_wav_file_is_its_samples(form, promised, model, monkeypatch):
     else:
         data = data[:at] + struct.pack("<I", promised) + data[at + 4 :]
     data = data[:12] + b"junk\x03\0\0\0abc\0" + data[12:]
-    assert encoded(data, model, monkeypatch) == encoded(pcm.tobytes(), model, monkeypatch)
+    assert stream("encode", data, model, monkeypatch) == stream("encode", pcm.tobytes(), model, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +150,7 @@ def test_a_wav_file_is_its_samples(form, promised, model, monkeypatch):
     ],
 )
 def test_no_header_is_coded_as_sound(data, reason, model, monkeypatch, capsys):
-    status, _ = encoded(data, model, monkeypatch)
+    status, _ = stream("encode", data, model, monkeypatch)
     complaint = capsys.readouterr().err
     assert status == 2
     assert complaint.startswith("minicodec: stdin: ")
@@ -168,17 +159,16 @@ def test_no_header_is_coded_as_sound(data, reason, model, monkeypatch, capsys):
 
 
 def test_a_loud_stream_is_clipped_and_counted(loud_model, capsys, monkeypatch):
-    codec, out = minicodec.load(loud_model), Standard()
+    codec = minicodec.load(loud_model)
     codes = codec.encode(np.zeros((1, 960), np.float32), 6)[0].codes
     frames = b"".join(pack_bits(frame, 10) for frame in codes.T)
-    monkeypatch.setattr("sys.stdin", Standard(f'{{"m": "{codec.name}", "nc": 8}}\n'.encode() + frames))
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.stdout", out)
-        assert run("stream", "decode", "-m", loud_model) == 0
+    data = f'{{"m": "{codec.name}", "nc": 8}}\n'.encode() + frames
+    status, out = stream("decode", data, loud_model, monkeypatch)
+    assert status == 0
     wav = codec.decode(codec.encode(np.zeros((1, 960), np.float32), 6))[0]
     assert 0 < (wav > 1).sum() < 960
     assert capsys.readouterr().err == f"minicodec: {(np.abs(wav) > 1).sum()} samples were clipped\n"
-    written = np.frombuffer(out.buffer.getvalue(), "<i2")
+    written = np.frombuffer(out, "<i2")
     np.testing.assert_array_equal(written, np.clip(np.rint(wav * 32_768), -32_768, 32_767))
 
 

@@ -275,6 +275,7 @@ print(theirs(14), space["nameless"](40), *theirs.stats.cache_hits.values(), spac
 """
 
 
+@pytest.mark.thorough
 def test_a_neighbour_s_functions_are_cached_as_without_us(package):
     """Loaded where they were kept, made again where their file has changed; and code without a module compiles."""
     (package.folder / "foreign.py").write_text(FOREIGN)

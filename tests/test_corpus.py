@@ -16,7 +16,8 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import corpus, encode, main
 from minicodec.corpus import run as corpus_run, tree
-from minicodec.corpus.index import NAME, alone
+from minicodec.corpus.index import NAME
+from minicodec.lock import Lock
 from tests.corpus_work import encode_arguments, mortal
 
 SOUNDS = ("a.wav", "b.flac", "deep/c.wav", "deep/er/d.wav", "deep/er/a.wav")
@@ -38,12 +39,16 @@ def run(*words):
     return main([str(word) for word in words])
 
 
+def files(folder):
+    return [p for p in Path(folder).rglob("*") if p.is_file() and p.name != ".lock"]
+
+
 def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files(folder)}
 
 
 def times(folder):
-    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in Path(folder).rglob("*.*") if p.is_file()}
+    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in files(folder)}
 
 
 def redone(before, folder="out"):
@@ -209,9 +214,11 @@ def test_what_nobody_tells_of_is_not_overwritten(place, model, capsys):
 def test_a_folder_without_audio_a_lock_and_options_of_folders(place, model, capsys):
     assert run("encode", "in/nothing", "out", "-m", model) == 2
     assert capsys.readouterr().err == "minicodec: in/nothing: is a folder without audio files\n"
-    with alone(Path("out")):
+    os.mkdir("out")
+    with Lock(Path("out")).held():
         assert run("encode", "in", "out", "-m", model) == 2
-    assert capsys.readouterr().err == f"minicodec: {Path('out').absolute()}: another command is at work there\n"
+    line = f"{Path('out').absolute()}: another command is at work in it (process {os.getpid()})"
+    assert capsys.readouterr().err == f"minicodec: {line}\n"
     for option in (("--jobs", "2"), ("--check",), ("--cluster", "here")):
         assert run("encode", "in/a.wav", "a.ecdc", "-m", model, *option) == 2
         line = f"minicodec: {option[0]}: is for one folder into another: minicodec encode FOLDER OUT_FOLDER\n"
@@ -248,6 +255,7 @@ def test_links_are_followed_but_not_in_circles(place, monkeypatch):
 def test_a_killed_process_loses_nothing_and_a_deadly_file_is_named(done, model, place):
     """c kills the first process that reads it, d every one."""
     (place / "marks").mkdir()
+    (place / "two").mkdir()
     codec = minicodec.load(model)
     sources, _ = tree.find(place / "in", encode.KIND.reads, place / "two")
     targets = tree.targets(sources, encode.KIND.name)

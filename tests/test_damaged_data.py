@@ -197,6 +197,7 @@ def resumed_notices(folder):
     return AudioFolder(folder, sample_rate=24_000, channels=1).notices
 
 
+@pytest.mark.thorough
 def test_a_run_with_a_damaged_file_goes_on_and_resumes_to_the_same_bits(tmp_path, capsys):
     """NaN in one file, a lost block in another. Of the two runs, one is stopped and resumed."""
     data = make_audio(tmp_path / "audio")

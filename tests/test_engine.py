@@ -106,6 +106,7 @@ compile._folders = lambda: []  # what is kept was compiled for the true tile
 TILES = {"avx512": ({"avx512f": True}, 32), "avx": ({"avx": True}, 16), "sse": ({}, 8)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name, (_, columns) in TILES.items() if columns != COLUMNS])
 def test_other_tiles_give_the_same_bits(name, capsys):
     """A process whose engine believes in another CPU, and keeps no compiled code, which depends on the tile."""

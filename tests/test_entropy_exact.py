@@ -219,6 +219,7 @@ def on_cpu(name, code, tmp_path, *arguments):
 x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="compiles for x86-64 CPUs")
 
 
+@pytest.mark.thorough
 @x86_only
 def test_a_stream_is_decoded_by_code_for_other_cpus(tmp_path):
     """Written by NumPy. Read by code for the first x86-64 CPUs (vectors of 4), for this one; in threads or not."""
@@ -231,6 +232,7 @@ def test_a_stream_is_decoded_by_code_for_other_cpus(tmp_path):
     assert on_cpu("x86-64", DECODES, tmp_path, data.hex()).strip() == codes.astype(np.int16).tobytes().hex()
 
 
+@pytest.mark.thorough
 @x86_only
 def test_code_for_wide_cpus_never_fuses_a_product_with_a_sum(tmp_path):
     """AVX-512 code does not run everywhere, but can be read everywhere. It has no FMA, though the CPU has."""

@@ -63,6 +63,7 @@ def test_it_goes_on_on_another_device(folder, tmp_path, gpu, capsys):
         assert a["unquantized"]["mel"] == pytest.approx(b["unquantized"]["mel"], rel=1e-3)
 
 
+@pytest.mark.thorough
 def test_python_waits_only_to_log(folder, tmp_path, monkeypatch):
     """Every second step, to save every third, and at the end."""
     pretend_gpu.install(monkeypatch)
@@ -82,6 +83,7 @@ def test_python_waits_only_to_log(folder, tmp_path, monkeypatch):
     assert [line["step"] for line in log(tmp_path / "run") if "loss" in line] == [2, 4]
 
 
+@pytest.mark.thorough
 def test_divergence_is_noticed_before_anything_is_saved(folder, tmp_path, monkeypatch, capsys):
     pretend_gpu.install(monkeypatch)
     run = tmp_path / "run"
@@ -98,6 +100,7 @@ def test_divergence_is_noticed_before_anything_is_saved(folder, tmp_path, monkey
     assert state(run)[0] == 2
 
 
+@pytest.mark.thorough
 def test_too_little_memory_names_the_batch_that_fits(folder, tmp_path, monkeypatch, capsys):
     pretend_gpu.install(monkeypatch)
     settings = ("batch=12", "adversary.enabled=false")
@@ -114,6 +117,7 @@ def test_too_little_memory_names_the_batch_that_fits(folder, tmp_path, monkeypat
     assert train(tmp_path / "smaller", folder, "gpu", 1, f"batch={fits}", "adversary.enabled=false") == 0
 
 
+@pytest.mark.thorough
 def test_too_little_memory_to_validate(folder, tmp_path, monkeypatch, capsys):
     """The state is saved, and the line says how many clips would fit."""
     pretend_gpu.install(monkeypatch)

@@ -224,6 +224,7 @@ def rows_of(path):
         return list(csv.DictReader(f))
 
 
+@pytest.mark.thorough
 def test_everybody_has_their_points(graded):
     rows = rows_of(graded / "grades.csv")
     right = {}
@@ -233,6 +234,7 @@ def test_everybody_has_their_points(graded):
     assert len(rows) == 6 * len(RIGHT)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("student", "exercise"), STATUS, ids=map("-".join, STATUS))
 def test_and_hears_why(graded, student, exercise):
     [row] = [r for r in rows_of(graded / "grades.csv") if (r["submission"], r["exercise"]) == (student, exercise)]
@@ -241,6 +243,7 @@ def test_and_hears_why(graded, student, exercise):
     assert words in row["message"]
 
 
+@pytest.mark.thorough
 def test_no_process_is_left(graded):
     """Of those that the answer of `forked` started, some in sessions of their own."""
     left = [int(line) for line in (graded / "left").read_text().split()]
@@ -250,6 +253,7 @@ def test_no_process_is_left(graded):
             os.kill(pid, 0)
 
 
+@pytest.mark.thorough
 def test_junit_and_gradescope_say_the_same(graded):
     suites = ElementTree.parse(graded / "grades.xml").getroot()
     assert len(suites) == len(RIGHT)

@@ -205,6 +205,7 @@ print(json.dumps([(main(argv), peak()) for argv in json.loads(sys.argv[1])]), fi
 """
 
 
+@pytest.mark.thorough
 def test_no_bad_file_takes_much_memory(packets, model, tmp_path):
     commands = [["info", str(model)]]
     for number, (data, _) in enumerate(packets.values()):

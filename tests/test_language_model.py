@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from minicodec.cli import main
 from minicodec.codec import language_model
 from minicodec.codec.language_model import METADATA_KEY, START, LanguageModel, LanguageModelConfig
 from minicodec.errors import InputError
@@ -67,6 +68,35 @@ def test_what_was_saved_is_loaded(lm, rng, tmp_path):
     )
     with pytest.raises(InputError, match="exists already"):
         lm.save(tmp_path / "lm.safetensors")
+
+
+def test_half_precision(lm, tmp_path):
+    """What is loaded is the model of the rounded weights, and the file has half the size."""
+    lm.save(tmp_path / "lm.safetensors")
+    lm.save(tmp_path / "half.safetensors", half=True)
+    again = language_model.load(tmp_path / "half.safetensors")
+    assert (again.config, again.codec) == (CONFIG, "tiny-1234abcd")
+    assert again.name != lm.name
+    rounded = again.state_dict()
+    for name, array in lm.state_dict().items():
+        np.testing.assert_array_equal(rounded[name], array.astype(np.float16).astype(np.float32))
+    numbers_saved = sum(array.size for array in rounded.values())
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("lm", "half")]
+    assert sizes[0] - sizes[1] == pytest.approx(2 * numbers_saved, abs=100)  # the headers differ by some digits
+    lm.norm_in.weight.data[0] = 1e5
+    with pytest.raises(ValueError, match="weights up to 100000 do not fit into half precision"):
+        lm.save(tmp_path / "large.safetensors", half=True)
+
+
+def test_convert_takes_it(lm, tmp_path, capsys):
+    whole, half, same = (tmp_path / f"{name}.safetensors" for name in ("lm", "half", "same"))
+    lm.save(whole)
+    assert main(["convert", str(whole), str(half), "--half"]) == 0
+    name = language_model.load(half).name
+    assert capsys.readouterr().out == f"{half}: {name}, {half.stat().st_size} bytes\n"
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert main(["convert", str(whole), str(same)]) == 0
+    assert same.read_bytes() == whole.read_bytes()
 
 
 def test_the_digest_is_of_weights_and_sizes(lm):

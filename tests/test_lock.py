@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from minicodec.errors import InputError
+from minicodec.lock import NAME, Lock
 from minicodec.training import config, run as runs
-from minicodec.training.lock import NAME, Lock
 from tests.small_run import SETTINGS, make_audio
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from minicodec.training.lock import Lock
+from minicodec.lock import Lock
 lock = Lock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
@@ -31,7 +31,7 @@ def test_a_dead_owner_does_not_hold_it(tmp_path, how):
             assert owner.stdout.readline() == b"held\n"
             with pytest.raises(InputError) as caught:
                 Lock(tmp_path).acquire()
-            assert str(caught.value) == f"{tmp_path}: another training is at work in it (process {owner.pid})"
+            assert str(caught.value) == f"{tmp_path}: another command is at work in it (process {owner.pid})"
         finally:
             owner.send_signal(how)
     Lock(tmp_path).acquire()
@@ -65,7 +65,7 @@ def test_two_trainings_in_one_folder(tmp_path):
     recipe = config.from_preset("tiny_24khz", str(data), [*SETTINGS, "steps=2"])
     first = runs.start(tmp_path / "run", recipe)
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
-    with pytest.raises(InputError, match="another training is at work in it"):
+    with pytest.raises(InputError, match="another command is at work in it"):
         runs.resume(tmp_path / "run", steps=5)
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
     assert first.train()

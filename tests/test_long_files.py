@@ -239,6 +239,7 @@ print(json.dumps(peaks))
 """
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """A minute of 48 kHz stereo is 23 MB as float, and 23 MB again in every layer near the waveform of this model."""
     seanet = SEANetConfig(filters=4, latent=4, lstm_layers=0)

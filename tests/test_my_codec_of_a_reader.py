@@ -99,6 +99,7 @@ def test_every_part_has_been_put_in_its_place(folder):
     assert len(placing.missing(folder / "half/my_codec")) > 10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("place", "options"), [(".", ()), (".", ("--random",)), ("half", ("--random",))])
 def test_it_trains_encodes_and_decodes(folder, place, options, capsys):
     """From where chapter 9 ends, and from random weights."""

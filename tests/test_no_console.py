@@ -58,6 +58,7 @@ def arguments(tmp_path, model):
     return [model, make_audio(tmp_path / "audio"), tmp_path, *SETTINGS, "steps=2"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", WITHOUT)
 def test_the_library_and_the_command_line(how, arguments):
     """Coding, a stream, ten commands, a training with its pictures."""

@@ -101,6 +101,7 @@ def test_nothing_of_the_mp3_decoder_reaches_stderr(place, model):
     assert done.stderr == ""
 
 
+@pytest.mark.thorough
 def test_nothing_of_the_mp3_decoder_reaches_stderr_in_a_training(place, model):
     """What Python, and other libraries, write there does; so does the line about a file that is left out."""
     (place / "data").mkdir()
@@ -152,6 +153,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.thorough
 def test_many_channels_at_a_high_rate_take_little_memory(place, model):
     """64 channels of 6 s at 192 kHz, silent, take some kB in a file, and would be 295 MB as an array."""
     soundfile.write("short.wav", noise(2), 44_100)
@@ -235,44 +237,6 @@ def test_zsh_and_fish_have_every_command_and_option(capsys):
             for word in spellings:
                 option = f" -{'l' if word[:2] == '--' else 's'} {word.lstrip('-')} "
                 assert (word if shell == "zsh" else option) in script
-
-
-PLAYER = """#!/bin/sh
-cp "$2" played.wav
-"""
-
-
-def test_play_gives_the_systems_player_a_wav_file(place, model, monkeypatch, capsys):
-    (place / "bin").mkdir()
-    player = place / "bin" / "aplay"
-    player.write_text(PLAYER)
-    player.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setattr("minicodec.cli.play.PLAYERS", (("no-such-player",), ("aplay", "-q")))
-    soundfile.write("a.flac", noise(2), 44_100)
-    assert main(["play", "a.flac"]) == 0
-    np.testing.assert_array_equal(audio.read("played.wav")[0], audio.read("a.flac")[0])
-    assert main(["encode", "a.flac", "-q", "-m", str(model)]) == 0
-    assert main(["decode", "a.ecdc", "a.wav", "-r", "-m", str(model)]) == 0
-    assert main(["play", "a.ecdc", "-q", "-m", str(model)]) == 0
-    np.testing.assert_array_equal(audio.read("played.wav")[0], audio.read("a.wav")[0])
-    player.write_text("#!/bin/sh\nexit 3\n")
-    capsys.readouterr()
-    assert main(["play", "a.flac"]) == 2
-    assert capsys.readouterr().err == "minicodec: a.flac: aplay could not play it (status 3)\n"
-    assert main(["play", "none.wav"]) == 2
-    assert capsys.readouterr().err == "minicodec: none.wav: there is no such file\n"
-
-
-def test_play_without_a_player_opens_the_browser(place, monkeypatch, capsys):
-    opened = []
-    monkeypatch.setattr("minicodec.cli.play.PLAYERS", ())
-    monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or True)
-    soundfile.write("a.flac", noise(), 24_000)
-    assert main(["play", "a.flac"]) == 0
-    path = capsys.readouterr().out.split(": ")[0]
-    assert opened == ["file://" + path]
-    np.testing.assert_array_equal(audio.read(path)[0], audio.read("a.flac")[0])
 
 
 def test_tables_fit(monkeypatch):

@@ -109,6 +109,7 @@ def test_ranks_make_the_steps_of_one(alone):
             np.testing.assert_array_equal(state[name], array, name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "settings",
     [
@@ -142,6 +143,7 @@ WITH_ALL = ["steps=14", "batch=4", "adversary.enabled=true", "adversary.start=10
 WITH_ALL += ["adversary.windows=[256]", "augment.enabled=true"]
 
 
+@pytest.mark.thorough
 def test_a_run_of_two_fills_its_folder_as_a_run_of_one(tmp_path, capfd):
     """With mixes drawn by both in turn. The log has every step once, since rank 0 alone writes."""
     audio = make_audio(tmp_path / "audio")
@@ -160,6 +162,7 @@ def test_a_run_of_two_fills_its_folder_as_a_run_of_one(tmp_path, capfd):
             assert b[name] == pytest.approx(a[name], rel=1e-2), (a["step"], name)
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path):
     """Two of them, stopped by one while vectors wait for k-means; then three; then one, to the same end."""
     audio = make_audio(tmp_path / "audio")

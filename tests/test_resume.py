@@ -79,6 +79,7 @@ def same_result(run, uninterrupted):
     assert steps_logged(run) == steps_logged(uninterrupted)
 
 
+@pytest.mark.thorough
 def test_killed_and_then_stopped(audio_folder, uninterrupted, tmp_path):
     """kill -9 at a random moment, in the warm-up, in k-means or after it, wherever in a step or a checkpoint; Ctrl-C.
 

@@ -37,6 +37,7 @@ def test_an_import_compiles_nothing(tmp_path):
     assert not list(tmp_path.rglob("*"))
 
 
+@pytest.mark.thorough
 def test_code_of_a_changed_file_that_others_call_is_not_used(tmp_path):
     """ELU's loop is in activations.py, expm1 in fastmath.py, which is made to give 0 here."""
     shutil.copytree(PACKAGE, tmp_path / "minicodec", ignore=shutil.ignore_patterns("__pycache__", "data"))
@@ -124,11 +125,10 @@ print([name for name in ("numba", "scipy") if name in sys.modules])
 """
 
 
-def test_what_is_compiled_runs_without_importing_numba(tmp_path):
+def test_what_is_compiled_runs_without_importing_numba():
     """That takes longer than a clip takes to be encoded; nor anything of SciPy, which may not be there."""
-    cache = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
-    first, _ = output(CODES, **cache)
-    found, err = output(CODES + IMPORTED, **cache)
+    first, _ = output(CODES, NUMBA_NUM_THREADS="2")
+    found, err = output(CODES + IMPORTED, NUMBA_NUM_THREADS="2")
     assert (found, err) == (f"{first}[]\n", "")
 
 

@@ -28,7 +28,7 @@ def noise(T, channels=1, seed=0):
 def spread_codebooks(codec):
     """Codewords that look like latents and their residuals, so that all are used and a wrong latent changes codes."""
     rng = np.random.default_rng(1)
-    with no_grad():
+    with no_grad(), use("numpy"):  # nothing is compiled while tests are collected
         z = codec.encoder(Tensor(noise(200 * codec.config.network.hop, codec.channels).T[None].copy())).data[0]
     shape = codec.quantizer.codebooks.shape[1:]
     for q, codebook in enumerate(codec.quantizer.codebooks):

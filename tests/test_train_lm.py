@@ -97,6 +97,7 @@ def test_the_best_weights_are_kept(model, audio_folder, tmp_path, monkeypatch):
     assert language_model.load(folder / "lm.safetensors").digest == weights[8]
 
 
+@pytest.mark.thorough
 def test_killed_and_resumed(model, audio_folder, uninterrupted, tmp_path):
     folder = tmp_path / "killed"
     program = "import sys; from minicodec.cli import main; sys.exit(main())"

@@ -264,12 +264,12 @@ def test_no_model_before_the_quantizer_has_learned(audio_folder, tmp_path, capsy
 def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path):
     """Steps 5 … 7 were logged and then lost, the last in mid-line."""
     folder = tmp_path / "run"
-    run = runs.start(folder, config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=4"]))
+    run = runs.start(str(folder), config.from_preset("tiny_24khz", str(audio_folder), [*SETTINGS, "steps=4"]))
     assert repr(run) == f"Run({folder}: tiny_24khz, step 0 of 4)"
     run.train()
     with open(folder / "log.jsonl", "a") as file:
         file.write('{"step": 5, "loss": 1.0}\n{"step": 6, "loss": 1.0}\n{"step": 7, "lo')
-    resumed = runs.resume(folder)
+    resumed = runs.resume(str(folder))
     assert resumed.trainer.step == 4
     assert [line["step"] for line in Log(folder / "log.jsonl", 1, np).read()] == [1, 2, 3, 4, 4]
 

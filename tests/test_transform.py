@@ -22,6 +22,8 @@ SMALL = [
     "checkpoint_every=2", "validate_every=50", "log_every=1",
 ]  # fmt: skip
 
+CROPS = 24
+
 
 def noise(T, seed=0):
     return (0.3 * np.random.default_rng(seed).normal(size=(1, T, 1))).astype(np.float32)
@@ -67,6 +69,12 @@ def test_a_frame_sees_its_own_hop_and_the_next():
     assert (after.codes[:, 19] != before.codes[:, 19]).any()
 
 
+@pytest.fixture(autouse=True)
+def few_crops(monkeypatch):
+    """That a codec starts from; in the house there are ten times as many, and k-means takes seconds."""
+    monkeypatch.setattr(runs, "CROPS", CROPS)
+
+
 @pytest.fixture(scope="module")
 def audio_folder(tmp_path_factory):
     return make_audio(tmp_path_factory.mktemp("audio") / "chords")
@@ -91,7 +99,7 @@ def test_it_codes_before_it_has_learned(audio_folder, tmp_path):
 def test_the_start_takes_what_it_says_from_the_data(audio_folder, tmp_path):
     """Gains go with std^-¼, and the inverse undoes them; projections are orthonormal, and hold the most power."""
     run = runs.start(tmp_path / "run", recipe(audio_folder))
-    codec, x = run.trainer.codec, Tensor(run.data.batch(0, 256))
+    codec, x = run.trainer.codec, Tensor(run.data.batch(0, CROPS))
     mdct, companding, unit, down = codec.encoder.layers
     up, inverse = codec.decoder.layers[0], codec.decoder.layers[-1]
     gain, undone = (np.linalg.norm(w, axis=0) for w in (mdct.weight.data[:, 0], inverse.weight.data[:, :, 0]))

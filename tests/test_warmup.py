@@ -4,12 +4,16 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from minicodec import cli
 from minicodec.kernels.cpu.engine import compile as compile_file
 
 # Real work, of other sizes than the command's. Functions that only compiled code calls (`inner`) are part of others.
 AFTERWARDS = """
 import sys
+
+import pytest
 import numpy as np
 import minicodec
 from minicodec import cli
@@ -45,6 +49,7 @@ print(sorted(kinds() - before))
 """
 
 
+@pytest.mark.thorough
 def test_nothing_is_left_to_compile():
     command, environment = [sys.executable, "-c", AFTERWARDS], {**os.environ, "MINICODEC_QUIET": "1"}
     done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment)

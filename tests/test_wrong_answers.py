@@ -58,6 +58,7 @@ def checked(one, function, monkeypatch, capsys):
     return capsys.readouterr().out.split("✗ ")[-1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("one", EXERCISES.values(), ids=list(EXERCISES))
 def test_known_mistakes(one, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -157,6 +158,7 @@ ANYBODY = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("one", EXERCISES.values(), ids=list(EXERCISES))
 def test_mistakes_of_anybody(one, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)

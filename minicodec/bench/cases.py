@@ -5,7 +5,7 @@ speed does not depend on them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -37,6 +37,9 @@ TITLES = {
 ALONE = ("lm_encode", "lm_decode")  # what PyTorch has no counterpart of
 COMPILED = ("encoder", "decoder", "generator", "discriminator", "adversarial")  # what torch.compile is tried on
 EXPORTED = ("encoder", "decoder", "lstm")  # and what engines are tried on that only run networks
+# Seconds of a signal that rivals are given: they hold all of it, and ten minutes are 10 GB. Longer ones are coded once,
+# since nobody waits for them twice.
+LONGEST = 60.0
 # Calls whose results are compared, one after the other: a stream's state, and what an update did, show in later ones.
 COMPARED = {"encoder_frame": 16, "decoder_frame": 16, "adversarial": 2}
 
@@ -45,18 +48,25 @@ COMPARED = {"encoder_frame": 16, "decoder_frame": 16, "adversarial": 2}
 class Case:
     """A kind of work (of TITLES) on `batch` signals of `seconds` each; 0 seconds: one frame.
 
-    target: how many times as fast as PyTorch it is meant to be.
+    target     how many times as fast as PyTorch it is meant to be
+    filters    C, the channels of the first layer, if not the preset's
     """
 
     kind: str
     seconds: float = 0.0
     batch: int = 1
     target: float | None = None
+    filters: int | None = None
 
     def __str__(self) -> str:
         """As in "discriminator step, 4 x 1 s"."""
         audio = f"{self.batch} x {self.seconds:g} s" if self.batch > 1 else f"{self.seconds:g} s"
-        return f"{TITLES[self.kind]}, {audio if self.seconds else 'one frame'}"
+        channels = f", C = {self.filters}" if self.filters else ""
+        return f"{TITLES[self.kind]}, {audio if self.seconds else 'one frame'}{channels}"
+
+    def sized(self, preset: str) -> str:
+        """The preset, with as many filters as this case wants: what `run_config` takes."""
+        return f"{preset} seanet.filters={self.filters}" if self.filters else preset
 
 
 class Prepared(NamedTuple):
@@ -84,8 +94,22 @@ def cases(quick: bool, device: str = "cpu") -> list[Case]:
             *(Case("generator", 1, 4, 1.7), Case("discriminator", 1, 4, 1.3), Case("adversarial", 1, 4, 1.5)),
             *(Case("lm_encode", 3), Case("lm_decode", 3)),
         ]
-    less = [Case(case.kind, min(case.seconds, 0.25), min(case.batch, 2)) for case in every]
-    return list(dict.fromkeys(less)) if quick else every
+    return shortened(every) if quick else every
+
+
+def curve(quick: bool) -> list[Case]:
+    """How the cost grows: with the length (to one hour), with the batch, with the channels C."""
+    batches = [Case("generator", 1, batch) for batch in (1, 2, 4, 8)]
+    channels = [Case("encoder", 10, filters=C) for C in (8, 16, 32, 64)]
+    lengths = [Case("encoder", seconds) for seconds in (1, 10, 60, 600, 3600)]
+    every = [*batches, *channels, *lengths]
+    return shortened(every) if quick else every
+
+
+def shortened(every: list[Case]) -> list[Case]:
+    """The cases on less audio, without their targets."""
+    less = [replace(c, seconds=min(c.seconds, 0.25), batch=min(c.batch, 2), target=None) for c in every]
+    return list(dict.fromkeys(less))
 
 
 # Weights and inputs, the same in every process
@@ -93,10 +117,14 @@ def cases(quick: bool, device: str = "cpu") -> list[Case]:
 
 @cache
 def run_config(preset: str) -> RunConfig:
-    """The preset's model at one rate; its recipe with a discriminator in every step, and the mel loss of the rival."""
+    """The preset's model at one rate; its recipe with a discriminator in every step, and the mel loss of the rival.
+
+    preset: a name, and after it settings that differ, as `Case.sized` gives it.
+    """
+    name, *sizes = preset.split()
     model = [f"bandwidths=[{KBPS}]", f"quantizer.levels={LEVELS}"]
     recipe = ["warmup_steps=0", "unquantized=0.0", "loss.mel_kind=fitting", "adversary.enabled=true"]
-    return from_preset(preset, "", [*model, *recipe, "adversary.start=0", "adversary.probability=1.0"])
+    return from_preset(name, "", [*sizes, *model, *recipe, "adversary.start=0", "adversary.probability=1.0"])
 
 
 @cache

@@ -19,7 +19,7 @@ from minicodec.device import module
 
 PEAK_SIZE = {"cpu": 1024, "gpu": 4096}  # rows and columns of the matrices: smaller ones do not fill a GPU
 BANDWIDTH_BYTES = 2**27  # of the array that is copied: beyond all caches
-PATIENCE = 20
+PATIENCE = 5
 VERSIONS = ("numpy", "numba", "torch", "onnxruntime", "openvino")  # of what takes part
 THREADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMBA_", "TORCHINDUCTOR_")  # how such variables begin
 

@@ -1,5 +1,6 @@
-"""Two pictures of a benchmark: how many times as fast as the rival each case is, and the roofline of the operators."""
+"""Pictures of a benchmark: how many times as fast as the rivals, the operators' roofline, how the cost grows."""
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from minicodec.bench.child import counted
 from minicodec.bench.report import Report
 from minicodec.files import write_atomically
 
+DURATIONS = {60: "1 min", 600: "10 min", 3600: "1 h"}
 MARKERS = "os^DvPX*<>hdp"  # neighbours in colour differ in shape
 
 
@@ -40,7 +42,7 @@ def ratio_bars(report: Report, path: Path) -> None:
         axes.grid(axis="x", alpha=0.3)
     every[0].invert_yaxis()
     every[0].legend(loc="lower right", fontsize="small")
-    figure.suptitle(f"how many times as fast as PyTorch: {report['settings']['preset']}, {report['machine']['cpu']}")
+    figure.suptitle(f"how many times as fast as others: {report['settings']['preset']}, {report['machine']['cpu']}")
     save(figure, path)
 
 
@@ -70,6 +72,38 @@ def roofline(report: Report, path: Path) -> None:
     handles += [Line2D([], [], color="gray", marker="o", ls="", markerfacecolor="none", label="hollow: backward")]
     every[-1].legend(handles=handles, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.suptitle(f"roofline of the operators: {report['machine']['cpu']}")
+    save(figure, path)
+
+
+def curve(report: Report, path: Path) -> None:
+    """Milliseconds of computing for a second of sound: by its length, by the batch, by the channels."""
+    cases = [r for r in report["cases"] if r["rounds"]]
+    panels = [
+        ("encode", "length", "seconds", [r for r in cases if r["kind"] == "encoder" and not r["filters"]]),
+        ("train", "batch: seconds of sound at once", "batch", [r for r in cases if r["kind"] == "generator"]),
+        ("encode 10 s", "channels of the first layer", "filters", [r for r in cases if r["filters"]]),
+    ]
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    every = figure.subplots(1, len(panels), sharey=True)
+    most = max(report["settings"]["threads"])
+    for axes, (title, label, axis, records) in zip(every, panels, strict=True):
+        for who, colour in (("torch", "tab:orange"), ("minicodec", "tab:blue")):
+            for t in report["settings"]["threads"]:
+                line = [r for r in records if r["implementation"] == who and r["threads"] == t]
+                line.sort(key=itemgetter(axis))
+                cost = [1e3 * r["median"] / (r["seconds"] * r["batch"]) for r in line]
+                style = {"lw": 2.5, "ls": "-"} if t == most else {"lw": 1.2, "ls": "--"}
+                name = f"{'PyTorch' if who == 'torch' else who}, {counted(t)}"
+                axes.plot([r[axis] for r in line], cost, "o", color=colour, ms=5, label=name if line else None, **style)
+        places = sorted({r[axis] for r in records})
+        axes.set(title=title, xlabel=label, xscale="log", yscale="log")
+        axes.set_xticks(places, [DURATIONS.get(x, f"{x:g} s") if axis == "seconds" else f"{x:g}" for x in places])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    every[0].set_ylabel("ms of computing for a second of sound")
+    ticks = [t for t in (5, 10, 20, 50, 100, 200, 500, 1000) if every[0].get_ylim()[0] <= t <= every[0].get_ylim()[1]]
+    every[0].set_yticks(ticks, [str(t) for t in ticks])
+    every[1].legend(fontsize="small")
     save(figure, path)
 
 

@@ -4,12 +4,13 @@
     ceilings   {"1": {"sgemm": flop/s, "bandwidth": bytes/s}, ...} by number of threads
     ops        a record for each op, size, direction, backend and number of threads [ops.measure]; gflops, share (of
                the peak; None where no work is counted)
-    cases      a record for each case, implementation and number of threads: median and quartiles of all calls, the
-               medians of the rounds (all seconds), target, error (why there are no figures)
+    cases      a record for each case, implementation and number of threads: the Case's name and fields, median and
+               quartiles of all calls, the medians of the rounds (all seconds), error (why there are no figures)
     ratios     a record for each case, rival and number of threads: rival's time / minicodec's. ratio, lowest and
                highest of the rounds; single, the same with the rival on the fewest threads; the target, where there
                is one, and whether it is met
     start      start-up and memory [start.measure]
+    command    the whole command [command.measure]
 
 With two threads, PyTorch's can get into each other's way: then it takes ten times as long as with one, or does so in
 some rounds. Nobody meets a target because the rival had a bad day: where such figures differ by more than the factor
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from minicodec.bench import command
 from minicodec.bench.child import THREADS, counted
 from minicodec.bench.machine import VERSIONS
 
@@ -30,8 +32,8 @@ Rows = tuple[list[str], list[list[str]]]  # headings, rows
 
 ERRATIC = 2.0
 BUSY = 0.5  # processes that want a core before the benchmark starts its own
-WORDS = ("op", "size", "", "what")  # headings of columns of words
-LEADING = {"what": 1, "op": 4}  # columns that say what a row is about, by the heading of the first
+WORDS = ("op", "size", "", "what", "whole command")  # headings of columns of words
+LEADING = {"what": 1, "op": 4, "whole command": 2}  # columns that say what a row is about, by the heading of the first
 
 
 def ratios(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -66,7 +68,7 @@ def meets(ratio: dict[str, Any]) -> bool | None:
 
 def tables(report: Report) -> list[Rows]:
     """All that have rows."""
-    return [(headings, rows) for headings, rows in (summary(report), op_rows(report)) if rows]
+    return [(headings, rows) for headings, rows in (summary(report), command_rows(report), op_rows(report)) if rows]
 
 
 def summary(report: Report) -> Rows:
@@ -93,6 +95,23 @@ def summary(report: Report) -> Rows:
         limit = ["", ""] if s["limit"] is None else [f"< {quantity(s['limit'], s['unit'])}", verdict([s["met"]])]
         rows.append([s["what"], figure, *[""] * (len(headings) - 2), *limit])
     return [*headings, "target", ""], rows
+
+
+def command_rows(report: Report) -> Rows:
+    """A row for each implementation and number of threads; what the package needs as a multiple of minicodec's."""
+    own = {r["threads"]: r for r in report["command"] if r["implementation"] == "minicodec"}
+    headings, rows = ["whole command", "threads"], []
+    for measure in command.MEASURES:
+        headings += [measure, "x"]
+    for r in report["command"]:
+        row = [f"{r['implementation']}: encode {r['seconds']} s", str(r["threads"])]
+        for measure in command.MEASURES:
+            spread = [quantity(f(some[measure] for some in r["rounds"]), unit(measure)) for f in (min, max)]
+            figure = quantity(r[measure], unit(measure))
+            row.append(figure + f" ({'…'.join(spread)})" * (len(r["rounds"]) > 1))
+            row.append("" if r is own[r["threads"]] else f"{r[measure] / own[r['threads']][measure]:.2f}")
+        rows.append(row)
+    return headings, rows
 
 
 def op_rows(report: Report) -> Rows:
@@ -136,6 +155,11 @@ def milliseconds(record: dict[str, Any] | None) -> str:
 def quantity(value: float, unit: str) -> str:
     """Seconds, or bytes in MB."""
     return f"{value / 1e6:.0f} MB" if unit == "bytes" else f"{value:.2g} s"
+
+
+def unit(measure: str) -> str:
+    """Of a measure of the whole command."""
+    return "bytes" if measure == "memory" else "s"
 
 
 def verdict(met: list[bool]) -> str:

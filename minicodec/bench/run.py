@@ -5,6 +5,7 @@ that does other things too. A ratio is the median of the rounds' ratios, and its
 is compared before the times are believed.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
@@ -14,16 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.bench import machine, start
-from minicodec.bench.cases import ALONE, COMPILED, EXPORTED, Case
+from minicodec.bench import command, machine, start
+from minicodec.bench.cases import ALONE, COMPILED, EXPORTED, LONGEST, Case
 from minicodec.bench.child import Order, counted, send
 from minicodec.bench.ops import quartiles
 from minicodec.bench.report import Report, ratios
-from minicodec.errors import InputError
+from minicodec.errors import InputError, brief
 
 Say = Callable[[str], None]
+Keep = Callable[[Report], None]
 
-NEEDS = {"onnxruntime": ("onnxruntime", "torch", "onnx"), "openvino": ("openvino", "torch", "onnx")}
+VERSION = 4  # of bench.json
+
+ENGINES = ("onnxruntime", "openvino")
+NEEDS = {name: (name, "torch", "onnx") for name in ENGINES} | {"encodec": ("encodec", "torch", "einops")}
 PATIENCE = 300.0  # seconds that torch.compile gets for a case
 TOLERANCE = 1e-4  # relative to the size of an array
 # Of a discriminator's gradients, sums over all that it saw of two signals that cancel; and after an update by Adam,
@@ -38,8 +43,9 @@ class Settings:
 
     ops, cases    names of ops, and cases
     start         start-up and memory as well
-    rounds        of the cases
-    peers         of "torch", "onnxruntime", "openvino"; none: minicodec alone
+    command       the whole command as well
+    rounds        of the cases, and of the whole command
+    peers         of "torch", "onnxruntime", "openvino", "encodec" (the whole command); none: minicodec alone
     compiled      with "torch", torch.compile as well, which takes minutes before it is fast
     device        "cpu" or "gpu"
     """
@@ -53,58 +59,91 @@ class Settings:
     ops: tuple[str, ...]
     cases: tuple[Case, ...]
     start: bool = False
+    command: bool = False
     device: str = "cpu"
+
+    def told(self) -> dict[str, Any]:
+        """What bench.json says of them: all but what is measured, which its records say."""
+        return {name: value for name, value in asdict(self).items() if name not in ("ops", "cases", "start", "command")}
 
     def implementations(self, case: Case) -> list[str]:
         """Who takes turns at a case."""
-        if case.kind in ALONE:
+        if case.kind in ALONE or case.seconds > LONGEST:
             return ["minicodec"]
-        engines = [name for name in self.peers if name != "torch" and case.kind in EXPORTED]
+        engines = [name for name in ENGINES if name in self.peers and case.kind in EXPORTED]
         eager = [name for name in self.peers if name == "torch"]
         compiled = [f"{name}.compile" for name in eager if self.compiled and case.kind in COMPILED]
         return ["minicodec", *eager, *compiled, *engines]
 
 
-def run(settings: Settings, say: Say) -> Report:
+def run(settings: Settings, say: Say, report: Report | None = None, keep: Keep = lambda report: None) -> Report:
     """Measure everything -> what bench.json holds (its keys are explained in `report.py`).
 
+    report: what has been measured already, which is not measured again. keep: called with the report after each part.
     InputError: no such peer installed, a child failed, or the peer computes something else.
     """
     for peer in settings.peers:
         missing = [name for name in NEEDS.get(peer, (peer,)) if find_spec(name) is None]
         if missing:
             raise InputError(f"--peer {peer}: {', '.join(missing)} not installed; pip install {' '.join(missing)}")
-    about = machine.describe()
-    ceilings = {}
+    if report is None:
+        report = {"version": VERSION, "machine": machine.describe(), "settings": settings.told(), "ceilings": {}}
+        report |= {name: [] for name in ("ops", "cases", "ratios", "start", "command")}
     for t in settings.threads:
-        say(f"the machine's ceilings, {counted(t)}")
-        ceilings[str(t)] = send(_order(settings, "ceilings", t))
-    rows = list(start.measure(settings.preset, settings.rounds, say)) if settings.start else []
-    threads_of_ops = [max(settings.threads)] if settings.quick else settings.threads
-    ops = [r for t in threads_of_ops for r in _ops(settings, t, ceilings[str(t)]["sgemm"], say)]
-    cases = [r for case in settings.cases for t in settings.threads for r in _case(settings, case, t, say)]
-    return {
-        "version": 3,
-        "machine": about,
-        "settings": {name: value for name, value in asdict(settings).items() if name not in ("ops", "cases")},
-        "ceilings": ceilings,
-        "ops": ops,
-        "cases": cases,
-        "ratios": list(ratios(cases)),
-        "start": rows,
-    }
+        if str(t) not in report["ceilings"]:
+            say(f"the machine's ceilings, {counted(t)}")
+            report["ceilings"][str(t)] = send(_order(settings, "ceilings", t))
+    if settings.start and not report["start"]:
+        report["start"] += start.measure(settings.preset, settings.rounds, say)
+        keep(report)
+    for t in settings.threads if settings.command else ():
+        if not _has(report["command"], threads=t):
+            report["command"] += command.measure(t, settings.rounds, "encodec" in settings.peers, say)
+            keep(report)
+    for t in [max(settings.threads)] if settings.quick else settings.threads:
+        left = tuple(op for op in settings.ops if not _has(report["ops"], op=op, threads=t))
+        report["ops"] += _ops(settings, left, t, report["ceilings"][str(t)]["sgemm"], say)
+        keep(report)
+    for case in settings.cases:
+        for t in settings.threads:
+            if not _has(report["cases"], case=str(case), threads=t):
+                report["cases"] += _case(settings, case, t, say)
+                report["ratios"] = list(ratios(report["cases"]))
+                keep(report)
+    return report
+
+
+def begun(path: Path, settings: Settings) -> Report | None:
+    """The report of a run that was stopped; None if there is none. InputError: it is none, or of another run."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        same = report["version"] == VERSION and report["settings"] == json.loads(json.dumps(settings.told()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be gone on with: {brief(error, 200)}") from None
+    if not same:
+        raise InputError(f"{path}: was measured with other settings, and cannot be gone on with")
+    result: Report = report
+    return result
+
+
+def _has(records: list[dict[str, Any]], **values: Any) -> bool:
+    """Is there one with these values?"""
+    return any(all(r[name] == value for name, value in values.items()) for r in records)
 
 
 def _order(settings: Settings, what: str, threads: int, **changes: Any) -> Order:
-    effort = {"seconds": 0.1, "least": 2} if settings.quick else {"seconds": 1.0, "least": 3}
-    return Order(what, threads, settings.preset, settings.quick, settings.device, **effort | changes)
+    effort: dict[str, Any] = {"seconds": 0.1, "least": 2} if settings.quick else {"seconds": 1.0, "least": 3}
+    given: dict[str, Any] = {"preset": settings.preset, "quick": settings.quick, "device": settings.device}
+    return Order(what, threads, **given | effort | changes)
 
 
-def _ops(settings: Settings, threads: int, peak: float, say: Say) -> Iterator[dict[str, Any]]:
-    if settings.ops:
+def _ops(settings: Settings, names: tuple[str, ...], threads: int, peak: float, say: Say) -> Iterator[dict[str, Any]]:
+    if names:
         say(f"operators, {counted(threads)}")
         effort = {"seconds": 0.01, "least": 3} if settings.quick else {"seconds": 0.2, "least": 5}
-        for r in send(_order(settings, "ops", threads, ops=settings.ops, **effort)):
+        for r in send(_order(settings, "ops", threads, ops=names, **effort)):
             gflops = None if r["flop"] is None else r["flop"] / r["median"] / 1e9
             yield {"threads": threads, "gflops": gflops, "share": gflops and gflops * 1e9 / peak} | r
 
@@ -122,7 +161,7 @@ def _case(settings: Settings, case: Case, threads: int, say: Say) -> Iterator[di
                 say(f"{case}: {name}, {counted(threads)}, round {turn + 1} of {settings.rounds}")
                 results = {n: str(Path(folder) / f"{n}.npz") for n in ("minicodec", name)}
                 asked = {"case": astuple(case), "results": results[name] if turn == 0 else None}
-                order = _order(settings, name, threads, **asked)
+                order = _order(settings, name, threads, preset=case.sized(settings.preset), **asked)
                 try:
                     times[name].append(send(order, PATIENCE if name.endswith(".compile") else None))
                     if turn == 0 and name != "minicodec":  # which went first
@@ -132,7 +171,7 @@ def _case(settings: Settings, case: Case, threads: int, say: Say) -> Iterator[di
                         raise
                     errors[name], times[name] = str(error), []
     for name, rounds in times.items():
-        record: dict[str, Any] = {"case": str(case), "target": case.target, "threads": threads, "implementation": name}
+        record: dict[str, Any] = {"case": str(case), "threads": threads, "implementation": name} | asdict(case)
         record |= {"rounds": [float(np.median(some)) for some in rounds], "error": errors.get(name)}
         yield record | (quartiles([t for some in rounds for t in some]) if rounds else {})
 

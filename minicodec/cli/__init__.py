@@ -26,7 +26,7 @@ COMMANDS = {
     "encode": "compress an audio file to .ecdc",
     "decode": "turn an .ecdc file back into audio",
     "codes": "turn a folder of audio into tokens for other models",
-    "play": "play an audio file or an .ecdc file",
+    "play": "play audio files or .ecdc files",
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
     "train-lm": "train a language model of codes: it makes files smaller",

@@ -12,22 +12,26 @@ from minicodec.device import module
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
-FILES = ("bench.json", "bench.md", "bench.png", "roofline.png")
+FILES = ("bench.json", "bench.md", "bench.png", "roofline.png", "curve.png")
 ROUNDS, QUICK_ROUNDS = 5, 1
 ENGINES = ("onnxruntime", "openvino")
-GROUPS = ("ops", "cases", "start", "targets")
+GROUPS = ("ops", "cases", "start", "command", "curve", "targets")
 EXAMPLES = """\
 examples:
   minicodec bench --quick                                  a first look, in a minute
   minicodec bench targets --peer torch --eager             all that has a target: half an hour
   minicodec bench encoder --peer onnxruntime --peer openvino   against engines that only run networks
+  minicodec bench command --peer encodec                   `minicodec encode` and the released package
   minicodec bench encoder lstm --peer torch --rounds 9     these two, and torch.compile as well
+  minicodec bench curve --peer torch --eager --out bench   by length, batch, threads, channels: half an hour
+  minicodec bench curve --out bench --resume               and on, if it was stopped
   minicodec bench --peer torch --out bench                 everything, with pictures: some hours
   minicodec bench --device gpu --peer torch                whole files and training on the GPU
 
 Run it on a machine that does nothing else. WHAT: ops are single operators, cases the codec in use and in training,
-start the first use and memory, targets all cases that have a target, and start. torch.compile gets five minutes for
-each case; after that the table says "fails". Every figure comes with its spread.
+start the first use and memory, command `minicodec encode` as a whole, curve how the cost grows with length, batch and
+channels, targets all cases that have a target, start and command. torch.compile gets five minutes for each case; after
+that the table says "fails". Every figure comes with its spread.
 """
 
 
@@ -45,8 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--peer",
         action="append",
         default=[],
-        choices=("torch", *ENGINES),
-        help="measure PyTorch on the same work, and torch.compile; or an engine, on what PyTorch exports (repeatable)",
+        choices=("torch", *ENGINES, "encodec"),
+        help="measure PyTorch on the same work, and torch.compile; or an engine, on what PyTorch exports; or the "
+        "released package, on the whole command (repeatable)",
     )
     parser.add_argument("--eager", action="store_true", help="leave torch.compile out, which takes minutes to start")
     parser.add_argument("--preset", help="encodec_24khz (default) or mini_24khz (default with --quick)")
@@ -54,13 +59,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rounds", type=int, metavar="N", help=f"turns of each rival (default: {ROUNDS}; quick: {QUICK_ROUNDS})"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"write {', '.join(FILES)} there")
+    parser.add_argument("--resume", action="store_true", help="measure what is not yet in DIR/bench.json")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite them")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; see minicodec/bench."""
+    if args.resume and not args.out:
+        raise InputError("--resume: needs --out, the folder to go on with")
     if args.out:
-        check_folder(args.out, args.force)
+        check_folder(args.out, args.force or args.resume)
     settings = chosen(args)
     module(settings.device)  # InputError: there is no such GPU here
 
@@ -69,7 +77,16 @@ def run(args: argparse.Namespace) -> int:
     from minicodec.bench import report as reports, run as bench
     from minicodec.evaluation.tables import fitting
 
-    report = bench.run(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def keep(report: dict[str, Any]) -> None:
+        if args.out:
+            with write_atomically(args.out / "bench.json", overwrite=True) as path:
+                path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    begun = bench.begun(args.out / "bench.json", settings) if args.resume else None
+    report = bench.run(settings, say, begun, keep)
     console = Console(width=None if Console().is_terminal else 250)
     for headings, rows in reports.tables(report):
         for columns in fitting(headings, rows, console.width, reports.LEADING[headings[0]]):
@@ -79,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     for line in (reports.machine_line(report), *reports.notes(report)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if args.out:
-        write(report, args.out, args.force)
+        keep(report)
+        write(report, args.out)
     return 0
 
 
@@ -92,18 +110,18 @@ def check_folder(folder: Path, force: bool) -> None:
         check_target(folder / name, force)
 
 
-def write(report: dict[str, Any], folder: Path, force: bool) -> None:
-    """FILES; no picture of what was not measured."""
+def write(report: dict[str, Any], folder: Path) -> None:
+    """FILES but bench.json; no picture of what was not measured."""
     from minicodec.bench import pictures, report as reports
 
-    texts = {"bench.json": json.dumps(report, indent=1) + "\n", "bench.md": reports.markdown(report)}
-    for name, text in texts.items():
-        with write_atomically(folder / name, force) as path:
-            path.write_text(text, encoding="utf-8")
+    with write_atomically(folder / "bench.md", overwrite=True) as path:
+        path.write_text(reports.markdown(report), encoding="utf-8")
     if report["ratios"]:
         pictures.ratio_bars(report, folder / "bench.png")
     if report["ops"]:
         pictures.roofline(report, folder / "roofline.png")
+    if any(r["filters"] for r in report["cases"]):  # which the curve alone has
+        pictures.curve(report, folder / "curve.png")
 
 
 def chosen(args: argparse.Namespace) -> Any:
@@ -128,7 +146,8 @@ def chosen(args: argparse.Namespace) -> Any:
     all_cases = tuple(cases.cases(args.quick, args.device))
     kinds = tuple(dict.fromkeys(case.kind for case in all_cases))
     # Start-up is none of the GPU's business. A first look has a dozen rows.
-    what = set(args.what or (("cases",) if args.quick else ("ops", "cases") if on_gpu else ("ops", "cases", "start")))
+    every = ("ops", "cases") if on_gpu else ("ops", "cases", "start", "command")
+    what = set(args.what or (("cases",) if args.quick else every))
     unknown = what - {*GROUPS, *all_ops, *kinds}
     if unknown:
         names = (*GROUPS, *all_ops, *kinds)
@@ -136,6 +155,7 @@ def chosen(args: argparse.Namespace) -> Any:
         advice = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"choose from {', '.join(names)}"
         raise InputError(f"nothing is called {', '.join(sorted(unknown))}: {advice}")
     aimed = {case for case in all_cases if case.target} if "targets" in what else set()
+    chosen_cases = [case for case in all_cases if case.kind in what or "cases" in what or case in aimed]
     return bench.Settings(
         preset=preset,
         quick=args.quick,
@@ -144,7 +164,8 @@ def chosen(args: argparse.Namespace) -> Any:
         peers=tuple(dict.fromkeys(args.peer)),
         compiled=not (args.eager or args.quick or on_gpu),
         ops=tuple(op for op in all_ops if op in what or "ops" in what),
-        cases=tuple(case for case in all_cases if case.kind in what or "cases" in what or case in aimed),
+        cases=tuple(dict.fromkeys([*chosen_cases, *(cases.curve(args.quick) if "curve" in what else ())])),
         start=bool(what & ({"start"} if on_gpu else {"start", "targets"})),
+        command=bool(what & ({"command"} if on_gpu else {"command", "targets"})),
         device=args.device,
     )

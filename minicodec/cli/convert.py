@@ -1,9 +1,13 @@
-"""`minicodec convert`: the released EnCodec's weights, or any model there is, as one .safetensors file of ours."""
+"""`minicodec convert`: the released EnCodec's weights, or any model there is, as one .safetensors file of ours.
+
+A language model of codes is converted likewise.
+"""
 
 import argparse
 from pathlib import Path
 
 import minicodec
+from minicodec.codec import language_model
 from minicodec.errors import InputError
 from minicodec.files import check_target
 
@@ -11,7 +15,9 @@ from minicodec.files import check_target
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "input", metavar="IN", help="EnCodec's .th file, a folder of transformers, or any model that minicodec has"
+        "input",
+        metavar="IN",
+        help="EnCodec's .th file, a folder of transformers, any model that minicodec has, a language model's file",
     )
     parser.add_argument("output", metavar="OUT.safetensors", type=Path)
     parser.add_argument("--half", action="store_true", help="store float16, half the size; the codes change a little")
@@ -23,11 +29,13 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix != ".safetensors":
         raise InputError(f"{args.output}: the name of a model file ends with .safetensors")
     check_target(args.output, args.force)
-    codec = minicodec.load(args.input)
+    of_codes = language_model.holds(Path(args.input))
+    model = language_model.load(args.input) if of_codes else minicodec.load(args.input)
     try:
-        codec.save(args.output, half=args.half, overwrite=args.force)
+        model.save(args.output, half=args.half, overwrite=args.force)
     except ValueError as error:
         raise InputError(f"{args.input}: {error}") from None
-    name = minicodec.load(args.output).name
-    print(f"{args.output}: {name}, {codec.sample_rate} Hz, {args.output.stat().st_size} bytes")
+    saved = language_model.load(args.output) if of_codes else minicodec.load(args.output)
+    rate = f"{saved.sample_rate} Hz, " if isinstance(saved, minicodec.Codec) else ""
+    print(f"{args.output}: {saved.name}, {rate}{args.output.stat().st_size} bytes")
     return 0

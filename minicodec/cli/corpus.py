@@ -16,11 +16,12 @@ from minicodec.codec.foreign.released import RELEASED
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.console import one_line
 from minicodec.corpus import tree
-from minicodec.corpus.index import NAME, Record, alone
+from minicodec.corpus.index import NAME, Record
 from minicodec.corpus.run import FAILED, Act, Done, Files, Output, left, open_index, run, write_failures
 from minicodec.corpus.shards import Shards, broken, there
 from minicodec.corpus.tree import Failure, Source
 from minicodec.errors import InputError
+from minicodec.lock import Lock
 
 EVERY = 10.0  # seconds between plain lines
 HELP = f"""\
@@ -85,7 +86,11 @@ def convert(args: argparse.Namespace, folders: tuple[Path, Path], made: Conversi
     if not sources and not failures:
         raise InputError(f"{folders[0]}: is a folder without {made.what}")
     targets = {} if made.shard_seconds else tree.targets(sources, made.rename)
-    with alone(out):
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folders[1]}: cannot be written ({error.strerror})") from error
+    with Lock(out).held():
         taken = there(out) if made.shard_seconds else [out / name for name in targets.values()]
         index = open_index(out, made.settings, taken, args.force)
         todo = left(sources, index, folder, args.check)

@@ -1,10 +1,11 @@
-"""`minicodec play`: an audio file, or what an .ecdc file decodes to, through a player that the system has."""
+"""`minicodec play`: audio files, or what .ecdc files decode to, through a player that the system has."""
 
 import argparse
 import shutil
 import subprocess
 import tempfile
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 from minicodec import audio
@@ -24,56 +25,88 @@ PLAYERS = (  # of a WAV file, in this order; each ends when the sound does
     ("play", "-q"),  # SoX
     ("mpv", "--no-video", "--really-quiet"),
 )
+NO_DEVICE = "audio open failed"  # so ffplay says, and its exit status is 0
 SECONDS = 10  # read at a time
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     names = ", ".join(command for command, *_ in PLAYERS)
-    parser.epilog = f"The first of these that the system has plays it: {names}. Without one, the browser does."
-    parser.add_argument("file", metavar="FILE", type=Path, help="an .ecdc file, or audio of any kind")
-    parser.add_argument("-m", "--model", help=f"the model of an .ecdc file: {BUNDLED}, or {MODELS}")
+    parser.epilog = (
+        f"The first of these that the system has, and that finds a sound device, plays them: {names}. "
+        "Where there is none of them, the browser does."
+    )
+    parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="an .ecdc file, or audio of any kind")
+    parser.add_argument("-m", "--model", help=f"the model of .ecdc files: {BUNDLED}, or {MODELS}")
     add_fetch(parser)
     add_quiet(parser)
     add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a WAV file to a temporary place, and play it."""
-    player = next((player for player in PLAYERS if shutil.which(player[0])), None)
-    if player is None:
-        sound = Path(tempfile.mkdtemp(prefix="minicodec-")) / "sound.wav"
-        write_wav(args, sound)
-        if not webbrowser.open(sound.as_uri()):
-            sound.unlink()
-            raise InputError(f"{args.file}: there is no player here that we know, and no browser")
-        print(f"{sound}: opened in the browser, and left there for it")
-        return 0
-    with tempfile.TemporaryDirectory(prefix="minicodec-") as folder:
-        sound = Path(folder) / "sound.wav"
-        write_wav(args, sound)
-        status = subprocess.run([*player, str(sound)], check=False).returncode
-    if status:
-        raise InputError(f"{args.file}: {player[0]} could not play it (status {status})")
+    """Play one file after the other. Of several, each is named as it begins."""
+    players = [player for player in PLAYERS if shutil.which(player[0])]
+    if not players:
+        check_for_browser()
+    options = argparse.Namespace(
+        **vars(args), lm=None, start=0.0, rescale=True, skip_damaged=True, force=True, verbose=False
+    )
+    models = decode.Models(options)
+    for file in args.files:
+        folder = tempfile.mkdtemp(prefix="minicodec-")
+        left = None
+        try:
+            sound = Path(folder) / "sound.wav"
+            write_wav(file, sound, models)
+            if len(args.files) > 1 and not args.quiet:
+                print(file, flush=True)
+            if players:
+                play(file, sound, players)
+            elif webbrowser.open(sound.as_uri()):
+                left = sound
+                print(f"{left}: opened in the browser, and left there for it")
+            else:
+                raise InputError(f"{file}: the browser could not be opened")
+        finally:
+            if left is None:
+                shutil.rmtree(folder)
     return 0
 
 
-def write_wav(args: argparse.Namespace, sound: Path) -> None:
+def check_for_browser() -> None:
+    """InputError: there is none, nor a player."""
+    try:
+        webbrowser.get()
+    except webbrowser.Error as error:
+        names = ", ".join(command for command, *_ in PLAYERS)
+        raise InputError(f"no player is installed ({names}), and no browser; minicodec decode writes a file") from error
+
+
+def play(file: Path, sound: Path, players: Sequence[tuple[str, ...]]) -> None:
+    """Play a WAV file by the first player that can: one whose sound server does not run leaves it to the next.
+
+    InputError: none can. Ctrl-C ends the player, too.
+    """
+    failures = []
+    for player in players:
+        done = subprocess.run([*player, str(sound)], check=False, stderr=subprocess.PIPE, text=True, errors="replace")
+        no_device = NO_DEVICE in done.stderr
+        if done.returncode == 0 and not no_device:
+            return
+        last = NO_DEVICE if no_device else "".join(done.stderr.strip().splitlines()[-1:])
+        failures.append(f"{player[0]} ({last or f'status {done.returncode}'})")
+    raise InputError(f"{file}: could not be played by {', nor by '.join(failures)}")
+
+
+def write_wav(file: Path, sound: Path, models: decode.Models) -> None:
     """The file as 16 bit WAV, which every player knows."""
-    if starts_with_magic(args.file):
-        header, coded, _ = decode.read_start(args.file)
-        options = argparse.Namespace(
-            **vars(args), lm=None, start=0.0, rescale=True, skip_damaged=True, force=True, verbose=False
-        )
-        models = decode.Models(options)
-        codec = models.codec(header, str(args.file))
-        lm = decode.language_model(models.name(header), options, coded, codec)
-        decode.write_audio(args.file, str(args.file), sound, codec, lm, options, models.notices)
+    if starts_with_magic(file):
+        decode.decode_one(models, file, str(file), sound)
         return
-    with messages_of(args.file):
-        about = info(args.file, str(args.file))
+    with messages_of(file):
+        about = info(file, str(file))
         with audio.writer(sound, about.channels, about.sample_rate, frames=about.frames) as out:
-            for block in audio.blocks(args.file, SECONDS * about.sample_rate):
+            for block in audio.blocks(file, SECONDS * about.sample_rate):
                 out.write(block)
 
 

@@ -16,6 +16,7 @@ nothing but START.
 import hashlib
 import json
 import math
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -147,11 +148,25 @@ class LanguageModel(Module):
         """A name with the first digits of that hash, such as lm-1f6a03c2."""
         return f"lm-{self.digest[:8]}"
 
-    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write weights, sizes and the codec's name to one .safetensors file."""
-        about = {"codec": self.codec, "config": asdict(self.config), "digest": self.digest}
+    def save(self, path: str | PathLike[str], *, half: bool = False, overwrite: bool = False) -> None:
+        """Write weights, sizes and the codec's name to one .safetensors file.
+
+        half: in float16, at half the size. What is loaded then is another model, by a little, and has another name.
+        ValueError: a weight is larger than float16 can be (65504).
+        """
+        saved, arrays = self, {name: host(array) for name, array in self.state_dict().items()}
+        if half:
+            arrays = weights.halved(arrays)
+            saved = deepcopy(self)
+            saved.load_state_dict(arrays)
+        about = {"codec": self.codec, "config": asdict(self.config), "digest": saved.digest}
         metadata = {METADATA_KEY: json.dumps(about)}
-        weights.write(path, self.state_dict(), metadata, overwrite)
+        weights.write(path, arrays, metadata, overwrite)
+
+
+def holds(path: Path) -> bool:
+    """Is it a language model's file?"""
+    return path.suffix == ".safetensors" and path.is_file() and METADATA_KEY in weights.read(path)[1]
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:

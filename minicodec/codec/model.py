@@ -346,11 +346,7 @@ class Codec(Module):
         """
         saved, arrays = self, self._saved_arrays()
         if half:
-            floats = {key: a for key, a in arrays.items() if a.dtype == np.float32}
-            largest = max(np.abs(a).max() for a in floats.values())
-            if not largest <= np.finfo(np.float16).max:
-                raise ValueError(f"weights up to {largest:g} do not fit into half precision")
-            arrays |= {key: a.astype(np.float16) for key, a in floats.items()}
+            arrays = weights.halved(arrays)
             saved = deepcopy(self)
             saved.load_state_dict(self.state_dict() | arrays)
         digest = saved.digest

@@ -37,6 +37,15 @@ def write(path: str | PathLike[str], arrays: Mapping[str, Any], metadata: dict[s
         save_file(contiguous, temporary, metadata)
 
 
+def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with float16 in place of float32. ValueError: a number is larger than float16 can be (65504)."""
+    floats = {name: array for name, array in arrays.items() if array.dtype == np.float32}
+    largest = max(np.abs(array).max() for array in floats.values())
+    if not largest <= np.finfo(np.float16).max:
+        raise ValueError(f"weights up to {largest:g} do not fit into half precision")
+    return {**arrays, **{name: array.astype(np.float16) for name, array in floats.items()}}
+
+
 def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     """ValueError: a weight is NaN or infinite; what a model makes of it is noise."""
     for name, array in arrays.items():

@@ -21,11 +21,6 @@ from minicodec.corpus.tree import Source
 from minicodec.errors import InputError
 from minicodec.files import write_atomically
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 NAME = "minicodec.jsonl"
 KINDS: dict[str, tuple[type, ...]] = {
     "file": (str,), "size": (int,), "modified": (int,), "sha256": (str,), "seconds": (int, float), "output": (str,),
@@ -77,9 +72,7 @@ class Index:
             self._rewrite()
 
     def begin(self) -> None:
-        """Write the settings, and drop what another run left half written."""
-        with _named(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
+        """Write the settings into the folder, which is there, and drop what another run left half written."""
         self._rewrite()
 
     def _rewrite(self) -> None:
@@ -112,28 +105,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits. OSError: it cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Nobody else works in the folder `out`, if its disk has locks. InputError: somebody does."""
-    descriptor = None
-    with _named(out):
-        out.mkdir(parents=True, exist_ok=True)
-        if fcntl is not None:
-            descriptor = os.open(out, os.O_RDONLY)
-    try:
-        if descriptor is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{out}: another command is at work there") from None
-            except OSError:  # no locks on this disk
-                pass
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def as_it_was(source: Source, record: Record, path: Path, check: bool) -> bool:

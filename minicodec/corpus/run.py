@@ -1,6 +1,7 @@
 """A command on a folder: what is done is skipped, the rest is done by many processes, and what failed is named.
 
     OUT/minicodec.jsonl     what was made of which file (index.py)
+    OUT/.lock               which process is at work in it (lock.py)
     OUT/failed.csv          path and reason of what could not be done; not there if all could
 
 Files are given out in units of some minutes of sound, long ones first, so that nobody waits for the last one. A

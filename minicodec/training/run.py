@@ -27,6 +27,7 @@ from minicodec.console import one_line
 from minicodec.device import what_fits
 from minicodec.errors import InputError
 from minicodec.files import UNFINISHED
+from minicodec.lock import NAME as LOCK, Lock
 from minicodec.nn.module import Module
 from minicodec.ranks import ALONE, Ranks
 from minicodec.training import checkpoint, config as configuration, curves, validation
@@ -35,7 +36,6 @@ from minicodec.training.augment import AugmentedFolder
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder
 from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
-from minicodec.training.lock import NAME as LOCK, Lock
 from minicodec.training.loop import Log, what_is_left
 from minicodec.training.own import Loss
 from minicodec.training.prefetch import AHEAD, Prefetcher
@@ -205,9 +205,9 @@ class Run:
 
 
 def start(
-    folder: Path,
+    folder: str | Path,
     config: RunConfig,
-    origin: Path | None = None,
+    origin: str | Path | None = None,
     device: str = "cpu",
     *,
     losses: Mapping[str, tuple[float, Loss]] | None = None,
@@ -221,6 +221,7 @@ def start(
 
     InputError: the folder is not empty, there is no audio to train on, the origin does not fit, or there is no GPU.
     """
+    folder, origin = Path(folder), None if origin is None else Path(origin)
     _check_new(folder)
     run = Run(folder, config, device, losses, discriminator, ranks)
     if origin is not None and not checkpoint.restore_newest(origin / "checkpoints", run.trainer.branch):
@@ -278,7 +279,7 @@ def _check_sizes(folder: Path, config: RunConfig, own: bool) -> None:
 
 
 def resume(
-    folder: Path,
+    folder: str | Path,
     steps: int | None = None,
     device: str = "cpu",
     *,
@@ -292,6 +293,7 @@ def resume(
     What was logged after that checkpoint is removed, since it will be logged again. On another device than before it
     goes on too, with other rounding. InputError: no run, or damaged, or another process trains it, or there is no GPU.
     """
+    folder = Path(folder)
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder}: is no training run (it has no run.json)")
     config = configuration.load(folder / "run.json")

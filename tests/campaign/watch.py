@@ -22,7 +22,7 @@ import numpy as np
 
 from minicodec.cli import main
 from minicodec.errors import InputError
-from minicodec.training.lock import NAME as LOCK
+from minicodec.lock import NAME as LOCK
 
 LARGEST = 200e6  # bytes above idle
 SLOWEST = 10.0  # seconds of processor time

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from minicodec.bench import cases, ours, run
+import minicodec
+from minicodec import audio
+from minicodec.bench import cases, command, ours, run
 from minicodec.bench.cases import Case
 from minicodec.bench.torch_peer import cases as peer, engines, networks, training
 from minicodec.errors import InputError
@@ -129,3 +131,22 @@ def test_pytorch_keeps_everything_on_its_device(monkeypatch):
     finally:
         torch.set_default_device("cpu")
         cases.run_config.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")  # the peer's business
+def test_the_released_package_s_command_writes_the_codes_of_ours(tmp_path):
+    """On the random weights that the benchmark gives both; and the codes depend on the sound."""
+    released = pytest.importorskip("minicodec.bench.torch_peer.released")
+    recording, packet, model = (str(tmp_path / name) for name in ("a.wav", "a.ecdc", "weights.th"))
+    with audio.writer(recording, 1, 24000) as file:
+        file.write(cases.normal((1, 12000)) * np.float32(0.1))
+    released.weights(model)
+    released.encode(model, "6", recording, packet)
+    codec = minicodec.load(model)
+    theirs = (tmp_path / "a.ecdc").read_bytes()
+    ours = codec.compress(audio.read(recording)[0], kbps=6)
+    command.compare(ours, theirs)
+    codes = codec.encode(audio.read(recording)[0], kbps=6)[0].codes
+    assert all(len(np.unique(level)) > 10 for level in codes)
+    with pytest.raises(InputError, match="different codes"):
+        command.compare(codec.compress(-audio.read(recording)[0], kbps=6), theirs)

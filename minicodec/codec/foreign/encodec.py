@@ -1,6 +1,7 @@
 """The released EnCodec's own files: encodec_24khz-d7cc33bc.th, encodec_48khz-7e698e3e.th, and their language models."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def load(path: Path) -> Codec:
     config = preset("encodec_48khz" if "encoder.model.0.conv.norm.weight" in state else "encodec_24khz")
     try:
         weights.check_finite(state)
-        codec = Codec(config)
+        codec = Codec(config, rng=weights.zeros(sys.maxsize))  # to be filled; drawing them takes longer than reading
         take_over(codec, state, ENCODEC)
     except ValueError as error:
         raise InputError(f"{path}: holds no weights of {config.name}: {error}") from None

@@ -21,13 +21,13 @@ from minicodec.codec import pretrained, weights
 from minicodec.codec.language_model import RUN_LM, LanguageModel
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError
+from minicodec.lock import Lock
 from minicodec.training import checkpoint
 from minicodec.training.data import AudioFolder
 from minicodec.training.language_model import config as configuration, curves
 from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
 from minicodec.training.language_model.config import LanguageModelRunConfig
 from minicodec.training.language_model.trainer import LanguageModelTrainer
-from minicodec.training.lock import Lock
 from minicodec.training.loop import Log, what_is_left
 from minicodec.training.progress import Progress
 from minicodec.training.steps import Steps

@@ -1,4 +1,4 @@
-"""One process at a time trains in a folder."""
+"""One process at a time fills a folder: a training's, or that of a converted corpus."""
 
 import os
 import weakref
@@ -35,14 +35,16 @@ class Lock:
             file.seek(0)
             owner = file.read(20)
             file.close()
-            raise InputError(f"{self.folder}: another training is at work in it (process {owner})") from None
+            raise InputError(f"{self.folder}: another command is at work in it (process {owner})") from None
+        except OSError:  # no locks on this disk: then nobody is kept out
+            pass
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         self._file = file
 
     def release(self) -> None:
-        """Let others train here."""
+        """Let others in."""
         if self._file is not None:
             self._file.close()
             self._file = None
