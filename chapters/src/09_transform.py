@@ -269,23 +269,6 @@ def companding_backward(dy, saved, *, power, smoothing):
 
 check(companding_backward)
 
-# %% [markdown]
-# ### Exercise 6
-#
-# And both of them together, for the Tensors of chapter 2.
-
-# %%
-@exercise
-def companding(x, power, smoothing):
-    """x (*x), a Tensor -> y (*x), a Tensor: companding_forward.
-
-    companding_backward sends gradients back.
-    """
-    raise NotImplementedError
-
-
-check(companding)
-
 # %%
 config = preset("transform_24khz").transform
 p, s = config.power, config.smoothing
@@ -323,7 +306,7 @@ print(f"there and back: {si_sdr(voice[N:], again):.0f} dB")
 # $D$ of them: as the columns of $c$, they are an encoder, and $c^\mathsf{T}$ is its decoder. No
 # other $D$ directions lose less, in the mean square.
 #
-# ### Exercise 7
+# ### Exercise 6
 
 # %%
 @exercise
@@ -502,11 +485,6 @@ print("written by you:", ", ".join(written) or "nothing yet; the library stood i
 assert np.abs(yours_decoded - decoded[:rate])[: rate - 2 * N].max() < 1e-3
 
 # %% [markdown]
-# In `my_codec`, too, these functions are layers now. Its `transform.py` has what this chapter
-# built: your `mdct` and `inverse_mdct`, of which each is the other's backward; your companding;
-# between them your residual units of chapter 6; and `start`, which begins with your principal
-# components and your k-means. In chapter 20 your codec begins here.
-#
 # ## What is wrong with it
 #
 # Put it beside Opus and beside the trained model that comes with this library, all at 6 kbit/s.
@@ -580,6 +558,34 @@ plt.show()
 # That is **pre-echo**. MP3 and AAC switch to shorter windows when a stroke comes; it takes an
 # expert to say when.
 #
+# ## Your codec: where it begins
+#
+# In `my_codec`, too, these functions are layers. Its `transform.py` has what this chapter built:
+# your `mdct` and `inverse_mdct`, of which each is the other's backward; your companding; between
+# them your residual units of chapter 6; and `start`, which begins with your principal components
+# and your k-means. In chapter 20 your codec begins there. One part is missing: companding for the
+# Tensors of chapter 2.
+#
+# ### Exercise 7
+
+# %%
+# The library's part that the cell below may use; in my_codec, it uses yours. Here Tensor is your
+# codec's; above, it was the library's.
+from minicodec.course.my_codec.tensor import Tensor
+
+
+@exercise
+def companding(x, power, smoothing):
+    """x (*x), a Tensor -> y (*x), a Tensor: companding_forward.
+
+    companding_backward sends gradients back.
+    """
+    raise NotImplementedError
+
+
+check(companding)
+
+# %% [markdown]
 # ## Why the rest of this book learns
 #
 # | what you hear | why | what changes it |
@@ -601,8 +607,8 @@ plt.show()
 # 3. `inverse_mdct`: each window adds to two hops.
 # 4. `companding_forward`: wide steps where it is loud.
 # 5. `companding_backward`: a product rule inside of a chain rule.
-# 6. `companding`: both, for Tensors.
-# 7. `principal_components`: the directions that hold the most.
+# 6. `principal_components`: the directions that hold the most.
+# 7. For `my_codec`: `companding`.
 #
 # To think about: Why must the window satisfy $\sin^2 + \cos^2 = 1$, and which other windows do (the
 # variant of exercise 1 has one)? A principal component is worth its eigenvalue; how many bits is it
