@@ -19,7 +19,7 @@ from minicodec.cli import main
 from minicodec.course import placing, student
 from minicodec.course.catalogue import all_exercises
 from minicodec.course.judge import Verdict, judge
-from minicodec.course.my_codec import weights
+from minicodec.course.my_codec import __main__ as program, weights
 
 PARTS = [one for name, one in all_exercises().items() if name in placing.parts() and one.variant_of is None]
 
@@ -100,13 +100,14 @@ def test_every_part_has_been_put_in_its_place(folder):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("place", [".", "half"])
-def test_it_trains_encodes_and_decodes(folder, place, capsys):
+@pytest.mark.parametrize(("place", "options"), [(".", ()), (".", ("--random",)), ("half", ("--random",))])
+def test_it_trains_encodes_and_decodes(folder, place, options, capsys):
+    """From where chapter 9 ends, and from random weights."""
     folder = folder / place
     all_solved = place == "."
-    trained = run(folder, "train", "own.wav", "my.safetensors", "--steps", "8", "--length", "2560")
+    trained = run(folder, "train", "own.wav", "my.safetensors", "--steps", "8", "--length", "2560", *options)
     assert "model" not in trained
-    assert "Only 0 of 8 codebooks have been started" in trained
+    assert ("Only 0 of 8 codebooks have been started" in trained) == bool(options)
     assert ("All parts are yours." in trained) == all_solved
     if not all_solved:
         assert re.match(r"The library stands in for \d+ parts .*, of chapters 6 \(\d+\), 7 \(", trained)
@@ -121,11 +122,11 @@ def test_it_trains_encodes_and_decodes(folder, place, capsys):
     # And the library: both ways.
     for name in ("my", "coded"):
         there = str(folder / f"{name}.ecdc"), str(folder / f"{name}-library.wav")
-        assert main(["decode", "-m", str(folder / "my.safetensors"), *there]) == 0
+        assert main(["decode", "-f", "-m", str(folder / "my.safetensors"), *there]) == 0
         ours, theirs = (soundfile.read(folder / file)[0] for file in (f"{name}.wav", f"{name}-library.wav"))
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     theirs = str(folder / "own.wav"), "-o", str(folder / "theirs.ecdc")
-    assert main(["encode", "-m", str(folder / "my.safetensors"), "-b", "1.5", *theirs]) == 0
+    assert main(["encode", "-f", "-m", str(folder / "my.safetensors"), "-b", "1.5", *theirs]) == 0
     run(folder, "decode", "-m", "my.safetensors", "theirs.ecdc", "theirs.wav")
     np.testing.assert_allclose(*(soundfile.read(folder / f"{n}.wav")[0] for n in ("my", "theirs")), atol=1e-4)
 
@@ -211,6 +212,16 @@ def test_what_stands_in_does_not_give_the_answer_away(folder):
     half = folder / "half/my_codec/seanet.py"
     assert "ConvTranspose1d(C, C // 2" not in half.read_text(encoding="utf-8")
     assert "stand_in(\"Decoder\", globals())" in half.read_text(encoding="utf-8")
+
+
+def test_an_interrupted_training_says_so(folder, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "start", interrupted)
+    assert program.main(["train", str(folder / "own.wav"), str(tmp_path / "my.safetensors")]) == 130
+    assert capsys.readouterr().err == "my_codec: interrupted, nothing was written\n"
+    assert not (tmp_path / "my.safetensors").exists()
 
 
 def test_refusals(folder, tmp_path):

@@ -7,8 +7,8 @@
 #
 # **Before you start**: chapters 3 and 4 (convolution and its transpose), 7 and 8 (codebooks).
 #
-# **Reading time**: 40 minutes, and an hour for the exercises. The cells take about half a minute,
-# most of it in the codebooks.
+# **Reading time**: 40 minutes, and an hour and a half for the exercises. The cells take about
+# half a minute, most of it in the codebooks.
 
 # %%
 from minicodec.course.diagram import you_are_here
@@ -139,6 +139,49 @@ print(f"energy of the samples {np.sum(voice**2):.2f}, of the frames {np.sum(X**2
 assert np.abs(error).max() < 1e-5
 
 # %% [markdown]
+# A convolution with 640 taps and one channel is slow in plain NumPy: 640 thin products, one for
+# each tap. Take a hop of $N$ samples as one row of $N$ numbers. A window is then a row and the next
+# one, and the whole transform is two matrix products,
+#
+# $$ X_t = h_t\, w_{:N} + h_{t+1}\, w_{N:}, $$
+#
+# with $h_t$ the samples $tN \dots (t+1)N - 1$. The way back is the transpose: each frame adds its
+# first half to its own hop, and its second half to the next one.
+#
+# ### Exercise 2
+
+# %%
+@exercise
+def mdct(x, w):
+    """x (B,T), w (2N,N) -> X (B,Tz,N), Tz = ceil(T/N).
+
+    Frame t is samples t·N ... t·N + 2N - 1, times w. Zeros stand after the end of x.
+    """
+    raise NotImplementedError
+
+
+check(mdct)
+
+# %% [markdown]
+# ### Exercise 3
+
+# %%
+@exercise
+def inverse_mdct(X, w):
+    """X (B,Tz,N), w (2N,N) -> x (B,To), To = Tz·N: the transpose, overlapped and added.
+
+    Frame t adds w X[b,t] to samples t·N ... t·N + 2N - 1. What lies beyond the end is cut off.
+    """
+    raise NotImplementedError
+
+
+check(inverse_mdct)
+
+# %%
+np.testing.assert_allclose(mdct(voice[None], basis)[0], X, atol=1e-5)
+np.testing.assert_allclose(inverse_mdct(X[None], basis)[0], synthesise(X), atol=1e-5)
+
+# %% [markdown]
 # Nothing is lost, and the energy is the same: an error that we make in $X$ has the same energy in
 # the sound. Nothing is gained yet, either: as many numbers as before. But look at them.
 
@@ -200,7 +243,7 @@ curves((np.arange(N) + 0.5) * rate / 2 / N / 1000, {"std": 20 * np.log10(std)}, 
 # and whoever wants to send gradients through it later had better not have that. $s$ makes it
 # smooth: near 0 it is a straight line.
 #
-# ### Exercise 2
+# ### Exercise 4
 
 # %%
 @exercise
@@ -212,7 +255,7 @@ def companding_forward(x, *, power, smoothing):
 check(companding_forward)
 
 # %% [markdown]
-# ### Exercise 3
+# ### Exercise 5
 #
 # One day a loss will send a gradient back through here, so let us have its backward at once.
 # `saved` is what the forward computed on its way: $x$, $q = x^2 + s^2$ and $q^{(p-1)/2}$.
@@ -263,26 +306,25 @@ print(f"there and back: {si_sdr(voice[N:], again):.0f} dB")
 # $D$ of them: as the columns of $c$, they are an encoder, and $c^\mathsf{T}$ is its decoder. No
 # other $D$ directions lose less, in the mean square.
 #
-# ### Exercise 4
+# ### Exercise 6
 
 # %%
 @exercise
-def project(x, D):
-    """x (n,N), D -> y (n,N): x, seen through its D principal components alone, y = x c cᵀ.
+def principal_components(x, D):
+    """x (n,N), D -> c (N,D): its columns are D eigenvectors of xᵀx (N,N).
 
-    c (N,D) holds the eigenvectors of xᵀx (N,N) with the largest eigenvalues. No mean is removed.
+    They are those with the largest eigenvalues. No mean is removed.
     """
     raise NotImplementedError
 
 
-check(project)
+check(principal_components)
 
 # %%
 D = 64
 y = squeeze(frames)
-values, vectors = np.linalg.eigh(y.T @ y)
-components = vectors[:, -D:]
-np.testing.assert_allclose(project(y, D), y @ components @ components.T, atol=2e-3)
+values = np.linalg.eigvalsh(y.T @ y)
+components = principal_components(y, D)
 
 axes = panels(2, 3.0)
 axes[0].plot(np.arange(1, N + 1), values[::-1].cumsum() / values.sum() * 100)
@@ -516,6 +558,34 @@ plt.show()
 # That is **pre-echo**. MP3 and AAC switch to shorter windows when a stroke comes; it takes an
 # expert to say when.
 #
+# ## Your codec: where it begins
+#
+# In `my_codec`, too, these functions are layers. Its `transform.py` has what this chapter built:
+# your `mdct` and `inverse_mdct`, of which each is the other's backward; your companding; between
+# them your residual units of chapter 6; and `start`, which begins with your principal components
+# and your k-means. In chapter 20 your codec begins there. One part is missing: companding for the
+# Tensors of chapter 2.
+#
+# ### Exercise 7
+
+# %%
+# The library's part that the cell below may use; in my_codec, it uses yours. Here Tensor is your
+# codec's; above, it was the library's.
+from minicodec.course.my_codec.tensor import Tensor
+
+
+@exercise
+def companding(x, power, smoothing):
+    """x (*x), a Tensor -> y (*x), a Tensor: companding_forward.
+
+    companding_backward sends gradients back.
+    """
+    raise NotImplementedError
+
+
+check(companding)
+
+# %% [markdown]
 # ## Why the rest of this book learns
 #
 # | what you hear | why | what changes it |
@@ -533,9 +603,12 @@ plt.show()
 # ## Exercises
 #
 # 1. `mdct_basis`: a window, a wave, and a half.
-# 2. `companding_forward`: wide steps where it is loud.
-# 3. `companding_backward`: a product rule inside of a chain rule.
-# 4. `project`: the directions that hold the most.
+# 2. `mdct`: two matrix products.
+# 3. `inverse_mdct`: each window adds to two hops.
+# 4. `companding_forward`: wide steps where it is loud.
+# 5. `companding_backward`: a product rule inside of a chain rule.
+# 6. `principal_components`: the directions that hold the most.
+# 7. For `my_codec`: `companding`.
 #
 # To think about: Why must the window satisfy $\sin^2 + \cos^2 = 1$, and which other windows do (the
 # variant of exercise 1 has one)? A principal component is worth its eigenvalue; how many bits is it

@@ -28,8 +28,8 @@ from minicodec.files import write_atomically
 PACKAGE = "minicodec.course.my_codec"
 SOURCES = Path(__file__).with_name("my_codec")
 # In the order of the chapters; a file uses those before it.
-FILES = ("tensor", "conv", "lstm", "seanet", "quantizer", "losses", "discriminator", "balancer", "train", "bits",
-         "stream")  # fmt: skip
+FILES = ("tensor", "conv", "lstm", "seanet", "quantizer", "transform", "losses", "discriminator", "balancer", "train",
+         "bits", "stream")  # fmt: skip
 GIVEN = ("__init__", "weights", "__main__")
 PLACE = re.compile(r"^# --- (\w+) \(chapter (\d+)\): (.*)\n((?:.*\n)*?)# --- end of \1$", re.MULTILINE)
 YOURS = "yours"

@@ -3,7 +3,9 @@
 import numpy as np
 
 from minicodec.codec.transform import mdct_basis as library_basis
-from minicodec.course.catalogue import Mistake, of_function, of_op
+from minicodec.course.calling import both_ways, variable
+from minicodec.course.catalogue import Mistake, of_function, of_op, of_part
+from minicodec.course.my_codec.transform import inverse_mdct, mdct
 from minicodec.ops.companding import companding_backward, companding_forward
 
 
@@ -61,38 +63,88 @@ def _vorbis(u):
     return np.sin(np.pi / 2 * np.sin(np.pi * u) ** 2)
 
 
-def project(x, D):
-    """x (n,N), D -> y (n,N): x, seen through the D principal components alone.
-
-    Those are the D orthogonal directions that hold the most power of x: with c (N,D) in its columns the eigenvectors
-    of xᵀx (N,N) with the largest eigenvalues, y = x c cᵀ. No mean is taken off.
-    """
-    _, c = np.linalg.eigh(x.T @ x)
-    return x @ c[:, -D:] @ c[:, -D:].T
+def _transformed(rng, fresh):
+    for B, T, N in [(2, 12, 4), (1, 14, 4), (3, 5 + int(fresh), 2), (1, 3, 8)]:
+        yield rng.normal(size=(B, T)), rng.normal(size=(2 * N, N))  # of any w, not of mdct_basis alone
 
 
-def _least_power(x, D):
-    _, c = np.linalg.eigh(x.T @ x)
-    return x @ c[:, :D] @ c[:, :D].T
+def _hops(x, N, more):
+    return np.pad(x, ((0, 0), (0, -x.shape[1] % N + more * N))).reshape(len(x), -1, N)
 
 
-def _rows(x, D):
-    _, c = np.linalg.eigh(x.T @ x)
-    return x @ c[-D:].T @ c[-D:]
+def _one_frame_late(x, w):
+    N = w.shape[1]
+    hops = np.pad(_hops(x, N, 0), ((0, 0), (1, 0), (0, 0)))
+    return hops[:, :-1] @ w[:N] + hops[:, 1:] @ w[N:]
 
 
-def _centred(x, D):
-    _, c = np.linalg.eigh((x - x.mean(axis=0)).T @ (x - x.mean(axis=0)))
-    return x @ c[:, -D:] @ c[:, -D:].T
+def _without_the_last(x, w):
+    return mdct(x, w)[:, :-1]
 
 
-def _first_entries(x, D):
-    return np.where(np.arange(x.shape[1]) < D, x, 0)
+def _not_overlapping(x, w):
+    N = w.shape[1]
+    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % N + N)))
+    count = -(-x.shape[1] // N)
+    padded = np.pad(padded, ((0, 0), (0, max(0, 2 * N * count - padded.shape[1]))))
+    return padded[:, : 2 * N * count].reshape(len(x), count, 2 * N) @ w
 
 
-def _strongest_entries(x, D):
-    order = np.argsort((x**2).sum(axis=0))
-    return np.where(np.isin(np.arange(x.shape[1]), order[-D:]), x, 0)
+def _first_half_alone(x, w):
+    return _hops(x, w.shape[1], 0) @ w[: w.shape[1]]
+
+
+def _halves_exchanged(x, w):
+    N = w.shape[1]
+    return mdct(x, np.concatenate([w[N:], w[:N]]))
+
+
+def _a_frame_too_many(x, w):
+    N = w.shape[1]
+    hops = np.pad(x, ((0, 0), (0, N - x.shape[1] % N + N))).reshape(len(x), -1, N)
+    return hops[:, :-1] @ w[:N] + hops[:, 1:] @ w[N:]
+
+
+def _painted(rng, fresh):
+    for B, T, N in [(2, 3, 4), (1, 1, 3), (3, 4 + int(fresh), 2)]:
+        yield rng.normal(size=(B, T, N)), rng.normal(size=(2 * N, N))
+
+
+def _overlap_lost(X, w):
+    return (X @ w[: w.shape[1]].T).reshape(len(X), -1)
+
+
+def _end_not_cut(X, w):
+    N = w.shape[1]
+    x = np.zeros((len(X), (X.shape[1] + 1) * N))
+    for t in range(X.shape[1]):
+        x[:, t * N : (t + 2) * N] += X[:, t] @ w.T
+    return x
+
+
+def _start_cut(X, w):
+    return _end_not_cut(X, w)[:, w.shape[1] :]
+
+
+def _halved(X, w):
+    return inverse_mdct(X, w) / 2
+
+
+def _companded(part, x, power, smoothing, dy):
+    given = variable(x)
+    return both_ways(part(given, power, smoothing), [given], dy)
+
+
+def _to_compand(rng, fresh):
+    for shape, power, smoothing in [((2, 5, 3), 0.75, 0.2), ((4 + int(fresh),), 4 / 3, 0.3), ((2, 3), 0.5, 1.0)]:
+        yield rng.normal(size=shape), power, smoothing, rng.normal(size=shape)
+
+
+def _seen_through(part, x, D):
+    c = part(x, D)
+    if np.shape(c) == np.shape(x):
+        raise TypeError("x c cᵀ came back; the components alone are asked for")
+    return x @ c @ c.T, c.T @ c
 
 
 def _frames(rng, fresh):
@@ -161,6 +213,29 @@ EXERCISES = [
         ),
         hint="n = np.arange(2 * N)[:, None] + 0.5 is a column, k = np.arange(N) + 0.5 a row.",
     ),
+    of_function(
+        mdct, 9, _transformed, points=2,
+        mistakes=(
+            Mistake(_one_frame_late, "frame 0 begins at sample 0: no zeros stand before x"),
+            Mistake(_without_the_last, "the last frame is missing: zeros after the end fill its window"),
+            Mistake(_not_overlapping, "windows overlap by half: frame t begins at sample t·N, not at t·2N"),
+            Mistake(_first_half_alone, "a window has 2N samples: its second half meets w[N:]"),
+            Mistake(_halves_exchanged, "the halves of w are exchanged: w[:N] meets the window's first N samples"),
+            Mistake(_a_frame_too_many, "a frame too many where T is a multiple of N: -T % N zeros fill the last hop"),
+        ),
+        hint="pad x with -T % N + N zeros, reshape to hops (B,·,N); a window is a hop and the next one: "
+             "hops[:, :-1] @ w[:N] + hops[:, 1:] @ w[N:].",
+    ),
+    of_function(
+        inverse_mdct, 9, _painted, points=2,
+        mistakes=(
+            Mistake(_overlap_lost, "where windows overlap they are added: the second half of each is lost"),
+            Mistake(_end_not_cut, "Tz frames make Tz·N samples: what lies beyond is cut off"),
+            Mistake(_start_cut, "N samples are cut off at the start; they are cut off at the end"),
+            Mistake(_halved, "the sine windows add up to 1 already: nothing is divided by 2"),
+        ),
+        hint="X @ w[:N].T are the first halves (B,Tz,N), X @ w[N:].T the second, each of which belongs one hop later.",
+    ),
     of_op(
         "companding", "forward", 9,
         mistakes=(
@@ -184,16 +259,46 @@ EXERCISES = [
         ),
         hint="d/dx of x q^e, q = x² + s², is q^e + 2 e x² q^(e-1), with e = (p - 1)/2; saved is (x, q, q^e).",
     ),
-    of_function(
-        project, 9, _frames, points=2,
-        mistakes=(
-            Mistake(_least_power, "np.linalg.eigh sorts by rising eigenvalues: the largest stand last"),
-            Mistake(_rows, "eigenvectors are the columns of what np.linalg.eigh returns, not its rows"),
-            Mistake(_centred, "a mean was taken off; here the directions are those of the most power, mean included"),
-            Mistake(_first_entries, "those are the first D entries; components are directions that mix all of them"),
-            Mistake(_strongest_entries, "those are the D strongest entries; a direction may mix all of them"),
-        ),
-        hint="values, vectors = np.linalg.eigh(x.T @ x); c = vectors[:, -D:]; and then there and back.",
+    of_part(
+        "companding", 9, _to_compand, _companded, returned=("y", "dx"),
+        slips=[
+            ("Tensor(y, (x,), lambda dy: (companding_backward(dy, saved, power=power, smoothing=smoothing),))",
+             "Tensor(y)", "nothing goes back to x: Tensor(y, (x,), send_back)"),
+            ("lambda dy: (companding_backward", "lambda dy: (dy * companding_backward",
+             "companding_backward multiplies by dy already"),
+            ("(x.data, square, square ** ((power - 1) / 2))", "(x.data, square, square ** (power - 1))",
+             "saved ends with (x² + s²)^((p - 1)/2): the exponent is halved"),
+            ("(x.data, square, square ** ((power - 1) / 2))", "(x.data, x.data**2, square ** ((power - 1) / 2))",
+             "the second of saved is x² + s², not x²"),
+            ("companding_backward(dy, saved, power=power", "companding_backward(dy, saved, power=1 / power",
+             "the gradient is that of the same power, not of the way back"),
+            ("return Tensor(y, (x,), lambda dy: (companding_backward(dy, saved, power=power, smoothing=smoothing),))",
+             "return Tensor(y, (x,), lambda dy: (dy,))",
+             "dy went back as it came: companding_backward multiplies it by the slope"),
+            ("y = companding_forward(x.data, power=power", "y = companding_forward(x.data, power=1 / power",
+             "y is that of the way back: the power is p"),
+        ],
+        hint="y = companding_forward(x.data, ...); saved is (x, x² + s², (x² + s²)^((p - 1)/2)); "
+             "Tensor(y, (x,), send_back).",
+    ),
+    of_part(
+        "principal_components", 9, _frames, _seen_through, points=2, returned=("x c cᵀ", "cᵀ c"),
+        slips=[
+            ("vectors[:, -D:]", "vectors[:, :D]", "np.linalg.eigh sorts by rising eigenvalues: the largest stand last"),
+            ("vectors[:, -D:]", "vectors[-D:].T",
+             "eigenvectors are the columns of what np.linalg.eigh returns, not its rows"),
+            ("x.T @ x)", "(x - x.mean(axis=0)).T @ (x - x.mean(axis=0)))",
+             "a mean was taken off; here the directions are those of the most power, mean included"),
+            ("vectors[:, -D:]", "np.eye(x.shape[1])[:, :D]",
+             "those are the first D entries; components are directions that mix all of them"),
+            ("vectors[:, -D:]", "np.eye(x.shape[1])[:, np.argsort((x**2).sum(axis=0))[-D:]]",
+             "those are the D strongest entries; a direction may mix all of them"),
+            ("vectors[:, -D:]", "vectors[:, -D:] * np.sqrt(np.maximum(_[-D:], 0))",
+             "components have length 1, as np.linalg.eigh returns them: the eigenvalues only sort them"),
+            ("vectors[:, -D:]", "vectors[:, 1 - D:]", "one component is missing: D of them"),
+            ("vectors[:, -D:]", "vectors[:, -D:].T", "c is (N,D): a component is a column"),
+        ],
+        hint="values, vectors = np.linalg.eigh(x.T @ x); c = vectors[:, -D:].",
     ),
     of_function(
         vorbis_basis, 9, _sizes, variant_of="mdct_basis",

@@ -12,6 +12,7 @@ from minicodec import audio
 from minicodec.course.my_codec import bits, weights
 from minicodec.course.my_codec.quantizer import Codec
 from minicodec.course.my_codec.train import RECIPE, Trainer, crops, train
+from minicodec.course.my_codec.transform import start
 from minicodec.course.ownership import watched
 from minicodec.course.placing import missing
 from minicodec.errors import InputError
@@ -21,14 +22,15 @@ NAMED_AT_MOST = 8  # parts; of more, it is said how many there are in each chapt
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 2 if it cannot be done."""
+    """Run one command; 2 if it cannot be done, 130 if it was interrupted."""
     parser = argparse.ArgumentParser(prog=f"python -m {HERE.name}", description="The codec of the chapters: yours.")
     commands = parser.add_subparsers(required=True, metavar="train | encode | decode")
     one = commands.add_parser("train", help="train a codec on a recording")
     one.add_argument("recording", type=Path, metavar="RECORDING", help="WAV, FLAC, OGG or MP3")
     one.add_argument("model", type=Path, metavar="MODEL.safetensors")
-    steps = "half of them without quantizer (default: %(default)s)"
-    one.add_argument("--steps", type=int, default=RECIPE["steps"], help=steps)
+    one.add_argument("--steps", type=int, default=RECIPE["steps"], help="(default: %(default)s)")
+    random = "begin with the SEANet of chapter 6 at random weights, and not where chapter 9 ends; half of the steps"
+    one.add_argument("--random", action="store_true", help=f"{random} are made without quantizer")
     one.add_argument("--length", type=int, default=RECIPE["length"], help="samples of a crop (default: %(default)s)")
     one.set_defaults(run=run_train)
     one = commands.add_parser("encode", help="a recording becomes an .ecdc file")
@@ -50,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError, InputError) as error:
         print(f"{HERE.name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{HERE.name}: interrupted, nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -82,9 +87,11 @@ def load(path: Path) -> Codec:
 
 def run_train(args: argparse.Namespace) -> None:
     """Train, and save the codec."""
-    steps, sample_rate = args.steps, weights.TINY["sample_rate"]
-    recipe = RECIPE | {"steps": steps, "warmup": steps // 2, "rival": steps * 9 // 10, "length": args.length}
-    recipe["sample_rate"] = sample_rate
+    config, steps = weights.TINY if args.random else weights.MINE, args.steps
+    sample_rate = config["sample_rate"]
+    recipe = RECIPE | {"steps": steps, "rival": steps * 19 // 20, "length": args.length, "sample_rate": sample_rate}
+    if args.random:
+        recipe["warmup"] = steps // 2
     longest = max(*recipe["windows"], *recipe["judges"])
     if steps < 1:
         raise ValueError("--steps: at least 1")
@@ -93,13 +100,17 @@ def run_train(args: argparse.Namespace) -> None:
     wav = read(args.recording, sample_rate)
     if len(wav) < args.length:
         raise ValueError(f"{args.recording}: {len(wav)} samples are shorter than a crop of {args.length}")
-    codec = Codec(weights.TINY, np.random.default_rng(0))
-    start = time.perf_counter()
+    begin = time.perf_counter()
+    codec = weights.build(config, np.random.default_rng(0))
+    if not args.random:
+        hop, N = weights.hop(config), config["quantizer"]["entries"]
+        some = crops(wav, 0, steps, 4 * N * hop // args.length + 1, args.length)  # of no step: those end at steps - 1
+        start(codec, some, recipe["size"] * args.length / hop, np.random.default_rng(0))
 
     def report(step: int, losses: dict[str, float]) -> None:
         if (step + 1) % max(1, steps // 20) == 0:
             words = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            print(f"step {step + 1} of {steps}, {time.perf_counter() - start:.0f} s: {words}", flush=True)
+            print(f"step {step + 1} of {steps}, {time.perf_counter() - begin:.0f} s: {words}", flush=True)
 
     train(codec, wav, recipe, report)
     weights.save(codec, args.model)
@@ -121,7 +132,7 @@ def run_encode(args: argparse.Namespace) -> None:
     kbps = max(config["bandwidths"]) if args.kbps is None else args.kbps
     if kbps not in config["bandwidths"]:
         raise ValueError(f"{kbps:g} kbps is not on offer: choose one of {config['bandwidths']}")
-    hop, N = int(np.prod(config["seanet"]["strides"])), config["quantizer"]["entries"]
+    hop, N = weights.hop(config), config["quantizer"]["entries"]
     Q = int(kbps * 1000 / (-(-config["sample_rate"] // hop) * (N.bit_length() - 1)) + 1e-9)
     wav, name = read(args.recording, config["sample_rate"]), weights.name(codec)
     write = bits.coded_file if args.coded else bits.plain_file
@@ -134,7 +145,7 @@ def run_encode(args: argparse.Namespace) -> None:
 def run_decode(args: argparse.Namespace) -> None:
     """A file -> a sound."""
     codec = load(args.model)
-    hop, N = int(np.prod(codec.config["seanet"]["strides"])), codec.config["quantizer"]["entries"]
+    hop, N = weights.hop(codec.config), codec.config["quantizer"]["entries"]
     data, own = args.file.read_bytes(), weights.name(codec)
     if data[:4] != b"ECDC":
         raise ValueError(f"{args.file}: is not an .ecdc file")

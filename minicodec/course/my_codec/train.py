@@ -15,9 +15,9 @@ from minicodec.course.my_codec.tensor import Tensor, gradients, parameters
 # windows              of mel_loss, which also needs a sample_rate
 # judges, channels     windows of the discriminators, one each, and their channels
 RECIPE = {
-    "steps": 1_000, "size": 4, "length": 6_000, "seed": 0, "lr": 1e-3, "betas": (0.5, 0.9), "decay": 0.99,
-    "warmup": 500, "l1": 50.0, "mel": 1.0, "windows": (64, 256, 1024),
-    "rival": 900, "judges": (1024, 256), "channels": 4,
+    "steps": 1_000, "size": 4, "length": 12_000, "seed": 0, "lr": 1e-3, "betas": (0.5, 0.9), "decay": 0.99,
+    "warmup": 0, "l1": 50.0, "mel": 1.0, "windows": (64, 256, 1024),
+    "rival": 950, "judges": (1024, 256), "channels": 4,
     "shares": {"l1": 0.1, "mel": 1.0, "adversarial": 3.0, "feature": 3.0},
 }  # fmt: skip
 

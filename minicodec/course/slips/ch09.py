@@ -4,7 +4,8 @@ import numpy as np
 
 from minicodec.codec.transform import mdct_basis
 from minicodec.course.catalogue import Mistake
-from minicodec.course.exercises.ch09_transform import _basis, project, vorbis_basis
+from minicodec.course.exercises.ch09_transform import _basis, vorbis_basis
+from minicodec.course.my_codec.transform import inverse_mdct, mdct
 from minicodec.ops.companding import companding_backward, companding_forward
 
 
@@ -23,15 +24,6 @@ def _whole_samples(N):
 
 def _y(x, power, smoothing):
     return companding_forward(x, power=power, smoothing=smoothing)[0]
-
-
-def _components(x, D):
-    return np.linalg.eigh(x.T @ x)[1][:, -D:]
-
-
-def _by_svd_of_too_many(x, D):
-    v = np.linalg.svd(x, full_matrices=False)[2][: D - 1]
-    return x @ v.T @ v
 
 
 MISTAKES = {
@@ -75,15 +67,15 @@ MISTAKES = {
             "dy was companded; it is multiplied by the slope at x",
         ),
     ),
-    "project": (
-        Mistake(lambda x, D: x @ _components(x, D), "these are the D numbers of the latent; multiply by cᵀ to go back"),
-        Mistake(_by_svd_of_too_many, "one component is missing: D of them"),
-        Mistake(lambda x, D: x - project(x, D), "that is what the components leave out"),
-        Mistake(lambda x, D: project(x, D) - project(x, D).mean(axis=0), "a mean was taken off; it belongs to y"),
-        Mistake(
-            lambda x, D: (x - x.mean(axis=0)) @ _components(x - x.mean(axis=0), D)
-            @ _components(x - x.mean(axis=0), D).T + x.mean(axis=0),
-            "the mean went around the components: nothing is taken off, and nothing added",
-        ),
+    "mdct": (
+        Mistake(lambda x, w: mdct(x, w[::-1]), "w is upside down: its first row meets the window's first sample"),
+        Mistake(lambda x, w: mdct(x, w).swapaxes(1, 2), "frames go along the middle axis: (B,Tz,N)"),
+        Mistake(lambda x, w: mdct(x, w) * 2, "each number is twice as large as it should be: nothing is scaled here"),
+    ),
+    "inverse_mdct": (
+        Mistake(lambda X, w: inverse_mdct(X, w[::-1]),
+                "w is upside down: its first row makes a window's first sample"),
+        Mistake(lambda X, w: inverse_mdct(X, w).reshape(X.shape), "the hops stand in a row: x is (B,Tz·N)"),
+        Mistake(lambda X, w: inverse_mdct(X, w)[..., None], "x is (B,To): no axis of channels"),
     ),
 }  # fmt: skip
