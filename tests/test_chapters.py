@@ -15,7 +15,6 @@ SOURCES = sorted(CHAPTERS.glob("src/*.py"))
 NOTEBOOKS = sorted(CHAPTERS.glob("*.ipynb"))
 
 
-@pytest.mark.thorough
 def test_notebooks_are_up_to_date():
     result = subprocess.run([sys.executable, CHAPTERS / "build.py", "--check"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

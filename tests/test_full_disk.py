@@ -29,7 +29,6 @@ def run(tmp_path):
     return folder
 
 
-@pytest.mark.thorough
 def test_the_last_checkpoint_stays(run):
     """Too small for a checkpoint, and then too small for the log."""
     (last,) = checkpoint.in_folder(run / "checkpoints")
