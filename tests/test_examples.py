@@ -62,6 +62,7 @@ def test_own_op(tmp_path):
     assert run("4_own_op.py", tmp_path).startswith("the gradients are right\nda = [")
 
 
+@pytest.mark.thorough
 def test_own_preset(tmp_path):
     run("5_own_preset.py", tmp_path)
     codec = minicodec.load(tmp_path / "runs/small")
@@ -69,6 +70,7 @@ def test_own_preset(tmp_path):
     assert soundfile.info(tmp_path / "small.wav").samplerate == 16_000
 
 
+@pytest.mark.thorough
 def test_own_loss(tmp_path):
     out = run("6_own_loss.py", tmp_path)
     assert out.endswith(f"Run({Path('runs/loudness')}: tiny_24khz, step 4 of 4)\n")
@@ -76,6 +78,7 @@ def test_own_loss(tmp_path):
     assert '"share.loudness"' in log
 
 
+@pytest.mark.thorough
 def test_delay_pattern(tmp_path):
     """The last rows are those of the last clip's codes."""
     lines = run("7_delay_pattern.py", tmp_path).splitlines()

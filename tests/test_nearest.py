@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from minicodec.kernels.cpu.nearest_codeword import nearest_codeword_forward_numba
+from minicodec.kernels.cpu.nearest_codeword import nearest_codeword_forward_numba, pack_codebooks, search
 from minicodec.ops.nearest_codeword import nearest_codeword
 
 
@@ -46,6 +46,21 @@ def test_chunks_give_the_codes_of_the_whole(rng):
     for chunk in (1, 5, 64, 257):
         parts = [nearest_codeword_forward_numba(x[i : i + chunk], codebook)[0] for i in range(0, 700, chunk)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("R", [1, 7, 96, 200])
+@pytest.mark.parametrize(("Q", "N", "D"), [(8, 1024, 128), (3, 50, 6)])
+def test_all_levels_in_one_call_are_one_level_after_the_other(Q, N, D, R, rng):
+    """What a level leaves is x - c to the bit: the last levels choose by the digits that remain."""
+    codebooks = (rng.normal(size=(Q, N, D)) * 0.3 ** np.arange(Q)[:, None, None]).astype(np.float32)
+    x = rng.normal(size=(R, D)).astype(np.float32)
+    residual, before = x, x.copy()
+    codes = search(x, pack_codebooks(codebooks))
+    for q, codebook in enumerate(codebooks):
+        expected, _ = nearest_codeword_forward_numba(residual, codebook)
+        np.testing.assert_array_equal(codes[q], expected)
+        residual = residual - codebook[expected]
+    np.testing.assert_array_equal(x, before)
 
 
 def test_widths_must_agree():

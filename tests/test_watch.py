@@ -9,7 +9,7 @@ from minicodec.training.trainer import Trainer
 from minicodec.training.validation import codebook_figures
 from minicodec.training.watch import SILENT, Watch
 
-WINDOW = 20  # shorter than the real one, so that a training that fails has done so soon
+WINDOW = 12  # shorter than the real one, so that a training that fails has done so soon
 
 HEALTHY = {"discriminator": 1.2, "feature": 0.3, "share.mel": 0.4, "share.feature": 0.6}
 

@@ -34,7 +34,7 @@ def packed(codec):
 
 def test_weights_that_stay_are_packed_once(codec):
     assert packed(codec) is packed(codec)
-    assert codec.quantizer.packed(4)[3].w.panels is codec.quantizer.packed(4)[3].w.panels
+    assert codec.quantizer.packed(4).panels is codec.quantizer.packed(4).panels
     assert packed(deepcopy(codec)) is not packed(codec)
 
 

