@@ -75,7 +75,7 @@ print(len(answers(folder)), "parts of my_codec are yours;", len(missing(folder))
 RECORDING = data_folder() / "speech_en_1.flac"
 UNHEARD = data_folder() / "speech_en_2.flac"  # another voice, for a test
 LONG = False
-RATE, SECONDS, STEPS = (24_000, 30.0, 3_000) if LONG else (8_000, 3.0, 120)
+RATE, SECONDS, STEPS = (24_000, 30.0, 3_000) if LONG else (8_000, 3.0, 200)
 
 sys.path.insert(0, "")
 from my_codec import bits, weights
@@ -148,14 +148,14 @@ curve = []
 train(codec, wav, recipe, lambda step, losses: curve.append(losses))
 weights.save(codec, "my.safetensors")
 
-width = max(1, STEPS // 30)  # some steps draw one codebook, some eight: means of so many
+width = STEPS // 6  # steps that are averaged, for some draw one codebook, some eight
 axes = panels(height=2.8)
 for loss, label in (("l1", "mean |x - x̂|"), ("mel", "mel loss")):
     values = np.array([losses[loss] for losses in curve])
     means = np.convolve(values, np.ones(width) / width, "valid")
     axes.plot(np.arange(len(means)) + width / 2, means / means[0], label=label)
 axes.axvline(recipe["rival"], color="grey", lw=0.8)
-axes.set(xlabel="step (grey: discriminators)", ylabel="relative to the first steps")
+axes.set(xlabel="step (grey: discriminators)", ylabel="relative to the start")
 axes.legend()
 plt.show()
 
