@@ -221,8 +221,9 @@ for ax in axes:
 plt.show()
 again = mine.decode(mine.encode(unheard, Q), len(unheard))
 play(again, RATE, f"yours, a voice that it has not heard:   {figures(unheard, again)}")
-assert si_sdr(wav, decoded) > 1
-assert mel_distance(wav, decoded, RATE) < mel_distance(wav, begun, RATE)
+if not LONG:  # of your own recording, nothing is promised
+    assert si_sdr(wav, decoded) > 1
+    assert mel_distance(wav, decoded, RATE) < mel_distance(wav, begun, RATE)
 
 # %% [markdown]
 # Three seconds at 8 kHz are enough to be understood. They are not enough to be a codec for everybody:
