@@ -9,12 +9,12 @@ from minicodec.tensor import Tensor
 from minicodec.training.losses import MelLoss, WaveformLoss
 
 
-@pytest.mark.parametrize("kind", ["fitting", "absolute"])
-def test_gradient_is_the_derivative(rng, kind):
+@pytest.mark.parametrize(("kind", "relative"), [("fitting", 0), ("absolute", 0), ("absolute", 0.7)])
+def test_gradient_is_the_derivative(rng, kind, relative):
     """Along random directions, in float64: <gradient, d> against (L(y + εd) - L(y - εd)) / 2ε."""
     x, y = (Tensor(rng.normal(size=(2, 700, 2))) for _ in range(2))
     y.requires_grad = True
-    loss = MelLoss(24_000, (32, 128, 512), kind=kind)
+    loss = MelLoss(24_000, (32, 128, 512), kind=kind, relative=relative)
     loss(x, y).backward()
     for _ in range(5):
         d = rng.normal(size=y.shape)
@@ -44,6 +44,14 @@ def test_of_a_thousand_times_the_level(rng, kind, in_logs):
     loss = MelLoss(24_000, (256,), kind=kind)
     mean = loss.spectrogram(Tensor(x), 256).data.mean()
     assert float(loss(Tensor(x), Tensor(1000 * x))) - 999 * mean == pytest.approx(in_logs, rel=1e-4)
+
+
+def test_the_relative_term(rng):
+    """Of signals at 0.9 and 1.3 times their level: 0.1 and 0.3, however loud each is, for each window."""
+    x = rng.normal(size=(2, 3000, 1)) * [[[1.0]], [[1e-2]]]
+    y = x * [[[0.9]], [[1.3]]]
+    with_it, without = (MelLoss(24_000, (64, 256), relative=weight)(Tensor(x), Tensor(y)) for weight in (0.5, 0.0))
+    assert float(with_it) - float(without) == pytest.approx(0.5 * 2 * np.mean([0.1, 0.3]), rel=1e-3)
 
 
 def test_windows_that_stand_for_all(rng):

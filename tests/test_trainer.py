@@ -300,6 +300,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
         ("loss.mel_drawn=8", "loss.mel_drawn = 8 cannot be used: there are 3"),
         ("loss.mel_kind=mel", "loss.mel_kind = 'mel': choose fitting, absolute or published"),
+        ("loss.mel_relative=-1", "loss.mel_relative = -1.0 cannot be used"),
         ("loss.mel_floor=0", "loss.mel_floor = 0.0 cannot be used"),
         ("rates=[1]", "rates = (1,) cannot be used: the model has 0.75, 1.5, 3, 6 kbps"),
         ("loss.mel_windows=[16]", "loss.mel_windows = (16,) cannot be used"),

@@ -69,6 +69,7 @@ class LossConfig:
     commitment    of the encoder to the codewords, always
     mel_drawn     so many of the windows, drawn at random for each step, stand for all; 0: all of them
     mel_kind      fitting, absolute or published [losses.MelLoss]
+    mel_relative  in it, the weight of differences relative to the level of a crop [losses.MelLoss]; 0: none
     mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
     l1_below      Hz: l1 compares frequencies below alone [losses.WaveformLoss]; 0: the waveforms as they are
     """
@@ -79,12 +80,13 @@ class LossConfig:
     commitment: float = 1.0
     mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
     mel_drawn: int = 0
+    mel_relative: float = 0.0
     l1_below: float = 0.0
     mel_floor: float = MEL_FLOOR
     mel_kind: str = "fitting"
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment") if getattr(self, name) < 0]
+        wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment", "mel_relative") if getattr(self, name) < 0]
         if wrong:
             raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
         if len(self.mel_windows) > MOST_WINDOWS:

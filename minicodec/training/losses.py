@@ -22,6 +22,7 @@ from minicodec.tensor import Tensor, no_grad
 MDCT_SIZE = 320
 PUBLISHED_BINS, PUBLISHED_LOWEST = 64, 64.0  # mel filters, Hz
 LN10 = float(np.log(10))
+SILENT = 1e-6  # added to what a relative difference is divided by
 
 
 class MelLoss:
@@ -39,6 +40,9 @@ class MelLoss:
     "absolute" is "fitting", but with 2 mean |log10 S - log10 Ŝ| for the squares, as in [Kumar23, §3.5]. What is soft
     beside something loud is decoded far too loud. Squares are ruled by such errors; absolute differences are not.
 
+    relative: weight of another term for each window, mean |S - Ŝ| / mean S, with means over one item and channel: a
+    spectral convergence [Arik18] by absolute differences. mean |S - Ŝ| alone is ruled by the loudest of a batch.
+
     A floor of 1e-5 lies at -100 dB of magnitudes, but at -50 dB of power: the published loss hears no soft sounds.
     """
 
@@ -50,8 +54,9 @@ class MelLoss:
         *,
         kind: str = "fitting",
         floor: float = MEL_FLOOR,
+        relative: float = 0.0,
     ):
-        self.kind, self.floor, array = kind, floor, array_module(device)
+        self.kind, self.floor, self.relative, array = kind, floor, relative, array_module(device)
         filters = (
             triangles(sample_rate, w, PUBLISHED_BINS, PUBLISHED_LOWEST)
             if kind == "published"
@@ -74,6 +79,9 @@ class MelLoss:
             log_mel = log10(mel + self.floor)
             in_logs = F.l1_loss(log_mel, log_target) * 2 if self.kind == "absolute" else F.mse_loss(log_mel, log_target)
             loss = loss + F.l1_loss(mel, target) + in_logs
+            if self.relative:
+                share = self.relative / (target.data.mean(axis=(1, 2), keepdims=True) + SILENT)
+                loss = loss + (F.absolute(mel - target) * share).mean()
         scale = 1 / (2 * len(self.filters)) if self.kind == "published" else 1.0
         return loss * (scale * len(self.filters) / len(windows or self.filters))
 

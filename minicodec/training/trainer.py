@@ -92,7 +92,12 @@ class Trainer:
         weights = {name: getattr(rival, name) for name in ("l1", "mel", "adversarial", "feature")} | own
         self.balancer = Balancer(weights, decay=rival.decay, balanced=rival.balanced)
         self.mel_loss = MelLoss(
-            run.model.sample_rate, loss.mel_windows, device, kind=loss.mel_kind, floor=loss.mel_floor
+            run.model.sample_rate,
+            loss.mel_windows,
+            device,
+            kind=loss.mel_kind,
+            floor=loss.mel_floor,
+            relative=loss.mel_relative,
         )
         self.waveform_loss = WaveformLoss(run.model.sample_rate, loss.l1_below, device)
         self.step = 0
