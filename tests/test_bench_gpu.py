@@ -63,7 +63,7 @@ def test_a_time_is_read_when_the_device_is_done(gpu, monkeypatch):
     prepared = cases.Prepared(lambda: events.append("run"), lambda _: {})
     monkeypatch.setattr(ours, "prepare", lambda case, preset, device: prepared)
     assert len(child.measure(order(case=("encoder", 0.1, 1, None), least=2))) == 2
-    assert events == ["run", *["gpu", "run", "gpu"] * 2]
+    assert events == ["run", "gpu", *["gpu", "run", "gpu"] * 2]
 
 
 def test_ceilings_of_the_gpu(gpu, monkeypatch):
