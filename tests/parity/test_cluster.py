@@ -53,6 +53,7 @@ def run(*words):
 def test_a_killed_worker_loses_nothing_and_the_bytes_are_those_of_one_process(cluster, place, model):
     """File 3 kills the first worker that reads it, file 5 each."""
     (place / "marks").mkdir()
+    (place / "two").mkdir()
     assert run("encode", "in", "one", "-m", model, "-b", "3", "--jobs", "1") == 0
     sources, _ = tree.find(place / "in", encode.KIND.reads, place / "two")
     settings = json.loads(Path("one", NAME).read_text().splitlines()[0])
