@@ -193,12 +193,15 @@ def test_a_server_that_knows_the_session_no_more_says_so(browser, server):
     context.close()
 
 
-# On a busy machine, a key that is pressed from out here comes at any time.
-BRACKET_IN_THE_MIDDLE = """() => {
-  const percent = parseFloat(document.getElementById("needle").style.left);
-  const now = percent > 25 && percent < 65;
-  if (now) document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "[", bubbles: true }));
-  return now;
+# -> where the part begins, in percent. On a busy machine, a key that is pressed from out here comes at any time.
+BRACKET_IN_THE_MIDDLE = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const left = (id) => parseFloat(document.getElementById(id).style.left);
+  while (!(left("needle") > 25 && left("needle") < 65)) await frame();
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "[", bubbles: true }));
+  await frame();
+  await frame();
+  return left("part");
 }"""
 
 
@@ -208,9 +211,7 @@ def test_keys_play_pause_and_repeat_a_part(page):
     page.keyboard.press("Space")
     playwright.expect(play).to_have_attribute("aria-label", "Pause")
     page.keyboard.press("4")
-    page.wait_for_function(BRACKET_IN_THE_MIDDLE)
-    page.wait_for_function("parseFloat(document.getElementById('part').style.left) > 0")
-    start = page.evaluate("parseFloat(document.getElementById('part').style.left)")
+    start = page.evaluate(BRACKET_IN_THE_MIDDLE)
     assert 20 < start < 74  # percent of 2 s; a part is at least half a second long
     page.keyboard.press("\\")
     page.wait_for_timeout(50)
