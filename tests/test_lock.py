@@ -1,5 +1,6 @@
 """Of two trainings in one folder the second is refused, until the first has ended, in whatever way."""
 
+import errno
 import gc
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from minicodec import lock
 from minicodec.errors import InputError
 from minicodec.lock import NAME, Lock
 from minicodec.training import config, run as runs
@@ -57,6 +59,15 @@ def test_it_ends_with_its_object_and_with_an_error_in_a_block(tmp_path):
     with second.held():
         pass
     third.acquire()
+
+
+def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+    def none(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock, "_lock", none)
+    with Lock(tmp_path).held(), Lock(tmp_path).held():
+        assert (tmp_path / NAME).is_file()
 
 
 def test_two_trainings_in_one_folder(tmp_path):
