@@ -252,7 +252,7 @@ def test_only_the_same_run_is_gone_on_with(played, tmp_path):
     assert run.begun(path, settings()) is None
     path.write_text(json.dumps(run.run(settings(), lambda line: None)), encoding="utf-8")
     assert run.begun(path, replace(settings(), cases=(), start=True)) is not None, "of which more is measured"
-    with pytest.raises(InputError, match=r"bench\.json: was measured with other settings"):
+    with pytest.raises(InputError, match=r"bench\.json: was measured with other settings \(peers\), and"):
         run.begun(path, replace(settings(), peers=()))
 
 

@@ -117,13 +117,14 @@ def begun(path: Path, settings: Settings) -> Report | None:
     """The report of a run that was stopped; None if there is none. InputError: it is none, or of another run."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        same = report["version"] == VERSION and report["settings"] == json.loads(json.dumps(settings.told()))
+        told = {"version": VERSION} | json.loads(json.dumps(settings.told()))
+        found = {"version": report["version"]} | report["settings"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be gone on with: {brief(error, 200)}") from None
-    if not same:
-        raise InputError(f"{path}: was measured with other settings, and cannot be gone on with")
+    if other := [name for name in told if found.get(name) != told[name]]:
+        raise InputError(f"{path}: was measured with other settings ({', '.join(other)}), and cannot be gone on with")
     result: Report = report
     return result
 

@@ -24,7 +24,7 @@ examples:
   minicodec bench command --peer encodec                   `minicodec encode` and the released package
   minicodec bench encoder lstm --peer torch --rounds 9     these two, and torch.compile as well
   minicodec bench curve --peer torch --eager --out bench   by length, batch, threads, channels: half an hour
-  minicodec bench curve --out bench --resume               and on, if it was stopped
+  minicodec bench curve --peer torch --eager --out bench --resume   and on, if it was stopped
   minicodec bench --peer torch --out bench                 everything, with pictures: some hours
   minicodec bench --device gpu --peer torch                whole files and training on the GPU
 
