@@ -11,7 +11,7 @@ from tests.campaign import kinds, run
 from tests.campaign.watch import Case, empty, resident, watched
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches memory by /proc")
-INPUTS = 700
+INPUTS = 1_500
 
 
 @pytest.mark.thorough
