@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from minicodec.training import config, run as runs
 from minicodec.training.audio_files import Lot
-from minicodec.training.augment import LEVEL, AugmentedFolder, is_music, reverberate, room
+from minicodec.training.augment import LEVEL, AugmentedFolder, Pauses, is_music, reverberate, room
 from minicodec.training.config import AugmentationConfig
 from minicodec.training.data import AudioFolder
 
@@ -125,3 +126,45 @@ def test_impossible_options_are_named(options):
 
 def test_music_is_told_by_its_folder(folder):
     assert [f.name for f in folder.train if is_music(f)] == ["music/a.wav", "music/b.wav"]
+
+
+def test_a_share_of_the_crops_falls_silent_for_a_while(folder):
+    """One stretch of zeros, a tenth to six tenths of the crop, anywhere; the rest as it was."""
+    plain, paused = folder.batch(3, 400), Pauses(folder, 0.25, seed=1).batch(3, 400)
+    changed = plain != paused
+    assert (paused[changed] == 0).all()
+    hit = changed.any(axis=(1, 2))
+    np.testing.assert_allclose(hit.mean(), 0.25, atol=0.06)
+    ends = [np.flatnonzero(item)[[0, -1]] for item in changed[hit, :, 0]]
+    lengths = np.array([last - first + 1 for first, last in ends]) / RATE
+    # Tones cross zero, so a stretch of them may look a few samples shorter at either end, and never longer.
+    assert 0.09 < lengths.min() < 0.15
+    assert 0.55 < lengths.max() <= 0.6
+    assert min(first for first, _ in ends) < 0.05 * RATE
+    assert max(last for _, last in ends) > 0.95 * RATE
+    for item, (first, last) in zip(changed[hit, :, 0], ends, strict=True):
+        assert item[first : last + 1].mean() > 0.9
+
+
+def test_pauses_are_the_same_for_the_same_step(folder):
+    pauses = Pauses(folder, 0.5, seed=1)
+    np.testing.assert_array_equal(pauses.batch(7, 8), pauses.batch(7, 8))
+    silent = [pauses.batch(step, 8) == 0 for step in (7, 8)]
+    assert (silent[0] != silent[1]).any()
+
+
+def test_a_run_has_pauses_where_they_are_asked_for(tmp_path):
+    """In plain crops as in augmented ones; by default in none."""
+    tone = np.sin(2 * np.pi * 500 * (np.arange(4 * RATE) + 0.5) / RATE)
+    soundfile.write(tmp_path / "tone.wav", 0.1 * tone, RATE, subtype="FLOAT")
+    for name, settings, expected in (
+        ("none", [], 0),
+        ("plain", ["pauses=1"], 8),
+        ("augmented", ["pauses=1", "augment.enabled=true"], 8),
+    ):
+        recipe = config.from_preset("tiny_24khz", str(tmp_path), settings)
+        run = runs.start(tmp_path / name, recipe)
+        batch = run.batches.batch(0, 8)
+        run.lock.release()
+        silent = [(np.abs(item) < 1e-9).mean() > 0.09 for item in batch]
+        assert sum(silent) == expected

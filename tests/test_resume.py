@@ -18,7 +18,7 @@ STEPS = 20
 # With everything that has a state of its own: the adversary joins on the way, and mixes are drawn.
 EVERYTHING = [
     "adversary.enabled=true", "adversary.start=10", "adversary.filters=2", "adversary.windows=[256]",
-    "augment.enabled=true", f"validate_every={STEPS}",
+    "augment.enabled=true", "pauses=0.5", f"validate_every={STEPS}",
 ]  # fmt: skip
 LAST = f"checkpoints/step-{STEPS:08d}.safetensors"
 

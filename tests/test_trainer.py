@@ -297,6 +297,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("adversary.windows=[1000000]", "adversary.windows = (1000000,) cannot be used"),
         ("adversary.filters=100_000_000", "adversary.filters = 100000000 cannot be used"),
         ("cooldown=1.5", "cooldown = 1.5 cannot be used"),
+        ("pauses=1.1", "pauses = 1.1 cannot be used"),
         ("bandwidths=[100]", "100 kbps need 133 of 8 codebooks"),
         ("loss.mel_drawn=8", "loss.mel_drawn = 8 cannot be used: there are 3"),
         ("loss.mel_kind=mel", "loss.mel_kind = 'mel': choose fitting, absolute or published"),

@@ -1,4 +1,4 @@
-"""More sounds than the files hold: mixing of sources, gain, reverb [Defossez22, §4.1].
+"""More sounds than the files hold: pauses, mixing of sources, gain, reverb [Defossez22, §4.1].
 
 A training example is one source (probability 0.64), a mix of two (0.24), or of three that are not music (0.12). Each
 source is brought to one level by its file's RMS, sometimes put into a room, and played at a random gain. Examples that
@@ -6,6 +6,8 @@ clip are rejected and drawn anew.
 
 As in `data`, batch(step, size) is a pure function of folder, seed and step.
 """
+
+from typing import Protocol
 
 import numpy as np
 
@@ -16,9 +18,39 @@ from minicodec.training.audio_files import AudioFile, Lot
 from minicodec.training.config import AugmentationConfig
 from minicodec.training.data import SILENCE, AudioFolder
 
-AUGMENTATION = 3  # stream of random numbers, beside the trainer's
+AUGMENTATION, PAUSES = 3, 8  # streams of random numbers, beside the trainer's
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 0.6  # of a crop
 LEVEL = 10 ** (-24 / 20)  # RMS that a file is brought to. The paper gives none; speech then peaks near -6 dBFS
 REDRAWS = 10  # clipping examples; then the last one is scaled down
+
+
+class Batches(Protocol):
+    """What a training is fed with."""
+
+    def batch(self, step: int, size: int) -> np.ndarray:
+        """(size,T,C) float32 in [-1,1], the same for the same step."""
+
+
+class Pauses:
+    """Batches in which each crop falls silent for a while, with a probability of `share`: zeros from one sample on.
+
+    Recordings hold no digital silence, and `AudioFolder` none of the crops below -60 dBFS. A codec that never met it
+    answers it with noise.
+    """
+
+    def __init__(self, batches: Batches, share: float, seed: int):
+        self.batches, self.share, self.seed = batches, share, seed
+
+    def batch(self, step: int, size: int) -> np.ndarray:
+        """(size,T,C) float32 in [-1,1]. InputError as in `AudioFolder.batch`."""
+        rng = np.random.default_rng([self.seed, step, PAUSES])
+        batch = self.batches.batch(step, size)
+        for crop in batch:
+            if rng.random() < self.share:
+                length = int(rng.uniform(SHORTEST_PAUSE, LONGEST_PAUSE) * len(crop))
+                start = int(rng.integers(len(crop) - length + 1))
+                crop[start : start + length] = 0
+        return batch
 
 
 class AugmentedFolder:

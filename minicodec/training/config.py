@@ -164,6 +164,7 @@ class TrainingConfig:
 
     steps, batch     updates, and crops in each
     seconds          length of a crop
+    pauses           share of the crops in which some tenths fall silent [augment.Pauses]
     rates            kbps, to draw from, with one listed twice drawn twice as often; empty: the model's bandwidths
     rate_per_item    each item of a batch draws its own
     lr, betas        of Adam
@@ -187,6 +188,7 @@ class TrainingConfig:
     ema_corrected: bool = False
     warmup_steps: int = 1000
     unquantized: float = 0.0
+    pauses: float = 0.0
     rates: tuple[float, ...] = ()
     rate_per_item: bool = False
     checkpoint_every: int = 500
@@ -204,7 +206,7 @@ class TrainingConfig:
         counts = ("steps", "batch", "checkpoint_every", "keep", "validate_every", "valid_clips", "log_every")
         wrong = [name for name in counts if getattr(self, name) < 1]
         wrong += [name for name in ("seconds", "valid_seconds", "lr") if not getattr(self, name) > 0]
-        wrong += ["cooldown"] * (not 0 <= self.cooldown <= 1)
+        wrong += [name for name in ("cooldown", "pauses") if not 0 <= getattr(self, name) <= 1]
         wrong += [name for name in ("ema", "unquantized") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name in ("warmup_steps", "seed") if getattr(self, name) < 0]
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

@@ -32,7 +32,7 @@ from minicodec.nn.module import Module
 from minicodec.ranks import ALONE, Ranks
 from minicodec.training import checkpoint, config as configuration, curves, validation
 from minicodec.training.adversarial import Adversary
-from minicodec.training.augment import AugmentedFolder
+from minicodec.training.augment import AugmentedFolder, Batches, Pauses
 from minicodec.training.config import RunConfig
 from minicodec.training.data import AudioFolder
 from minicodec.training.discriminator import MultiScaleSTFTDiscriminator
@@ -73,8 +73,10 @@ class Run:
             seed=config.training.seed,
         )
         ranks.agree(f"{config.data}: the files to train on", data.listing())
-        augment = config.training.augment
-        self.batches = AugmentedFolder(data, augment) if augment.enabled else data
+        augment, pauses = config.training.augment, config.training.pauses
+        self.batches: Batches = AugmentedFolder(data, augment) if augment.enabled else data
+        if pauses:
+            self.batches = Pauses(self.batches, pauses, config.training.seed)
         self.trainer = Trainer(config, device, losses=losses, discriminator=discriminator, ranks=ranks)
         self.watch = Watch()
         clips = data.valid_clips(config.training.valid_clips, config.training.valid_seconds)
