@@ -146,6 +146,19 @@ def test_a_share_of_the_crops_falls_silent_for_a_while(folder):
         assert item[first : last + 1].mean() > 0.9
 
 
+class OneClick:
+    """Crops that are silent but for a click in their middle."""
+
+    def batch(self, step, size):
+        batch = np.zeros((size, 1000, 1), np.float32)
+        batch[:, 500] = 1
+        return batch
+
+
+def test_a_crop_that_would_be_left_silent_has_no_pause(folder):
+    assert Pauses(OneClick(), 1.0, seed=1).batch(0, 50).sum() == 50
+
+
 def test_pauses_are_the_same_for_the_same_step(folder):
     pauses = Pauses(folder, 0.5, seed=1)
     np.testing.assert_array_equal(pauses.batch(7, 8), pauses.batch(7, 8))

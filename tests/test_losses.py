@@ -68,17 +68,30 @@ def test_a_floor_hides_what_is_softer(rng):
     assert float(MelLoss(24_000, (256,), floor=1e-2)(x, y)) < 1e-2 * float(MelLoss(24_000, (256,))(x, y))
 
 
-def test_the_waveform_below_a_frequency(rng):
-    """The mean over all 320 coefficients, with those above 2 kHz taken as 0; it pulls at nothing up there."""
+def waveform_loss(rng, *limits):
+    """The loss of noise, its gradient as a spectrum of 1 Hz bins, and the MDCT coefficients of the difference."""
     x, y = rng.normal(size=(2, 24_000, 1))
     decoded = Tensor(y[None], requires_grad=True)
-    loss = WaveformLoss(24_000, 2000)(Tensor(x[None]), decoded)
-    frames = np.lib.stride_tricks.sliding_window_view((y - x)[:, 0], 640)[::320]
-    expected = np.abs(frames @ mdct_basis(320)[:, :53].astype(float)).sum(axis=1).mean() / 320
-    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    loss = WaveformLoss(24_000, *limits)(Tensor(x[None]), decoded)
     loss.backward()
-    pull = np.abs(np.fft.rfft(decoded.grad[0, :, 0]))
+    frames = np.lib.stride_tricks.sliding_window_view((y - x)[:, 0], 640)[::320]
+    return float(loss), np.abs(np.fft.rfft(decoded.grad[0, :, 0])), np.abs(frames @ mdct_basis(320).astype(float))
+
+
+def test_the_waveform_below_a_frequency(rng):
+    """The mean over all 320 coefficients, with those above 2 kHz taken as 0; it pulls at nothing up there."""
+    loss, pull, coefficients = waveform_loss(rng, 2000)
+    assert loss == pytest.approx(coefficients[:, :53].sum(axis=1).mean() / 320, rel=1e-6)
     assert pull[2200:].max() < 0.05 * pull[:2000].max()
+
+
+def test_the_waveform_above_a_frequency_counts_less(rng):
+    """Above 2 kHz a tenth of each difference counts, and pulls with a tenth of the strength."""
+    loss, pull, coefficients = waveform_loss(rng, 2000, 0.1)
+    coefficients[:, 53:] *= 0.1
+    assert loss == pytest.approx(coefficients.mean(), rel=1e-6)
+    strength = [np.sqrt(np.mean(band**2)) for band in (pull[:1800], pull[2200:])]
+    assert strength[1] == pytest.approx(0.1 * strength[0], rel=0.05)
 
 
 def test_frames_are_centred_on_their_hops():

@@ -289,6 +289,7 @@ def test_the_log_forgets_what_comes_after_the_checkpoint(audio_folder, tmp_path)
         ("loss.mel=inf", "inf where the default is 1.0"),
         ("lr=1e400", "lr=1e400: inf where the default is 0.001"),
         ("loss.l1=-1", "loss.l1 = -1.0 cannot be used"),
+        ("loss.l1_above=-0.1", "loss.l1_above = -0.1 cannot be used"),
         ("steps=" + "9" * 5000, "where the default is 3000"),
         ("steps=" + "9" * 40, "where the default is 3000"),
         ("betas=" + "[" * 3000, "where the default is (0.5, 0.9)"),

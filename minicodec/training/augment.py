@@ -16,7 +16,7 @@ from minicodec.errors import InputError
 from minicodec.fourier import convolve
 from minicodec.training.audio_files import AudioFile, Lot
 from minicodec.training.config import AugmentationConfig
-from minicodec.training.data import SILENCE, AudioFolder
+from minicodec.training.data import SILENCE, AudioFolder, rms
 
 AUGMENTATION, PAUSES = 3, 8  # streams of random numbers, beside the trainer's
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 0.6  # of a crop
@@ -35,7 +35,7 @@ class Pauses:
     """Batches in which each crop falls silent for a while, with a probability of `share`: zeros from one sample on.
 
     Recordings hold no digital silence, and `AudioFolder` none of the crops below -60 dBFS. A codec that never met it
-    answers it with noise.
+    answers it with noise. A crop that would be left below -60 dBFS stays as it is.
     """
 
     def __init__(self, batches: Batches, share: float, seed: int):
@@ -49,7 +49,9 @@ class Pauses:
             if rng.random() < self.share:
                 length = int(rng.uniform(SHORTEST_PAUSE, LONGEST_PAUSE) * len(crop))
                 start = int(rng.integers(len(crop) - length + 1))
-                crop[start : start + length] = 0
+                rest = np.concatenate([crop[:start], crop[start + length :]])
+                if rms(rest) > SILENCE:
+                    crop[start : start + length] = 0
         return batch
 
 

@@ -71,7 +71,7 @@ class LossConfig:
     mel_kind      fitting, absolute or published [losses.MelLoss]
     mel_relative  in it, the weight of differences relative to the level of a crop [losses.MelLoss]; 0: none
     mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
-    l1_below      Hz: l1 compares frequencies below alone [losses.WaveformLoss]; 0: the waveforms as they are
+    l1_below      Hz: above, the difference counts by a factor of `l1_above` [losses.WaveformLoss]; 0: no such limit
     """
 
     l1: float = 10.0
@@ -82,11 +82,13 @@ class LossConfig:
     mel_drawn: int = 0
     mel_relative: float = 0.0
     l1_below: float = 0.0
+    l1_above: float = 0.0
     mel_floor: float = MEL_FLOOR
     mel_kind: str = "fitting"
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("l1", "mel", "warmup_mel", "commitment", "mel_relative") if getattr(self, name) < 0]
+        weights = ("l1", "l1_above", "mel", "warmup_mel", "commitment", "mel_relative")
+        wrong = [name for name in weights if getattr(self, name) < 0]
         if wrong:
             raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
         if len(self.mel_windows) > MOST_WINDOWS:

@@ -81,7 +81,7 @@ class AudioFolder:
                 problem = error
                 self.notice_damage(file, error)
                 continue
-            if _rms(crop) > SILENCE:
+            if rms(crop) > SILENCE:
                 return file, crop
             silent = file, crop
         if silent is None:
@@ -104,7 +104,7 @@ class AudioFolder:
                 except InputError as error:
                     self.notice_damage(file, error)
             if excerpts and len(clips) < count:
-                clips.append((file.name, max(excerpts, key=_rms)))
+                clips.append((file.name, max(excerpts, key=rms)))
             if len(clips) == count:
                 break
         if not clips:
@@ -113,7 +113,7 @@ class AudioFolder:
 
     def look(self) -> None:
         """Notice what makes a training vain before it begins: files of silence, or shorter than the crops."""
-        silent = sum(_rms(crop) <= SILENCE for crop in self.batch(0, LOOKED_AT))
+        silent = sum(rms(crop) <= SILENCE for crop in self.batch(0, LOOKED_AT))
         if 2 * silent > LOOKED_AT:
             self._notice(f"{silent} of {LOOKED_AT} crops drawn at random are silent (below -60 dBFS) and teach nothing")
         seconds = self.length / self.sample_rate
@@ -156,5 +156,6 @@ class AudioFolder:
             self._report(line)
 
 
-def _rms(crop: np.ndarray) -> float:
+def rms(crop: np.ndarray) -> float:
+    """The level of a crop, 1 at full scale."""
     return float(np.sqrt(np.mean(np.square(crop, dtype=np.float64))))

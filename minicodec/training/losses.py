@@ -100,15 +100,17 @@ class MelLoss:
 
 
 class WaveformLoss:
-    """mean |x - x̂|; or, of frequencies below some limit alone, the mean |X - X̂| of MDCT coefficients.
+    """mean |x - x̂|; or mean |w (X - X̂)| of MDCT coefficients, w = 1 for frequencies below a limit, `above` elsewhere.
 
-    Where few bits leave no waveform, the best guess by an l1 is silence. Up there it had better say nothing.
+    Where few bits leave no waveform, the best guess by an l1 is silence. Up there it had better say little.
     """
 
-    def __init__(self, sample_rate: int, below: float, device: str = "cpu"):
+    def __init__(self, sample_rate: int, below: float, above: float = 0.0, device: str = "cpu"):
         count = round(MDCT_SIZE * below / (sample_rate / 2))
-        self.share = count / MDCT_SIZE
-        self.basis = array_module(device).asarray(mdct_basis(MDCT_SIZE)[:, None, :count].copy()) if below else None
+        weighted = np.concatenate([mdct_basis(MDCT_SIZE)[:, :count], above * mdct_basis(MDCT_SIZE)[:, count:]], axis=1)
+        heard = weighted if above else weighted[:, :count]
+        self.share = heard.shape[1] / MDCT_SIZE
+        self.basis = array_module(device).asarray(heard[:, None].copy()) if below else None
 
     def __call__(self, x: Tensor, decoded: Tensor) -> Tensor:
         """Original x (B,T,C), a constant, and decoded (B,T,C) -> the loss, a scalar. Silent frequencies count as 0."""

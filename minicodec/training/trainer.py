@@ -99,7 +99,7 @@ class Trainer:
             floor=loss.mel_floor,
             relative=loss.mel_relative,
         )
-        self.waveform_loss = WaveformLoss(run.model.sample_rate, loss.l1_below, device)
+        self.waveform_loss = WaveformLoss(run.model.sample_rate, loss.l1_below, loss.l1_above, device)
         self.step = 0
         self._recent: deque[float] = deque(maxlen=REMEMBERED)
 
