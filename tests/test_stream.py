@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import minicodec
+from minicodec import functional as F
 from minicodec.backend import use
 from minicodec.codec.config import CodecConfig, QuantizerConfig, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 from minicodec.codec.streaming import stream as streaming
+from minicodec.codec.streaming.convolution import FrameBuffer
 from minicodec.codec.streaming.stages import Chain
 from minicodec.codec.transform import TransformConfig
 from minicodec.tensor import Tensor, no_grad
@@ -95,6 +97,27 @@ def in_pieces(stream, x, sizes):
 
 
 cuts = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
+
+
+def test_padding_of_no_known_kind_is_refused_before_anything_is_pushed():
+    with pytest.raises(ValueError, match="pad_mode 'mirror': choose one of zero, reflect"):
+        SMALL["mirror, 1x1 shortcut"].stream_encoder(pad_mode="mirror")
+
+
+@pytest.mark.parametrize("mode", ["zero", "reflect"])
+@pytest.mark.parametrize("elu", [False, True])
+def test_frames_are_padded_where_they_lie_whatever_lay_there_before(mode, elu):
+    buffer, rng = FrameBuffer(3, elu), np.random.default_rng(0)
+    buffer.join(np.zeros((1, 0, 3), np.float32), np.full((1, 40, 3), np.nan, np.float32))
+    memory = buffer.memory
+    for m, n, left, right in [(4, 9, 6, 3), (0, 9, 0, 3), (4, 9, 6, 0), (2, 9, 0, 0), (1, 1, 6, 8), (0, 1, 2, 0)]:
+        before, x = (rng.normal(size=(1, count, 3)).astype(np.float32) for count in (m, n))
+        frames = np.concatenate([before, F.elu(Tensor(x)).data if elu else x], axis=1)
+        with use("numpy"):
+            expected = F.pad1d(Tensor(frames), left, right, mode).data
+        padded = buffer.join(before, x, left, right, mode)
+        np.testing.assert_array_equal(padded, expected)
+        assert np.shares_memory(padded, memory)
 
 
 @pytest.mark.parametrize("name", SMALL)

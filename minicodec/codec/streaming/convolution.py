@@ -7,7 +7,8 @@ After the last input come frames on the right, so that the last window is full a
 A transposed convolution, seen from its output, is a convolution, and keeps frames likewise. In a residual unit, frames
 of the shortcut wait for those of the block.
 
-The frames of the past and the new ones come to lie in one buffer, which stays.
+The frames of the past, the new ones and the padding come to lie in one buffer, which stays: each fresh array of
+megabytes costs an interruption for every page of 4 KiB that is first touched, 4 % of the encoder's time.
 """
 
 from typing import Any
@@ -19,32 +20,39 @@ from minicodec.backend import active
 from minicodec.codec.seanet import ResidualUnit
 from minicodec.codec.streaming.folded_convolution import fold, fold_shortcut, fold_transposed, kernels
 from minicodec.codec.weight_cache import cached
-from minicodec.nn.layers import Conv1d, ConvTranspose1d
+from minicodec.nn.layers import PAD_MODES, Conv1d, ConvTranspose1d
 from minicodec.ops.conv1d import output_length
-from minicodec.tensor import Tensor
+from minicodec.ops.padding import mirrored
 
 State = Any  # a tuple of arrays, and of such tuples, that nobody modifies
 Result = tuple[np.ndarray, State]
 
 
 class FrameBuffer:
-    """Joins frames of the past and new ones, or ELU of these, in memory that stays from call to call."""
+    """Joins frames of the past and new ones, or ELU of these, and pads them, in memory that stays from call to call."""
 
     def __init__(self, C: int, elu: bool):
         self.memory, self.elu = np.empty((1, 0, C), np.float32), elu
 
-    def join(self, before: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """(1,m,C), (1,n,C) -> (1,m+n,C), valid until the next call."""
+    def join(self, before: np.ndarray, x: np.ndarray, left: int = 0, right: int = 0, mode: str = "zero") -> np.ndarray:
+        """(1,m,C), (1,n,C) -> (1,left + m + n + right,C), valid until the next call. Padded as the op pad1d does it."""
         m, n, C = before.shape[1], x.shape[1], x.shape[2]
-        if self.memory.shape[1] < m + n:
-            self.memory = np.empty((1, m + n, C), np.float32)
-        frames = self.memory[:, : m + n]
+        size = left + m + n + right
+        if self.memory.shape[1] < size:
+            self.memory = np.empty((1, size, C), np.float32)
+        padded = self.memory[:, :size]
+        frames = padded[:, left : size - right]
         frames[:, :m] = before
         if self.elu and active() == "numba":
             kernels().elu_into(x, frames[:, m:])
         else:
             frames[:, m:] = F.elu(x).data if self.elu else x
-        return frames
+        if left or right:
+            padded[:, :left], padded[:, size - right :] = 0, 0
+            if mode == "reflect":
+                position, source = mirrored(frames, left, right)
+                padded[:, position] = frames[:, source]
+        return padded
 
 
 class ConvStage:
@@ -55,6 +63,8 @@ class ConvStage:
 
     def __init__(self, layer: Conv1d, pad_mode: str | None, activation: str | None = None, elu_first: bool = False):
         self.layer, self.pad_mode, self.activation = layer, pad_mode or layer.pad_mode, activation
+        if self.pad_mode not in PAD_MODES:
+            raise ValueError(f"pad_mode {self.pad_mode!r}: choose one of {', '.join(PAD_MODES)}")
         self.convolution = cached(layer, fold)
         self.margin, _ = layer.padding(layer.stride)
         self.buffer = FrameBuffer(self.convolution.shape[1], elu_first)
@@ -67,13 +77,14 @@ class ConvStage:
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         before, mirror = state
-        frames, stride = self.buffer.join(before, x), self.layer.stride
-        if mirror and frames.shape[1] <= self.margin and not last:
+        n, stride = before.shape[1] + x.shape[1], self.layer.stride
+        if mirror and n <= self.margin and not last:
+            frames = self.buffer.join(before, x)  # too few to mirror, as yet
             return self.convolution(frames, 0), (frames.copy(), True)
         left = self.margin if mirror else 0
         # Then what the last windows would see of the future, and as much more as fills the last one.
-        right = self.layer.ahead + (self.margin - left - frames.shape[1]) % stride if last else 0
-        frames = F.pad1d(Tensor(frames), left, right, self.pad_mode).data if left or right else frames
+        right = self.layer.ahead + (self.margin - left - n) % stride if last else 0
+        frames = self.buffer.join(before, x, left, right, self.pad_mode)
         count = max(0, output_length(frames.shape[1], self.layer.K, stride, self.layer.dilation))
         return self.convolution(frames, count, self.activation), (frames[:, count * stride :].copy(), False)
 
