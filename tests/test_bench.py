@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import math
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,6 +252,17 @@ def test_a_child_that_is_late_ends_with_all_it_has_started(script, tmp_path):
     script(f"(sleep 1; touch {tmp_path}/survived) &\nsleep 60")
     with pytest.raises(InputError, match=r"^bench: torch.compile, 1 thread: not done in 0.5 s$"):
         child.send(order(what="torch.compile"), limit=0.5)
+    time.sleep(1)
+    assert not (tmp_path / "survived").exists()
+
+
+def test_sigterm_ends_a_child_with_all_it_has_started(script, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    script(f"(sleep 1; touch {tmp_path}/survived) &\nkill -TERM $PPID\nsleep 60")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", "linear", "--quick", "--threads", "1"])
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
     time.sleep(1)
     assert not (tmp_path / "survived").exists()
 

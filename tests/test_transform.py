@@ -131,7 +131,8 @@ def test_a_killed_run_ends_in_the_same_bytes(audio_folder, tmp_path):
 
 def test_it_learns(audio_folder, tmp_path):
     """One batch, over and over."""
-    settings = ("loss.mel_drawn=0", "loss.mel_floor=1e-4", "loss.mel_relative=0", "rates=[9]")
+    waveform = ("loss.l1=300", "loss.l1_above=0")
+    settings = (*waveform, "loss.mel_drawn=0", "loss.mel_floor=1e-4", "loss.mel_relative=0", "rates=[9]")
     run = runs.start(tmp_path / "run", recipe(audio_folder, *settings))
     x = run.data.batch(0, 3)
     buffers = {name: array.copy() for name, array in run.trainer.codec.named_buffers()}

@@ -4,7 +4,11 @@ import argparse
 import difflib
 import json
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
                 path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
     begun = bench.begun(args.out / "bench.json", settings) if args.resume else None
-    report = bench.run(settings, say, begun, keep)
+    with ending_on_sigterm():
+        report = bench.run(settings, say, begun, keep)
     console = Console(width=None if Console().is_terminal else 250)
     for headings, rows in reports.tables(report):
         for columns in fitting(headings, rows, console.width, reports.LEADING[headings[0]]):
@@ -99,6 +104,19 @@ def run(args: argparse.Namespace) -> int:
         keep(report)
         write(report, args.out)
     return 0
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """In this block SIGTERM raises SystemExit: the process that measures must not outlive the one that sent it out."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def check_folder(folder: Path, force: bool) -> None:
