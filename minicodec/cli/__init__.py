@@ -30,7 +30,7 @@ COMMANDS = {
     "stream": "encode or decode live audio, from stdin to stdout",
     "train": "train a codec on a folder of audio files",
     "train-lm": "train a language model of codes: it makes files smaller",
-    "convert": "turn a model, such as the released EnCodec, into one .safetensors file",
+    "convert": "turn any model, such as EnCodec, into a .safetensors file",
     "models": "list the models there are: bundled, in the cache, to fetch",
     "fetch": "download a published model, such as encodec_24khz",
     "info": "describe an .ecdc file, an audio file or a model",
