@@ -42,12 +42,13 @@ def sound(seconds, seed=0):
     return wav.astype(np.float32)
 
 
-@pytest.fixture
-def both():
+@pytest.fixture(params=[{}, {"noise_from": 30}], ids=["", "noise"])
+def both(request):
     """The library's codec and one of the readers', with the same random weights."""
-    library = Library(from_dict(CONFIG, "little"), seed=3)
+    config = CONFIG | {"transform": CONFIG["transform"] | request.param}
+    library = Library(from_dict(config, "little"), seed=3)
     initialise_codec(library)
-    mine = weights.build(CONFIG, np.random.default_rng(0))
+    mine = weights.build(config, np.random.default_rng(0))
     weights._fill(mine, {name: a.copy() for name, a in library.state_dict().items()})
     fixed = {"encoder.layers.0.weight", "encoder.layers.0.bias"}
     fixed |= {f"decoder.layers.{len(mine.decoder.layers) - 1}.{name}" for name in ("weight", "bias")}

@@ -43,8 +43,8 @@ def small(**options):
     return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), seanet), seed=3))
 
 
-def small_transform():
-    config = TransformConfig(hop=HOP, latent=4, encoder=(1, 2), decoder=(1, 2, 4))
+def small_transform(noise_from=0):
+    config = TransformConfig(hop=HOP, latent=4, encoder=(1, 2), decoder=(1, 2, 4), noise_from=noise_from)
     return spread_codebooks(Codec(CodecConfig("small", 600, 1, (1.2,), QuantizerConfig(3, 16), None, config), seed=3))
 
 
@@ -53,6 +53,7 @@ SMALL = {
     "mirror, 1x1 shortcut": small(pad_mode="reflect"),
     "mirror, no norm": small(pad_mode="reflect", norm="none", residual_kernel=5),
     "transform": small_transform(),
+    "transform with noise": small_transform(2),
 }
 
 

@@ -1,13 +1,15 @@
 """The network that begins as a transform codec: it is one, it starts from data, and it sees two hops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.fft import dct
 
 import minicodec
-from minicodec.codec.config import CodecConfig, QuantizerConfig, from_dict
+from minicodec.codec.config import CodecConfig, QuantizerConfig, from_dict, preset
 from minicodec.codec.model import Codec
-from minicodec.codec.transform import TransformConfig, mdct_basis
+from minicodec.codec.transform import TransformConfig, hashed, mdct_basis, noise_signs
 from minicodec.errors import InputError
 from minicodec.metrics import si_sdr
 from minicodec.tensor import Tensor, no_grad
@@ -23,6 +25,7 @@ SMALL = [
 ]  # fmt: skip
 
 CROPS = 24
+BANDS = slice(2, 24), slice(40, 150)  # in lines of 75 Hz: below and above 2 kHz
 
 
 def noise(T, seed=0):
@@ -140,6 +143,43 @@ def test_it_learns(audio_folder, tmp_path):
     assert losses[-1] < 0.8 * losses[0]
     for name in ("encoder.layers.0.weight", "encoder.layers.0.bias", "decoder.layers.4.weight"):  # the transform's
         np.testing.assert_array_equal(dict(run.trainer.codec.named_buffers())[name], buffers[name])
+
+
+def test_the_hash_of_the_signs():
+    """Of MurmurHash3 (x86, 32 bits), of which an empty text leaves only the last step: published values by seed."""
+    seeds = np.array([0, 1, 0xFFFFFFFF], np.uint64)
+    np.testing.assert_array_equal(hashed(seeds), [0, 0x514E28B7, 0x81F16F39])
+    np.testing.assert_array_equal(hashed(seeds + 2**32), hashed(seeds))
+
+
+def test_signs_look_random_from_a_frequency_on():
+    """As many of each, alike no more than by chance from frame to frame and from frequency to frequency: 4 sigma."""
+    signs = noise_signs(0, 400, 320, 53).astype(float)
+    assert (signs[:, :53] == 1).all()
+    high = signs[:, 53:]
+    assert set(np.unique(high)) == {-1, 1}
+    pairs = high, high[1:] * high[:-1], high[2:] * high[:-2], high[:, 1:] * high[:, :-1]
+    for product in pairs:
+        assert abs(product.mean()) < 4 / np.sqrt(product.size)
+    np.testing.assert_array_equal(noise_signs(150, 250, 320, 53), signs[150:])
+
+
+def test_what_is_the_same_in_every_frame_is_noise_and_no_buzz():
+    """Without the signs, a latent that never changes makes a wave that repeats with every hop, all of it in lines."""
+    shares = []
+    for noise_from in (0, 53):
+        config = preset("transform_24khz")
+        network = replace(config.transform, noise_from=noise_from)
+        codec = Codec(replace(config, transform=network), seed=0)
+        latent = np.repeat(np.random.default_rng(0).normal(size=(1, 1, 64)), 300, axis=1).astype(np.float32)
+        with no_grad():
+            wav = codec.decoder(Tensor(latent)).data[0, 320 * 50 :, 0]
+        power = np.abs(np.fft.rfft(wav[: 320 * 240])) ** 2  # 240 hops: lines are every 240th value
+        lines = power.reshape(-1)[: 240 * 160].reshape(160, 240)[:, 0]
+        shares.append([lines[band].sum() / power[240 * band.start : 240 * band.stop].sum() for band in BANDS])
+    (low, high), (still_low, noisy) = shares
+    assert min(low, high, still_low) > 0.999
+    assert noisy < 0.03
 
 
 def test_a_codec_has_one_network():

@@ -18,6 +18,7 @@ RANGES = {
     "filters": (2, 1 << 13), "lstm_layers": (0, 8), "residual_units": (0, 64), "kernel": (1, 64),
     "residual_kernel": (1, 64), "levels": (1, 1024), "entries": (2, 1 << 15), "channels": (1, 64),
     "sample_rate": (1, 1 << 22), "chunk_samples": (1, 1 << 32), "chunk_stride": (1, 1 << 32),
+    "noise_from": (0, 1 << 12),
 }  # fmt: skip
 OTHERWISE = (1, 1 << 13)
 WIDEST = 1 << 12  # channels of the innermost layer; the published models have 512

@@ -4,8 +4,9 @@
       MDCT: Conv1d K=2·hop, stride hop                Conv1d K=1, D → hop
       companding x^¾                                  ResidualUnits
       ResidualUnits, which begin as almost nothing    the inverse power, x^(4/3)
-      Conv1d K=1, hop → D                             inverse MDCT: ConvTranspose1d K=2·hop, stride hop
-      latent (B,T/hop,D)                              waveform (B,T,1)
+      Conv1d K=1, hop → D                             signs that look random, for high frequencies
+      latent (B,T/hop,D)                              inverse MDCT: ConvTranspose1d K=2·hop, stride hop
+                                                      waveform (B,T,1)
 
 The modified discrete cosine transform [Princen87] of MP3, AAC and Opus is a strided convolution whose weights are
 known. With N = hop, and for k = 0 ... N - 1,
@@ -19,6 +20,11 @@ multiplied by a gain, in the decoder divided by it [training/transform_start.py]
 
 Nothing runs at 24 kHz but the transform: a step of training costs half of the SEANet's. A window reaches one hop into
 the future, so that the latency is two hops.
+
+High up, few bits say how loud a frequency is, and none which sign it has. A decoder then learns one pattern of signs
+and repeats it in every frame. What repeats 75 times a second is a buzz: a comb of lines 75 Hz apart, where there
+should be noise. Losses of spectra in bands do not hear it. So from frequency `noise_from` on, each coefficient is
+multiplied by a sign that looks random, and depends on frame and frequency alone.
 """
 
 from dataclasses import dataclass
@@ -26,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicodec import functional as F
+from minicodec.backend import xp
 from minicodec.codec.seanet import ResidualUnit, SEANetConfig, in_turn
 from minicodec.nn.layers import Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
@@ -40,6 +47,7 @@ class TransformConfig:
     latent                width D of the latent vectors
     power, smoothing      of the companding [ops/companding.py]
     encoder, decoder      dilations of the residual units
+    noise_from            the first frequency (of `hop`, from 0 Hz to half the sample rate) with random signs; 0: none
     """
 
     hop: int = 320
@@ -48,6 +56,7 @@ class TransformConfig:
     smoothing: float = 0.2
     encoder: tuple[int, ...] = (1, 2, 4, 1, 2)
     decoder: tuple[int, ...] = (1, 2, 4, 1, 2, 4, 1, 2)
+    noise_from: int = 0
 
     @property
     def causal(self) -> bool:
@@ -66,6 +75,40 @@ class Companding(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.companding(x, self.power, self.smoothing)
+
+
+class NoiseSigns(Module):
+    """Multiplies coefficients (B,T,N) by `noise_signs`."""
+
+    def __init__(self, first: int):
+        self.first = first
+
+    def __call__(self, x: Tensor, start: int = 0) -> Tensor:
+        """x (B,T,N), of frames `start` and later -> y (B,T,N)."""
+        signs = noise_signs(start, x.shape[1], x.shape[2], self.first)
+        return x * xp(x.data).asarray(signs.astype(x.dtype))
+
+
+def noise_signs(start: int, frames: int, N: int, first: int) -> np.ndarray:
+    """(frames,N) int8: 1 below frequency `first`, from there on the last bit of a hash of frame · N + frequency, as ±1.
+
+    The hash is the last step of MurmurHash3, of 32 bits: whole numbers, so alike on all machines.
+    """
+    t = np.arange(start, start + frames, dtype=np.uint64)[:, None]
+    signs = 1 - 2 * (hashed(t * np.uint64(N) + np.arange(N, dtype=np.uint64)) & np.uint32(1)).astype(np.int8)
+    signs[:, :first] = 1
+    return signs
+
+
+def hashed(x: np.ndarray) -> np.ndarray:
+    """Whole numbers (*x), modulo 2^32 -> as many that look random, uint32."""
+    h = x.astype(np.uint32)
+    h ^= h >> np.uint32(16)
+    h *= np.uint32(0x85EBCA6B)
+    h ^= h >> np.uint32(13)
+    h *= np.uint32(0xC2B2AE35)
+    h ^= h >> np.uint32(16)
+    return h
 
 
 class TransformEncoder(Module):
@@ -95,9 +138,15 @@ class TransformDecoder(Module):
         self.layers += [ResidualUnit(N, UNITS, dilation, rng=rng) for dilation in config.decoder]
         # Its slope at 0, smoothing^(power - 1), undoes that of the encoder.
         self.layers += [Companding(power, slope_at_0 ** (1 / (1 - power))), inverse]
+        self.signs = [NoiseSigns(config.noise_from)] if config.noise_from else []
+
+    @property
+    def all_layers(self) -> list[Module]:
+        """`layers`, by whose places files name the weights, with the signs before the last one."""
+        return [*self.layers[:-1], *self.signs, self.layers[-1]]
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_turn(self.layers, x)
+        return in_turn(self.all_layers, x)
 
 
 def _fix(layer: Conv1d | ConvTranspose1d, weight: np.ndarray) -> None:

@@ -10,6 +10,7 @@ first state is `stage.start()`; `last` says that no more input comes.
     ResidualStage
     LSTMStage            its state: h and c of every layer
     EntrywiseStage       none
+    NoiseSignsStage      frames so far
     QuantizerStage       none
     Chain                those of its stages
 
@@ -31,7 +32,7 @@ from minicodec.codec.quantizer import ResidualVectorQuantizer
 from minicodec.codec.seanet import ELU, ResidualUnit
 from minicodec.codec.streaming.convolution import ConvStage, ConvTransposeStage, ResidualStage, Result, State
 from minicodec.codec.streaming.folded_convolution import kernels
-from minicodec.codec.transform import Companding
+from minicodec.codec.transform import Companding, NoiseSigns
 from minicodec.codec.weight_cache import cached
 from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
@@ -89,6 +90,19 @@ class EntrywiseStage:
         return self.layer(Tensor(x)).data, ()
 
 
+class NoiseSignsStage:
+    """Signs that depend on the number of the frame. State: (frames so far,)."""
+
+    def __init__(self, layer: NoiseSigns):
+        self.layer = layer
+
+    def start(self) -> State:
+        return (0,)
+
+    def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
+        return self.layer(Tensor(x), state[0]).data, (state[0] + x.shape[1],)
+
+
 class QuantizerStage:
     """Latents (1,n,D) to codes (1,n,Q), which have no past."""
 
@@ -104,7 +118,7 @@ class QuantizerStage:
         return np.ascontiguousarray(codes.T[None]), ()
 
 
-Stage = ConvStage | ConvTransposeStage | LSTMStage | EntrywiseStage | ResidualStage | QuantizerStage
+Stage = ConvStage | ConvTransposeStage | LSTMStage | EntrywiseStage | NoiseSignsStage | ResidualStage | QuantizerStage
 
 
 class Chain:
@@ -145,6 +159,8 @@ def _stage(layer: Module, pad_mode: str | None) -> Stage:
     match layer:
         case ELU() | Companding():
             return EntrywiseStage(layer)
+        case NoiseSigns():
+            return NoiseSignsStage(layer)
         case LSTM():
             return LSTMStage(layer)
         case ResidualUnit():

@@ -105,7 +105,8 @@ class StreamDecoder(_Stream):
     """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
 
     def __init__(self, decoder: Decoder | TransformDecoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
-        super().__init__(Chain(decoder.layers, pad_mode), 1)
+        layers = decoder.all_layers if isinstance(decoder, TransformDecoder) else decoder.layers
+        super().__init__(Chain(layers, pad_mode), 1)
         self._quantizer = quantizer
 
     def push(self, codes: np.ndarray) -> np.ndarray:

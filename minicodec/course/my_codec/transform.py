@@ -99,6 +99,28 @@ class InverseMDCT:
         return (mdct(dx[..., 0], self.weight.data[..., 0]),)
 
 
+def noise_signs(frames, N, first):
+    """(frames,N): 1 below frequency `first`, from there on ±1 as a hash of the frame and the frequency says.
+
+    It is minicodec's hash, so that its codecs sound the same here.
+    """
+    h = np.arange(frames * N, dtype=np.uint64).astype(np.uint32).reshape(frames, N)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        h = (h ^ (h >> np.uint32(shift))) * np.uint32(factor)
+    signs = 1 - 2 * (h & np.uint32(1)).astype(np.float32)
+    signs[:, :first] = 1
+    return signs
+
+
+def stretch(x, power, smoothing, first):
+    """x (B,T,N), a Tensor -> y (B,T,N): companding, and random signs from frequency `first` on, or with 0 nowhere."""
+    y = companding(x, power, smoothing)
+    if not first:
+        return y
+    signs = noise_signs(*x.data.shape[1:], first)
+    return Tensor(y.data * signs, (y,), lambda dy: (dy * signs,))
+
+
 class PlainConv1d(Conv1d):
     """A Conv1d without weight norm, as minicodec has them here: parameters weight (K,Ci,Co) and bias (Co)."""
 
@@ -140,8 +162,8 @@ class TransformDecoder(Decoder):
     def __init__(self, net, rng):
         N, p = net["hop"], net["power"]
         self.layers = [PlainConv1d(Conv1d(net["latent"], N, 1, rng)), *units(N, net["decoder"], rng)]
-        stretch = partial(companding, power=1 / p, smoothing=net["smoothing"] ** p)  # the two slopes at 0 cancel
-        self.layers += [stretch, InverseMDCT(N)]
+        undo = {"power": 1 / p, "smoothing": net["smoothing"] ** p}  # the two slopes at 0 cancel
+        self.layers += [partial(stretch, **undo, first=net.get("noise_from", 0)), InverseMDCT(N)]
 
 
 class TransformCodec(Codec):
