@@ -1,4 +1,6 @@
-"""The model that comes with minicodec: found without being named, as good as its card says, and never in the way."""
+"""The models that come with minicodec, a codec and its language model: found without being named, as good as their
+card says, and never in the way.
+"""
 
 import re
 from pathlib import Path
@@ -15,6 +17,7 @@ from minicodec.files import data_folder
 from minicodec.metrics import mel_distance, si_sdr
 
 FOLDER = find(BUNDLED)
+LM = minicodec.load_language_model(FOLDER, minicodec.load(FOLDER))
 
 
 def clip(name):
@@ -24,14 +27,16 @@ def clip(name):
 
 
 def rows():
-    """Of the model card's table of clips: name, kbit/s, SI-SDR, mel distance."""
+    """The model card's table of clips: name, kbit/s, SI-SDR, mel distance, per cent that the language model saves."""
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"^\| `(\w+)` \| ([\d.]+) \| (-?[\d.]+) \| ([\d.]+) \|$", card.replace("−", "-"), re.MULTILINE)
+    row = r"^\| `(\w+)` \| ([\d.]+) \| (-?[\d.]+) \| ([\d.]+) \| (-?\d+) \|$"
+    return re.findall(row, card.replace("−", "-"), re.MULTILINE)
 
 
 def test_the_card_has_figures_of_every_rate():
-    assert {float(kbps) for _, kbps, _, _ in rows()} == set(minicodec.load().bandwidths)
+    assert {float(kbps) for _, kbps, *_ in rows()} == set(minicodec.load().bandwidths)
     assert (FOLDER / "model.safetensors").stat().st_size < 10_000_000
+    assert (FOLDER / "lm.safetensors").stat().st_size < 4_000_000
 
 
 def test_a_changed_bit_of_it_is_found(tmp_path):
@@ -45,11 +50,15 @@ def test_a_changed_bit_of_it_is_found(tmp_path):
 
 @pytest.mark.parametrize("row", rows(), ids=" ".join)
 def test_the_card_tells_the_truth(row):
-    name, kbps, quality, distance = row
+    name, kbps, quality, distance, saved = row
     codec, wav = minicodec.load(), clip(name)
-    decoded, _ = minicodec.decompress(codec.compress(wav, float(kbps)))
+    packet = codec.compress(wav, float(kbps))
+    decoded, _ = minicodec.decompress(packet)
     assert float(quality) == pytest.approx(float(si_sdr(wav, decoded)[0]), abs=0.1)  # codes can differ in a tie
     assert float(distance) == pytest.approx(float(mel_distance(wav, decoded, codec.sample_rate)), abs=0.1)
+    smaller = codec.compress(wav, float(kbps), LM)
+    assert float(saved) == pytest.approx(100 * (1 - len(smaller) / len(packet)), abs=1)
+    np.testing.assert_array_equal(minicodec.decompress(smaller, lm=LM)[0], decoded)
 
 
 def test_commands_take_it_when_no_model_is_named(tmp_path, capsys):
@@ -63,6 +72,18 @@ def test_commands_take_it_when_no_model_is_named(tmp_path, capsys):
     assert si_sdr(original, audio.read(out)[0])[0] > 3
     assert main(["info", BUNDLED]) == 0
     assert minicodec.load().name in capsys.readouterr().out
+
+
+def test_its_language_model_is_found_by_encode_and_by_decode(tmp_path, capsys):
+    clip = str(data_folder() / "drums_1.flac")
+    out = {name: tmp_path / name for name in ("a.ecdc", "b.ecdc", "a.wav", "b.wav")}
+    assert main(["encode", clip, str(out["a.ecdc"]), "-b", "3"]) == 0
+    assert main(["encode", clip, str(out["b.ecdc"]), "-b", "3", "--lm"]) == 0
+    for name in "ab":
+        assert main(["decode", str(out[f"{name}.ecdc"]), str(out[f"{name}.wav"])]) == 0
+    assert out["a.wav"].read_bytes() == out["b.wav"].read_bytes()
+    assert main(["info", str(out["b.ecdc"])]) == 0
+    assert LM.name in capsys.readouterr().out
 
 
 def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):

@@ -36,8 +36,8 @@ yours();
 # sixty-four.
 #
 # You will hear two codecs. Opus, which carries most calls on the internet, was built by people who
-# knew how voices work. The network that comes with this book knew nothing: it was shown sound, and
-# told when it was wrong.
+# knew how voices work. The network that comes with this book began as a plain transform (chapter 9
+# builds it), which knows nothing of voices. Then it was shown sound, and told when it was wrong.
 
 # %%
 wav, rate = audio.read(data_folder() / "speech_en_3.flac", frames=5 * 24_000)

@@ -493,7 +493,8 @@ assert np.abs(yours_decoded - decoded[:rate])[: rate - 2 * N].max() < 1e-3
 # %% [markdown]
 # ## What is wrong with it
 #
-# Put it beside Opus and beside the trained model that comes with this library, all at 6 kbit/s.
+# Put it beside Opus, and beside the model that comes with this library, all at 6 kbit/s. That model
+# began as the codec of this chapter, with other recordings. Then it was trained for hours.
 
 # %%
 trained = minicodec.load()

@@ -6,8 +6,9 @@ What goes in may also be a WAV file of such samples. The codes between the two c
     a line of JSON      {"m": model name, "nc": codebooks}
     for every frame     its codes, first codebook first, packed as in an .ecdc file, zeros up to a whole byte
 
-Latency: a frame (13.3 ms at 24 kHz) must be complete before it can be encoded; then comes the computing. At the end
-the last frame is filled up, so the output can be up to a frame longer than the input.
+Latency: a frame (13.3 ms at 24 kHz) must be complete before it can be encoded; then comes the computing. Models that
+begin as a transform codec, such as minicodec-24k, wait for one frame more, since its windows overlap. At the end the
+last frame is filled up, so the output can be up to a frame longer than the input.
 """
 
 import argparse

@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 def coding() -> None:
     """A second of audio to codes and back, whole and as a stream, frame by frame."""
-    codec = minicodec.load("minicodec-24k")
-    codec.decode(codec.encode(noise(1, 24_000), 6))
-    encoder, decoder = codec.stream_encoder(6, pad_mode="zero"), codec.stream_decoder(pad_mode="zero")
-    decoder.push(encoder.push(noise(1, 320)))
+    for codec in (minicodec.load("minicodec-24k"), minicodec.build("mini_24khz", seed=0)):
+        codec.decode(codec.encode(noise(1, 24_000), 6))
+        encoder, decoder = codec.stream_encoder(6, pad_mode="zero"), codec.stream_decoder(pad_mode="zero")
+        decoder.push(encoder.push(noise(1, 320)))
 
 
 def training() -> None:
