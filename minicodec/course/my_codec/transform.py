@@ -112,13 +112,10 @@ def noise_signs(frames, N, first):
     return signs
 
 
-def stretch(x, power, smoothing, first):
-    """x (B,T,N), a Tensor -> y (B,T,N): companding, and random signs from frequency `first` on, or with 0 nowhere."""
-    y = companding(x, power, smoothing)
-    if not first:
-        return y
+def with_noise_signs(x, first):
+    """x (B,T,N), a Tensor -> y (B,T,N): from frequency `first` on with signs that look random."""
     signs = noise_signs(*x.data.shape[1:], first)
-    return Tensor(y.data * signs, (y,), lambda dy: (dy * signs,))
+    return Tensor(x.data * signs, (x,), lambda dy: (dy * signs,))
 
 
 class PlainConv1d(Conv1d):
@@ -162,8 +159,11 @@ class TransformDecoder(Decoder):
     def __init__(self, net, rng):
         N, p = net["hop"], net["power"]
         self.layers = [PlainConv1d(Conv1d(net["latent"], N, 1, rng)), *units(N, net["decoder"], rng)]
-        undo = {"power": 1 / p, "smoothing": net["smoothing"] ** p}  # the two slopes at 0 cancel
-        self.layers += [partial(stretch, **undo, first=net.get("noise_from", 0)), InverseMDCT(N)]
+        stretch = partial(companding, power=1 / p, smoothing=net["smoothing"] ** p)  # the two slopes at 0 cancel
+        if first := net.get("noise_from", 0):
+            self.layers += [lambda x: with_noise_signs(stretch(x), first), InverseMDCT(N)]
+        else:
+            self.layers += [stretch, InverseMDCT(N)]
 
 
 class TransformCodec(Codec):
