@@ -107,8 +107,9 @@ class WaveformLoss:
 
     def __init__(self, sample_rate: int, below: float, above: float = 0.0, device: str = "cpu"):
         count = round(MDCT_SIZE * below / (sample_rate / 2))
-        weighted = np.concatenate([mdct_basis(MDCT_SIZE)[:, :count], above * mdct_basis(MDCT_SIZE)[:, count:]], axis=1)
-        heard = weighted if above else weighted[:, :count]
+        basis = mdct_basis(MDCT_SIZE)
+        basis[:, count:] *= above
+        heard = basis if above else basis[:, :count]
         self.share = heard.shape[1] / MDCT_SIZE
         self.basis = array_module(device).asarray(heard[:, None].copy()) if below else None
 
