@@ -12,3 +12,5 @@
     report.py       tables
     pictures.py     bench.png, roofline.png, curve.png
 """
+
+ENGINES = ("onnxruntime", "openvino")  # peers that only run networks

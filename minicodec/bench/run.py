@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minicodec.bench import command, machine, start
+from minicodec.bench import ENGINES, command, machine, start
 from minicodec.bench.cases import ALONE, COMPILED, EXPORTED, LONGEST, Case
 from minicodec.bench.child import Order, counted, send
 from minicodec.bench.ops import quartiles
@@ -27,7 +27,6 @@ Keep = Callable[[Report], None]
 
 VERSION = 4  # of bench.json
 
-ENGINES = ("onnxruntime", "openvino")
 NEEDS = {name: (name, "torch", "onnx") for name in ENGINES} | {"encodec": ("encodec", "torch", "einops")}
 PATIENCE = 300.0  # seconds that torch.compile gets for a case
 TOLERANCE = 1e-4  # relative to the size of an array

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from minicodec.bench import ENGINES
 from minicodec.device import module
 from minicodec.errors import InputError
 from minicodec.files import check_target, write_atomically
 
 FILES = ("bench.json", "bench.md", "bench.png", "roofline.png", "curve.png")
 ROUNDS, QUICK_ROUNDS = 5, 1
-ENGINES = ("onnxruntime", "openvino")
 GROUPS = ("ops", "cases", "start", "command", "curve", "targets")
 EXAMPLES = """\
 examples:
