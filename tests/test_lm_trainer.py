@@ -1,6 +1,7 @@
 """Training a language model of codes: its figures are true, it learns, and it stops when it must."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 import soundfile
 
 import minicodec
+from minicodec.codec.config import QuantizerConfig
 from minicodec.codec.language_model import START
+from minicodec.codec.model import Codec
 from minicodec.errors import InputError
 from minicodec.training.audio_files import AudioFile
 from minicodec.training.data import AudioFolder
-from minicodec.training.language_model import codes as codes_module
+from minicodec.training.language_model import codes as codes_module, run as runs
 from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
 from minicodec.training.language_model.config import for_codec
 from minicodec.training.language_model.trainer import LanguageModelTrainer, code_bits
@@ -64,7 +67,7 @@ def test_validation_adds_up(codec, rng):
     trainer = trainer_of(codec)
     codes = rng.integers(0, 1024, (11, 8, 5))
     codes[9, :, 2:] = -1
-    figures = trainer.validate(codes)
+    figures = trainer.validate({0.75: codes[:, :1], 1.5: codes[:, :2], 3: codes[:, :4], 6: codes})
     for kbps, levels in (("0.75", 1), ("1.5", 2), ("3", 4), ("6", 8)):
         expected = [float(b) for b in code_bits(trainer.lm, codes[:, :levels])]
         np.testing.assert_allclose(figures[kbps]["codebooks"], expected, rtol=1e-5)
@@ -175,21 +178,36 @@ def folder(tmp_path):
 
 def test_codes_are_those_of_encode_and_computed_once(codec, folder, tmp_path, monkeypatch):
     files = [*folder.train, *folder.valid]
-    first = list(encoded(codec, files, tmp_path / "codes", refuse))
+    first = list(encoded(codec, 6, files, tmp_path / "codes", refuse))
     for file, codes in zip(files, first, strict=True):
         wav, _ = minicodec.audio.read(file.path)
         np.testing.assert_array_equal(codes, codec.encode(wav, 6)[0].codes)
         assert codes.dtype == np.int16
     monkeypatch.setattr(codes_module.audio, "blocks", None)  # reading audio would fail now
-    for a, b in zip(first, encoded(codec, files, tmp_path / "codes", refuse), strict=True):
+    for a, b in zip(first, encoded(codec, 6, files, tmp_path / "codes", refuse), strict=True):
         np.testing.assert_array_equal(a, b)
     other = minicodec.build("tiny_24khz", seed=1)
     with pytest.raises(TypeError):
-        next(encoded(other, files, tmp_path / "codes", refuse))
+        next(encoded(other, 6, files, tmp_path / "codes", refuse))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_run_has_the_codes_of_each_bandwidth(beam, folder, tmp_path):
+    """If the encoder follows several choices, those at a low one are not the first rows of those at a high one."""
+    codec = Codec(replace(minicodec.build("tiny_24khz").config, quantizer=QuantizerConfig(beam=beam)), seed=2)
+    codec.save(tmp_path / "model.safetensors")
+    run = runs.start(tmp_path / "model.safetensors", tmp_path / "audio", tmp_path / "run", ["model.D=8", "seconds=0.2"])
+    run.prepare(lambda codes, rate, seconds: codes)
+    wav, _ = minicodec.audio.read(folder.train[0].path)
+    for kbps in codec.bandwidths:
+        np.testing.assert_array_equal(run.crops[kbps].sequences[0], codec.encode(wav, kbps)[0].codes)
+    assert run.valid[1.5].shape[1:] == (2, 15)
+    prefix = run.crops[6].sequences[0][:2] == run.crops[1.5].sequences[0]
+    assert prefix.all() == (beam == 1)
 
 
 def test_damaged_codes_are_refused(codec, folder, tmp_path):
-    list(encoded(codec, folder.valid, tmp_path / "codes", refuse))
+    list(encoded(codec, 6, folder.valid, tmp_path / "codes", refuse))
     (path,) = Path(tmp_path / "codes" / codec.name).iterdir()
     content = path.read_bytes()
     huge = io.BytesIO()
@@ -205,7 +223,7 @@ def test_damaged_codes_are_refused(codec, folder, tmp_path):
     for bad in damaged:
         path.write_bytes(bad)
         with pytest.raises(InputError, match=rf"^{path}: .*remove it"):
-            list(encoded(codec, folder.valid, tmp_path / "codes", refuse))
+            list(encoded(codec, 6, folder.valid, tmp_path / "codes", refuse))
         assert path.read_bytes() == bad
 
 
@@ -219,10 +237,10 @@ def test_files_that_cannot_be_read_have_no_codes(codec, folder, tmp_path):
     files[1].path.unlink()
     files[2].path.write_bytes(b"RIFF")
     named = []
-    expected = list(encoded(codec, folder.train, tmp_path / "one", refuse))
+    expected = list(encoded(codec, 6, folder.train, tmp_path / "one", refuse))
     mixed = [files[0], folder.train[0], *files[1:], *folder.train[1:]]
     for _ in range(2):
-        found = list(encoded(codec, mixed, tmp_path / "two", lambda file, error: named.append(file.name)))
+        found = list(encoded(codec, 6, mixed, tmp_path / "two", lambda file, error: named.append(file.name)))
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b)
     assert named == ["nan.wav", "gone.wav", "cut.wav"] * 2

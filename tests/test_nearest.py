@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from minicodec.codec.quantizer import beam_search
 from minicodec.kernels.cpu.nearest_codeword import nearest_codeword_forward_numba, pack_codebooks, search
 from minicodec.ops.nearest_codeword import nearest_codeword
 
@@ -61,6 +62,45 @@ def test_all_levels_in_one_call_are_one_level_after_the_other(Q, N, D, R, rng):
         np.testing.assert_array_equal(codes[q], expected)
         residual = residual - codebook[expected]
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("beam", [1, 2, 8])
+@pytest.mark.parametrize(("R", "Q", "N", "D"), [(200, 8, 1024, 64), (1, 8, 64, 32), (97, 5, 2, 3)])
+def test_a_beam_is_the_definition_s(R, Q, N, D, beam, rng):
+    """Compared by what is left of the vectors: of choices that differ by rounding alone, either will do."""
+    codebooks = (rng.normal(size=(Q, N, D)) * 0.7 ** np.arange(Q)[:, None, None]).astype(np.float32)
+    x = rng.normal(size=(R, D)).astype(np.float32)
+    codes, expected = search(x, pack_codebooks(codebooks), beam), beam_search(x.astype(np.float64), codebooks, beam)
+    assert (codes == expected).all(axis=0).mean() > 0.98
+    np.testing.assert_allclose(left_over(x, codes, codebooks), left_over(x, expected, codebooks), rtol=1e-4)
+
+
+def left_over(x, codes, codebooks):
+    """The squared distance of each vector from its codewords' sum."""
+    chosen = sum(codebook[of_level] for codebook, of_level in zip(codebooks, codes, strict=True))
+    return ((x - chosen) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_beam_of_all_choices_is_an_exhaustive_search(backend, rng):
+    """The nearest of all sums of codewords, as SciPy's search tree finds it; the greedy choice mostly is another."""
+    codebooks = (rng.normal(size=(3, 4, 6)) * 0.8 ** np.arange(3)[:, None, None]).astype(np.float32)
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    sums = (codebooks[0][:, None, None] + codebooks[1][None, :, None] + codebooks[2][None, None]).reshape(64, 6)
+    _, nearest = cKDTree(sums.astype(np.float64)).query(x.astype(np.float64))
+    found = search(x, pack_codebooks(codebooks), 16) if backend == "numba" else beam_search(x, codebooks, 16)
+    np.testing.assert_array_equal(found, np.unravel_index(nearest, (4, 4, 4)))
+    assert (search(x, pack_codebooks(codebooks)) != found).any(axis=0).mean() > 0.3
+
+
+def test_a_beam_s_codes_do_not_depend_on_the_cut(rng):
+    codebooks = (rng.integers(-1, 2, size=(3, 729, 6)) * 0.1).astype(np.float32)
+    x = (rng.integers(-3, 4, size=(400, 6)) * 0.05).astype(np.float32)
+    packed = pack_codebooks(codebooks)
+    whole = search(x, packed, 8)
+    for chunk in (1, 5, 64, 257):
+        parts = [search(x[i : i + chunk], packed, 8) for i in range(0, 400, chunk)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 def test_widths_must_agree():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from minicodec.backend import use
+from minicodec.codec import quantizer as quantizers
 from minicodec.codec.quantizer import DEAD_CHECK_EVERY, DECAY, ResidualVectorQuantizer, kmeans
 from minicodec.tensor import Tensor, grad
 
@@ -35,6 +37,23 @@ def test_codes_are_the_greedy_nearest_codewords(rng):
             assert codes[level, t] == int(np.argmin(distances))
             residual = residual - q.codebooks[level, codes[level, t]]
         np.testing.assert_allclose(z[t] - residual, q.decode(codes[:, t : t + 1])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("scores", [1, 2000, 1 << 20])
+def test_a_beam_finds_nearer_sums(rng, monkeypatch, scores):
+    """With either backend, in blocks of any size, and whatever the shape of the latents."""
+    monkeypatch.setattr(quantizers, "SCORES", scores)
+    q = quantizer(entries=32)
+    z = rng.normal(size=(3, 20, D)).astype(np.float32)
+    errors, codes = {}, {}
+    for beam in (1, 2, 8):
+        q.beam = beam
+        codes[beam] = q.encode(z, 3)
+        with use("numpy"):
+            np.testing.assert_array_equal(q.encode(z, 3), codes[beam])
+        errors[beam] = ((z - q.decode(codes[beam])) ** 2).mean()
+    assert codes[8].shape == (3, 3, 20)
+    assert errors[8] < 0.97 * errors[2] < 0.97**2 * errors[1]
 
 
 def test_fewer_levels_are_a_prefix(rng):

@@ -217,4 +217,4 @@ def test_codes_whose_header_claims_gigabytes(model, tmp_path):
     path = tmp_path / "codes.npy"
     path.write_bytes(b"\x93NUMPY\x02\x00" + (1 << 31).to_bytes(4, "little") + b"{}")
     with pytest.raises(InputError, match="of another version of the format"):
-        codes._load(path, minicodec.load(model))
+        codes._load(path, minicodec.load(model), 6)

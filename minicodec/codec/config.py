@@ -18,7 +18,7 @@ RANGES = {
     "filters": (2, 1 << 13), "lstm_layers": (0, 8), "residual_units": (0, 64), "kernel": (1, 64),
     "residual_kernel": (1, 64), "levels": (1, 1024), "entries": (2, 1 << 15), "channels": (1, 64),
     "sample_rate": (1, 1 << 22), "chunk_samples": (1, 1 << 32), "chunk_stride": (1, 1 << 32),
-    "noise_from": (0, 1 << 12),
+    "noise_from": (0, 1 << 12), "beam": (1, 64),
 }  # fmt: skip
 OTHERWISE = (1, 1 << 13)
 WIDEST = 1 << 12  # channels of the innermost layer; the published models have 512
@@ -29,10 +29,14 @@ PRESETS = ("encodec_24khz", "encodec_48khz", "mini_24khz", "tiny_24khz", "transf
 
 @dataclass(frozen=True)
 class QuantizerConfig:
-    """`levels` codebooks (Q) of `entries` codewords (N)."""
+    """`levels` codebooks (Q) of `entries` codewords (N).
+
+    beam     how many choices the encoder follows at once [quantizer.beam_search]; 1: the nearest codeword at each level
+    """
 
     levels: int = 8
     entries: int = 1024
+    beam: int = 1
 
 
 @dataclass(frozen=True)

@@ -58,15 +58,15 @@ class Codec(Module):
         self.config, self.published = config, ""
         self.encoder: Encoder | TransformEncoder
         self.decoder: Decoder | TransformDecoder
-        Q, N, D = config.quantizer.levels, config.quantizer.entries, config.network.latent
+        Q, N, D, beam = config.quantizer.levels, config.quantizer.entries, config.network.latent, config.quantizer.beam
         if config.transform:
             self.encoder = TransformEncoder(config.transform, rng=rng)
-            self.quantizer = ResidualVectorQuantizer(Q, N, D, rng=rng)
+            self.quantizer = ResidualVectorQuantizer(Q, N, D, beam=beam, rng=rng)
             self.decoder = TransformDecoder(config.transform, rng=rng)
         else:
             assert config.seanet
             self.encoder = Encoder(config.channels, config.seanet, rng=rng)
-            self.quantizer = ResidualVectorQuantizer(Q, N, D, rng=rng)
+            self.quantizer = ResidualVectorQuantizer(Q, N, D, beam=beam, rng=rng)
             self.decoder = Decoder(config.channels, config.seanet, rng=rng)
 
     def __repr__(self) -> str:

@@ -32,6 +32,7 @@ EPSILON = 1e-5  # Laplace smoothing of the counts
 DEAD_SHARE = 0.1  # below this share of the mean usage, an entry is dead
 DEAD_CHECK_EVERY = 10  # updates of a level
 KMEANS_ITERATIONS = 50
+SCORES = 1 << 23  # of a beam search in memory at once: one for each vector, choice and codeword
 INIT_VECTORS_PER_ENTRY = 2  # k-means waits until it has this many vectors for each entry
 
 
@@ -49,9 +50,12 @@ class ResidualVectorQuantizer(Module):
     Buffers: codebooks (Q,N,D), random until training initialises them; counts (Q,N) and sums (Q,N,D) of the moving
     averages; updates (Q), how often a level has learned, 0 before it is initialised; waiting (n,D), vectors that
     the next level's k-means still gathers.
+
+    beam: how many choices of codewords the encoder follows at once; in training, it takes the nearest at each level.
     """
 
-    def __init__(self, levels: int, entries: int, width: int, *, rng: np.random.Generator):
+    def __init__(self, levels: int, entries: int, width: int, *, beam: int = 1, rng: np.random.Generator):
+        self.beam = beam
         self.codebooks = rng.normal(size=(levels, entries, width)).astype(np.float32)
         self.counts = np.zeros((levels, entries), np.float32)
         self.sums = np.zeros((levels, entries, width), np.float32)
@@ -80,7 +84,13 @@ class ResidualVectorQuantizer(Module):
         if active() == "numba" and isinstance(z, np.ndarray) and z.dtype == np.float32:
             from minicodec.kernels.cpu.nearest_codeword import search
 
-            return search(z, self.packed(levels) if packed is None else packed)
+            return search(z, self.packed(levels) if packed is None else packed, self.beam)
+        if self.beam > 1:
+            rows = z.reshape(-1, z.shape[-1])
+            some = max(1, SCORES // (self.beam * self.codebooks.shape[1]))
+            parts = [rows[i : i + some] for i in range(0, max(1, len(rows)), some)]
+            found = [beam_search(part, self.codebooks[:levels], self.beam) for part in parts]
+            return xp(z).concatenate(found, axis=1).reshape(levels, *z.shape[:-1])
         codes, residual = [], z
         for codebook in self.codebooks[:levels]:
             codes.append(F.nearest_codeword(residual, codebook))
@@ -211,6 +221,28 @@ class ResidualVectorQuantizer(Module):
         self.sums[q] = means * self.counts[q][:, None]
         self._set_codewords(q)
         self.updates[q] = 1
+
+
+def beam_search(z: Any, codebooks: Any, beam: int) -> Any:
+    """Latents z (n,D), codebooks (Q,N,D) -> codes (Q,n), whose codewords add up to nearly z [LeBlanc93].
+
+    The nearest codeword at each level need not be the best choice of all levels together: a codeword a little farther
+    away may leave something that the next codebook knows better. So after each level not one choice stays, but the
+    `beam` best so far, and the next level tries all of its codewords on what each of them left.
+    """
+    x, array, n = z[:, None], xp(z), len(z)  # (n,B,D): what B choices have left of each vector; at first, B = 1
+    cost = array.zeros((n, 1), x.dtype)  # the square of that, less ‖z‖²
+    paths = array.zeros((0, n, 1), np.int64)  # their codes
+    for q, codebook in enumerate(codebooks):
+        entries, keep = len(codebook), beam if q + 1 < len(codebooks) else 1
+        scores = cost[..., None] + (codebook**2).sum(axis=1) - 2 * (x @ codebook.T)  # (n,B,N)
+        scores = scores.reshape(n, -1)
+        best = scores.argsort(axis=1, kind="stable")[:, :keep]
+        choice, code = best // entries, best % entries
+        cost = array.take_along_axis(scores, best, axis=1)
+        x = array.take_along_axis(x, choice[..., None], axis=1) - codebook[code]
+        paths = array.concatenate([array.take_along_axis(paths, choice[None], axis=2), code[None]])
+    return paths[:, :, 0]
 
 
 def _among_all(values: Any, others: float, items: np.ndarray, each: np.ndarray) -> Any:

@@ -39,10 +39,8 @@ def validate(
     with no_grad():
         originals = Tensor(array.asarray(clips))
         z = codec.encoder(Tensor(array.asarray(clips / scale))).data
-        codes = codec.quantizer.encode(z, codec.quantizer.ready) if ready else array.zeros((0, 0))
-        latents = {"unquantized": z} | {
-            f"{rate:g}": codec.quantizer.decode(codes[: codec.config.levels(rate)]) for rate in ready
-        }
+        codes = {rate: codec.quantizer.encode(z, codec.config.levels(rate)) for rate in ready}
+        latents = {"unquantized": z} | {f"{rate:g}": codec.quantizer.decode(codes[rate]) for rate in ready}
         rates = {}
         for name, latent in latents.items():
             decoded = host(codec.decoder(Tensor(latent)).data)[:, : clips.shape[1]] * scale
@@ -57,7 +55,7 @@ def validate(
     if adversary is not None:
         figures["accuracy"] = adversary.accuracy(originals, Tensor(array.asarray(decoded)))
     if ready:
-        figures["codebooks"] = codebook_figures(codec, host(codes))
+        figures["codebooks"] = codebook_figures(codec, host(codec.quantizer.encode(z, codec.quantizer.ready)))
     return figures, decoded
 
 

@@ -34,7 +34,8 @@ TRANSFORM = {
     "hop": 320, "latent": 64, "power": 0.75, "smoothing": 0.2, "encoder": [1, 2, 4, 1, 2],
     "decoder": [1, 2, 4, 1, 2, 4, 1, 2], "noise_from": 0,
 }  # fmt: skip
-USUAL = {"seanet": SEANET, "transform": TRANSFORM, "quantizer": {"levels": 8, "entries": 1024}}
+QUANTIZER = {"levels": 8, "entries": 1024, "beam": 1}  # my_codec takes the nearest codeword, whatever the beam
+USUAL = {"seanet": SEANET, "transform": TRANSFORM, "quantizer": QUANTIZER}
 TYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}
 
 

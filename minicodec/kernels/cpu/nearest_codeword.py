@@ -1,6 +1,6 @@
 """The search for the nearest codeword, through all levels of a residual quantizer, a strip of rows at a time.
 
-Definition: ops/nearest_codeword.py, and the loop of `ResidualVectorQuantizer.encode`.
+Definitions: ops/nearest_codeword.py, and `beam_search` in codec/quantizer.py.
 
 In a strip, the distances of a long file are never all in memory; and a live frame goes through all levels in one call,
 because calling costs as much as searching a level. The distances are -2 x·c + ‖c‖², summed with d ascending whatever
@@ -18,6 +18,7 @@ import numpy as np
 
 from minicodec.kernels.cpu.engine.addresses import address, get, put
 from minicodec.kernels.cpu.engine.compile import compiled, inner
+from minicodec.kernels.cpu.engine.fastmath import ZERO
 from minicodec.kernels.cpu.engine.loops import GROUP, tile, wide_row
 from minicodec.kernels.cpu.engine.products import pack
 from minicodec.kernels.cpu.engine.tile import COLUMNS, ROWS
@@ -25,7 +26,8 @@ from minicodec.ops.nearest_codeword import nearest_codeword, nearest_codeword_ba
 from minicodec.threads import share_out, threads_for
 
 STRIP = 96  # rows whose scores, with a thousand codewords, stay in the cache until they are compared
-HALF = np.float32(0.5)
+BLOCK = GROUP * COLUMNS
+HALF, INFINITY = np.float32(0.5), np.float32(np.inf)
 
 
 class PackedCodebooks(NamedTuple):
@@ -42,48 +44,91 @@ def pack_codebooks(codebooks):
     wide = -(-N // (GROUP * COLUMNS)) * GROUP * COLUMNS
     w, norms = np.zeros((1, D, Q, wide), np.float32), np.zeros((Q, wide), np.float32)
     w[0, :, :, :N] = -2 * codebooks.transpose(2, 0, 1)
+    norms[:, N:] = np.inf
     norms[:, :N] = (codebooks.astype(np.float64) ** 2).sum(axis=2)
     return PackedCodebooks(pack(w).panels.reshape(Q, -1, D, COLUMNS), norms, N)
 
 
-def search(x, codebooks):
-    """x (*b,D), PackedCodebooks -> codes (Q,*b) int64: of x, of what level 1 leaves of it, and so on."""
+def search(x, codebooks, beam=1):
+    """x (*b,D), PackedCodebooks -> codes (Q,*b) int64: of x, of what level 1 leaves of it, and so on.
+
+    beam: how many choices are followed at once, 1 ... STRIP, as in `beam_search`.
+    """
     Q, _, D, _ = codebooks.panels.shape
     if x.shape[-1] != D:
         raise ValueError(f"nearest_codeword: vectors of {x.shape[-1]} numbers, codewords of {D}")
-    rows = np.array(x, np.float32, order="C").reshape(-1, D)  # a copy: it becomes what is left
+    rows = np.ascontiguousarray(x, np.float32).reshape(-1, D)
     codes = np.empty((Q, len(rows)), np.int64)
-    wide = codebooks.norms.shape[1]
+    each, wide = STRIP // beam, codebooks.norms.shape[1]
 
     def share(first, last):
-        room = np.empty(min(STRIP, len(rows)) * wide, np.float32)
-        search_strips(first, last, room, rows, *codebooks, codes)
+        count = min(each, len(rows)) * beam
+        scores, left = np.empty(count * wide, np.float32), np.empty((2, count, D), np.float32)
+        choices = np.empty((2, count), np.float32), np.empty((2, count, Q), np.int64)
+        search_strips(first, last, each, beam, scores, left, *choices, rows, *codebooks, codes)
 
-    share_out(threads_for(multiplications=rows.size * Q * wide), -(-len(rows) // STRIP), share)
+    share_out(threads_for(multiplications=rows.size * beam * Q * wide), -(-len(rows) // each), share)
     return codes.reshape(Q, *x.shape[:-1])
 
 
 @compiled
-def search_strips(first, last, room, rows, panels, norms, N, codes):
-    """Strips first ... last - 1 of rows (R,D) -> the same of codes (Q,R). room is for STRIP x N' scores."""
+def search_strips(first, last, each, beam, scores, left, costs, paths, rows, panels, norms, N, codes):
+    """Strips first ... last - 1 of `each` rows of (R,D) -> the same of codes (Q,R).
+
+    The room, for each · beam choices, before a level and after it: left (2,·,D), what each leaves of its row; costs
+    (2,·), the square of that, less the best choice's; paths (2,·,Q), its codes. And scores, N' for each.
+    """
     (R, D), (Q, wide) = rows.shape, norms.shape
     for strip in range(first, last):
-        start = strip * STRIP
-        count, x = min(STRIP, R - start), address(rows) + 4 * start * D
+        start = strip * each
+        count, before = min(each, R - start), 1  # choices of each row, so far
+        for i in range(count):
+            costs[0, i] = ZERO
+            for d in range(D):
+                left[0, i, d] = rows[start + i, d]
         for q in range(Q):
+            now, then = q % 2, 1 - q % 2
+            after = min(beam, before * N) if q < Q - 1 else 1
             w, norm = address(panels) + 4 * q * wide * D, address(norms) + 4 * q * wide
-            _scores(x, count, D, w, wide, address(room))
+            _scores(address(left) + 4 * now * left.shape[1] * D, count * before, D, w, wide, address(scores))
             for i in range(count):
-                score, x_i = address(room) + 4 * i * wide, x + 4 * i * D
-                code, best = 0, get(score, 0) + get(norm, 0)
-                for n in range(1, N):
-                    s = get(score, n) + get(norm, n)
-                    if s < best:  # the first of equals
-                        code, best = n, s
-                codes[q, start + i] = code
-                chosen = w + 4 * (code // COLUMNS * D * COLUMNS + code % COLUMNS)
-                for d in range(D):
-                    put(x_i, d, get(x_i, d) + HALF * get(chosen, d * COLUMNS))  # x - c, to the bit
+                best = address(costs) + 4 * (then * costs.shape[1] + i * after)
+                for k in range(after):
+                    put(best, k, INFINITY)
+                    paths[then, i * after + k, q] = 0
+                worst = INFINITY
+                for b in range(before):
+                    score, cost = address(scores) + 4 * (i * before + b) * wide, costs[now, i * before + b]
+                    for some in range(0, wide, BLOCK):
+                        below = 0
+                        for n in range(some, some + BLOCK):
+                            below += get(score, n) + get(norm, n) + cost < worst
+                        for n in range(some, some + BLOCK if below else some):
+                            s = get(score, n) + get(norm, n) + cost
+                            if s < worst:  # the first of equals
+                                k = after - 1
+                                while k > 0 and s < get(best, k - 1):
+                                    put(best, k, get(best, k - 1))
+                                    paths[then, i * after + k, q] = paths[then, i * after + k - 1, q]
+                                    k -= 1
+                                put(best, k, s)
+                                paths[then, i * after + k, q] = b * N + n
+                                worst = get(best, after - 1)
+                least = get(best, 0)
+                for k in range(after):
+                    j = i * after + k
+                    b, n = i * before + paths[then, j, q] // N, paths[then, j, q] % N
+                    put(best, k, get(best, k) - least)
+                    for p in range(q):
+                        paths[then, j, p] = paths[now, b, p]
+                    paths[then, j, q] = n
+                    chosen = w + 4 * (n // COLUMNS * D * COLUMNS + n % COLUMNS)
+                    for d in range(D):
+                        left[then, j, d] = left[now, b, d] + HALF * get(chosen, d * COLUMNS)  # x - c, to the bit
+            before = after
+        for i in range(count):
+            for q in range(Q):
+                codes[q, start + i] = paths[Q % 2, i, q]
 
 
 @inner

@@ -2,10 +2,10 @@
 
 Encoding costs more than an epoch of training, so the codes of each file are kept in a folder:
 
-    CACHE/<name of the codec>/<hash of the audio file>.npy        codes (Q,T) int16 at the codec's highest bitrate
+    CACHE/<name of the codec>/<hash of the audio file>-6.npy        codes (Q,T) int16, at 6 kbps
 
 The codec's name holds a hash of its weights. So whatever changes, codec or audio, the name changes with it, and codes
-that do not belong together never meet. Lower bitrates are the first rows of the same array.
+that do not belong together never meet.
 """
 
 import hashlib
@@ -25,7 +25,11 @@ NAME_DIGITS = 32  # hexadecimal digits of a file's hash
 
 
 def encoded(
-    codec: Codec, files: Iterable[AudioFile], cache: Path, notice_damage: Callable[[AudioFile, InputError], None]
+    codec: Codec,
+    kbps: float,
+    files: Iterable[AudioFile],
+    cache: Path,
+    notice_damage: Callable[[AudioFile, InputError], None],
 ) -> Iterator[np.ndarray]:
     """The codes (Q,T) int16 of each file, from the cache or else computed and put there.
 
@@ -36,23 +40,23 @@ def encoded(
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         try:
-            path = folder / f"{_hash(file.path)}.npy"
-            codes = None if path.exists() else _encode(codec, file)
+            path = folder / f"{_hash(file.path)}-{kbps:g}.npy"
+            codes = None if path.exists() else _encode(codec, kbps, file)
         except InputError as error:
             notice_damage(file, error)
             continue
         if codes is None:
-            codes = _load(path, codec)
+            codes = _load(path, codec, kbps)
         else:
             with write_atomically(path, overwrite=True) as temporary:
                 np.save(temporary, codes)
         yield codes
 
 
-def _encode(codec: Codec, file: AudioFile) -> np.ndarray:
+def _encode(codec: Codec, kbps: float, file: AudioFile) -> np.ndarray:
     remixed = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
     wav = audio.resample_blocks(remixed, file.sample_rate, codec.sample_rate)
-    return np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav)], axis=1)
+    return np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav, kbps)], axis=1)
 
 
 class CodeCrops:
@@ -95,7 +99,7 @@ def _hash(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _load(path: Path, codec: Codec) -> np.ndarray:
+def _load(path: Path, codec: Codec, kbps: float) -> np.ndarray:
     try:
         with open(path, "rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):  # as we write it; others' headers may claim gigabytes
@@ -103,7 +107,7 @@ def _load(path: Path, codec: Codec) -> np.ndarray:
         codes = np.array(np.lib.format.open_memmap(path, mode="r"))  # nothing is allocated that the file does not hold
     except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
         raise InputError(f"{path}: cannot be read as codes ({error}); remove it, and it is computed again") from error
-    N, Q = codec.config.quantizer.entries, codec.config.levels(max(codec.bandwidths))
+    N, Q = codec.config.quantizer.entries, codec.config.levels(kbps)
     if codes.ndim != 2 or len(codes) != Q or codes.dtype != np.int16 or not codes.size:
         raise InputError(f"{path}: holds no codes of {codec.name}; remove it, and they are computed again")
     if codes.min() < 0 or codes.max() >= N:

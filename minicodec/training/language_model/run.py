@@ -23,6 +23,7 @@ from minicodec.codec.model import Codec
 from minicodec.errors import InputError
 from minicodec.lock import Lock
 from minicodec.training import checkpoint
+from minicodec.training.audio_files import AudioFile
 from minicodec.training.data import AudioFolder
 from minicodec.training.language_model import config as configuration, curves
 from minicodec.training.language_model.codes import CodeCrops, chunks, encoded
@@ -53,17 +54,32 @@ class LanguageModelRun:
 
     def prepare(self, watched: Watched) -> None:
         """Encode the audio, or find its codes; `watched(codes, frames per second, seconds in all)` may show how far."""
-        sets = []
-        for use, files in (("training", self.data.train), ("validation", self.data.valid)):
-            codes = encoded(self.codec, files, self.folder / "lm" / "codes", self.data.notice_damage)
-            sets.append(list(watched(codes, self.codec.frame_rate, sum(file.seconds for file in files))))
-            if not sets[-1]:
-                raise InputError(f"{self.config.data}: none of the {len(files)} files for {use} can be read")
         frames = max(1, round(self.config.training.seconds * self.codec.frame_rate))
-        self.crops = CodeCrops(sets[0], frames, seed=self.config.training.seed)
-        held_out = chunks(sets[1], frames)
-        count = min(self.config.training.valid_chunks, len(held_out))
-        self.valid = held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
+        training = self._codes("training", self.data.train, watched)
+        seed = self.config.training.seed
+        self.crops = {kbps: CodeCrops(sequences, frames, seed=seed) for kbps, sequences in training.items()}
+        self.valid = {}
+        for kbps, sequences in self._codes("validation", self.data.valid, watched).items():
+            held_out = chunks(sequences, frames)
+            count = min(self.config.training.valid_chunks, len(held_out))
+            self.valid[kbps] = held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
+
+    def _codes(self, use: str, files: Sequence[AudioFile], watched: Watched) -> dict[float, list[np.ndarray]]:
+        """For each bandwidth, the codes of the files.
+
+        If each level takes the nearest codeword, they are the first rows of those at the highest. If it follows
+        several choices, they are not.
+        """
+        codec, highest = self.codec, max(self.codec.bandwidths)
+        found: dict[float, list[np.ndarray]] = {}
+        for kbps in codec.bandwidths if codec.config.quantizer.beam > 1 else (highest,):
+            codes = encoded(codec, kbps, files, self.folder / "lm" / "codes", self.data.notice_damage)
+            found[kbps] = list(watched(codes, codec.frame_rate, sum(file.seconds for file in files)))
+        if not found[highest]:
+            raise InputError(f"{self.config.data}: none of the {len(files)} files for {use} can be read")
+        for kbps in codec.bandwidths:
+            found.setdefault(kbps, [codes[: codec.config.levels(kbps)] for codes in found[highest]])
+        return found
 
     def train(self, stop: Event | None = None) -> bool:
         """Train until the last step (True), or until the end of a step in which `stop` is set (False); save the state.
@@ -80,7 +96,7 @@ class LanguageModelRun:
             what_is_left(self.folder, self.checkpoints, "train-lm"),
         ):
             while True:
-                steps.make(self.crops.batch(trainer.step, settings.batch))
+                steps.make(self.crops[trainer.kbps()].batch(trainer.step, settings.batch))
                 last, stopped = trainer.step == settings.steps, stop is not None and stop.is_set()
                 validate = last or trainer.step % settings.validate_every == 0
                 save = last or stopped or trainer.step % settings.checkpoint_every == 0

@@ -54,14 +54,12 @@ class LanguageModelTrainer:
 
     @np.errstate(over="ignore", invalid="ignore")  # no warnings: DivergedError says it, once
     def update(self, codes: np.ndarray) -> dict[str, Any]:
-        """One step on codes (B,Q,T), -1 where there are none -> the figures of the log.
+        """One step on codes (B,Q,T) made for `kbps()`, -1 where there are none -> the figures of the log.
 
         "loss" is bits per code, "bits.6" bits per frame at 6 kbps. DivergedError: the loss or its gradient is no
         finite number; then no weight has changed. On a GPU, figures wait to be read [training/trainer.py].
         """
-        config = self.config
-        rng = np.random.default_rng([config.seed, self.step, BANDWIDTH])
-        kbps = rng.choice(self.codec.bandwidths)
+        config, kbps = self.config, self.kbps()
         levels = self.codec.levels(kbps)
         first, *others = code_bits(self.lm, codes[:, :levels])
         loss = sum(others, first) / levels
@@ -81,20 +79,24 @@ class LanguageModelTrainer:
         self.step += 1
         return figures
 
+    def kbps(self) -> float:
+        """The bandwidth of the next step."""
+        rng = np.random.default_rng([self.config.seed, self.step, BANDWIDTH])
+        return float(rng.choice(self.codec.bandwidths))
+
     def check(self, step: int, figures: Mapping[str, float]) -> None:
         """DivergedError if the figures of this step, as floats, are no finite numbers."""
         if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient"]):
             raise DivergedError(f"step {step}: loss {figures['loss']:.4g} bits, gradient {figures['gradient']:.4g}")
 
-
-    def validate(self, chunks: np.ndarray) -> dict[str, dict[str, Any]]:
-        """chunks (n,Q,T) -> for each bandwidth {"bits": per frame, "uncompressed": likewise, "codebooks": of each}."""
+    def validate(self, chunks: Mapping[float, np.ndarray]) -> dict[str, dict[str, Any]]:
+        """(n,Q,T) for each bandwidth -> {"bits": per frame, "uncompressed": likewise, "codebooks": of each}."""
         figures = {}
-        for kbps in self.codec.bandwidths:
-            levels = self.codec.levels(kbps)
+        for kbps, of_rate in chunks.items():
+            levels = of_rate.shape[1]
             sums, frames = np.zeros(levels), 0
-            for i in range(0, len(chunks), VALIDATION_BATCH):
-                part = chunks[i : i + VALIDATION_BATCH, :levels]
+            for i in range(0, len(of_rate), VALIDATION_BATCH):
+                part = of_rate[i : i + VALIDATION_BATCH]
                 count = int((part[:, 0] >= 0).sum())
                 with no_grad():
                     sums += [float(bits) * count for bits in code_bits(self.lm, part)]
