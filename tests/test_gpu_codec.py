@@ -1,6 +1,7 @@
 """Encoding and decoding on the GPU: the codes and the sound of the CPU."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import soundfile
 
 import minicodec
 from minicodec.cli import main
-from minicodec.codec.config import from_dict, preset
+from minicodec.codec.config import QuantizerConfig, from_dict, preset
 from minicodec.codec.model import Codec
 from tests import pretend_gpu
 
@@ -26,7 +27,13 @@ def stereo():
     return Codec(from_dict(values, "small"))
 
 
-@pytest.mark.parametrize("build", [lambda: minicodec.build("tiny_24khz"), stereo], ids=["24khz", "48khz"])
+def beam():
+    """Follows several choices of codewords."""
+    codec = minicodec.build("tiny_24khz")
+    return Codec(replace(codec.config, quantizer=QuantizerConfig(beam=4)))
+
+
+@pytest.mark.parametrize("build", [lambda: minicodec.build("tiny_24khz"), stereo, beam], ids=["24khz", "48khz", "beam"])
 def test_same_codes_and_sound(build, gpu):
     here, there = build(), build().to("gpu")
     wav = sound(here.channels)

@@ -237,7 +237,7 @@ def beam_search(z: Any, codebooks: Any, beam: int) -> Any:
         entries, keep = len(codebook), beam if q + 1 < len(codebooks) else 1
         scores = cost[..., None] + (codebook**2).sum(axis=1) - 2 * (x @ codebook.T)  # (n,B,N)
         scores = scores.reshape(n, -1)
-        best = scores.argsort(axis=1, kind="stable")[:, :keep]
+        best = array.argsort(scores, axis=1, kind="stable")[:, :keep]
         choice, code = best // entries, best % entries
         cost = array.take_along_axis(scores, best, axis=1)
         x = array.take_along_axis(x, choice[..., None], axis=1) - codebook[code]

@@ -11,7 +11,7 @@ FUNCTIONS = {
     "flip": "axis", "pad": "mode", "tensordot": "axes", "einsum": "", "dot": "", "vdot": "", "outer": "",
     "sum": "axis dtype keepdims", "mean": "axis dtype keepdims", "max": "axis keepdims", "min": "axis keepdims",
     "amax": "axis keepdims", "any": "axis keepdims", "all": "axis keepdims", "argmin": "axis", "argmax": "axis",
-    "std": "axis", "var": "axis", "cumsum": "axis dtype", "clip": "", "argsort": "axis", "sort": "axis",
+    "std": "axis", "var": "axis", "cumsum": "axis dtype", "clip": "", "argsort": "axis kind", "sort": "axis",
     "take": "axis", "take_along_axis": "axis", "arange": "dtype", "zeros": "dtype", "ones": "dtype", "empty": "dtype",
     "full": "dtype", "eye": "dtype", "zeros_like": "dtype", "ones_like": "dtype", "empty_like": "dtype",
     "full_like": "dtype", "ascontiguousarray": "dtype", "count_nonzero": "axis", "linspace": "dtype",

@@ -26,7 +26,7 @@ from minicodec.ops.nearest_codeword import nearest_codeword, nearest_codeword_ba
 from minicodec.threads import share_out, threads_for
 
 STRIP = 96  # rows whose scores, with a thousand codewords, stay in the cache until they are compared
-BLOCK = GROUP * COLUMNS
+BLOCK = GROUP * COLUMNS  # scores that are compared at once; N' is a whole number of blocks
 HALF, INFINITY = np.float32(0.5), np.float32(np.inf)
 
 
@@ -34,7 +34,7 @@ class PackedCodebooks(NamedTuple):
     """Codebooks (Q,N,D) as the search reads them; `pack_codebooks` makes it. N' is N and zeros, up to whole groups."""
 
     panels: Any  # (Q,N'/COLUMNS,D,COLUMNS), -2 c
-    norms: Any  # (Q,N'), ‖c‖²
+    norms: Any  # (Q,N'), ‖c‖², infinite where there is no codeword
     N: int
 
 
@@ -64,24 +64,25 @@ def search(x, codebooks, beam=1):
     def share(first, last):
         count = min(each, len(rows)) * beam
         scores, left = np.empty(count * wide, np.float32), np.empty((2, count, D), np.float32)
-        choices = np.empty((2, count), np.float32), np.empty((2, count, Q), np.int64)
-        search_strips(first, last, each, beam, scores, left, *choices, rows, *codebooks, codes)
+        choices = np.empty((2, count), np.float32), np.empty((2, count, Q), np.int64), np.empty(beam, np.int64)
+        search_strips(first, last, each, scores, left, *choices, rows, *codebooks, codes)
 
     share_out(threads_for(multiplications=rows.size * beam * Q * wide), -(-len(rows) // each), share)
     return codes.reshape(Q, *x.shape[:-1])
 
 
 @compiled
-def search_strips(first, last, each, beam, scores, left, costs, paths, rows, panels, norms, N, codes):
+def search_strips(first, last, each, scores, left, costs, paths, best, rows, panels, norms, N, codes):
     """Strips first ... last - 1 of `each` rows of (R,D) -> the same of codes (Q,R).
 
-    The room, for each · beam choices, before a level and after it: left (2,·,D), what each leaves of its row; costs
-    (2,·), the square of that, less the best choice's; paths (2,·,Q), its codes. And scores, N' for each.
+    Of each row, as many choices are followed as `best` (beam) has room for. What is known of these, before a level and
+    after it: left (2,·,D), what each leaves of its row; costs (2,·), the square of that, less the best choice's; paths
+    (2,·,Q), its codes. scores is room for N' numbers for each.
     """
-    (R, D), (Q, wide) = rows.shape, norms.shape
+    (R, D), (Q, wide), beam = rows.shape, norms.shape, len(best)
     for strip in range(first, last):
         start = strip * each
-        count, before = min(each, R - start), 1  # choices of each row, so far
+        count, before = min(each, R - start), 1  # rows; choices of each
         for i in range(count):
             costs[0, i] = ZERO
             for d in range(D):
@@ -92,43 +93,50 @@ def search_strips(first, last, each, beam, scores, left, costs, paths, rows, pan
             w, norm = address(panels) + 4 * q * wide * D, address(norms) + 4 * q * wide
             _scores(address(left) + 4 * now * left.shape[1] * D, count * before, D, w, wide, address(scores))
             for i in range(count):
-                best = address(costs) + 4 * (then * costs.shape[1] + i * after)
+                cost = address(costs) + 4 * (then * costs.shape[1] + i * after)
                 for k in range(after):
-                    put(best, k, INFINITY)
-                    paths[then, i * after + k, q] = 0
-                worst = INFINITY
-                for b in range(before):
-                    score, cost = address(scores) + 4 * (i * before + b) * wide, costs[now, i * before + b]
-                    for some in range(0, wide, BLOCK):
-                        below = 0
-                        for n in range(some, some + BLOCK):
-                            below += get(score, n) + get(norm, n) + cost < worst
-                        for n in range(some, some + BLOCK if below else some):
-                            s = get(score, n) + get(norm, n) + cost
-                            if s < worst:  # the first of equals
-                                k = after - 1
-                                while k > 0 and s < get(best, k - 1):
-                                    put(best, k, get(best, k - 1))
-                                    paths[then, i * after + k, q] = paths[then, i * after + k - 1, q]
-                                    k -= 1
-                                put(best, k, s)
-                                paths[then, i * after + k, q] = b * N + n
-                                worst = get(best, after - 1)
-                least = get(best, 0)
+                    put(cost, k, INFINITY)
+                    best[k] = i * before * N
+                for j in range(i * before, (i + 1) * before):
+                    _choose(address(scores) + 4 * j * wide, norm, costs[now, j], wide, j * N, cost, best, after)
+                least = get(cost, 0)
                 for k in range(after):
-                    j = i * after + k
-                    b, n = i * before + paths[then, j, q] // N, paths[then, j, q] % N
-                    put(best, k, get(best, k) - least)
+                    put(cost, k, get(cost, k) - least)
+                    j, n = best[k] // N, best[k] % N
                     for p in range(q):
-                        paths[then, j, p] = paths[now, b, p]
-                    paths[then, j, q] = n
-                    chosen = w + 4 * (n // COLUMNS * D * COLUMNS + n % COLUMNS)
-                    for d in range(D):
-                        left[then, j, d] = left[now, b, d] + HALF * get(chosen, d * COLUMNS)  # x - c, to the bit
+                        paths[then, i * after + k, p] = paths[now, j, p]
+                    paths[then, i * after + k, q] = n
+                    codeword = w + 4 * (n // COLUMNS * D * COLUMNS + n % COLUMNS)
+                    for d in range(D):  # x - c, to the bit
+                        left[then, i * after + k, d] = left[now, j, d] + HALF * get(codeword, d * COLUMNS)
             before = after
         for i in range(count):
             for q in range(Q):
                 codes[q, start + i] = paths[Q % 2, i, q]
+
+
+@inner
+def _choose(score, norm, cost, wide, name, least, best, count):
+    """Find a place for codewords 0 ... N' - 1, called name ... name + N' - 1, among the `count` best, ascending.
+
+    least has these sums of score, norm and cost. Few codewords are so good: whole blocks are passed over at once.
+    """
+    worst = get(least, count - 1)
+    for first in range(0, wide, BLOCK):
+        better = 0
+        for n in range(first, first + BLOCK):
+            better += get(score, n) + get(norm, n) + cost < worst
+        for n in range(first, first + BLOCK if better else first):
+            s = get(score, n) + get(norm, n) + cost
+            if s < worst:
+                k = count - 1
+                while k > 0 and s < get(least, k - 1):  # behind its equals: the first stays first
+                    put(least, k, get(least, k - 1))
+                    best[k] = best[k - 1]
+                    k -= 1
+                put(least, k, s)
+                best[k] = name + n
+                worst = get(least, count - 1)
 
 
 @inner
