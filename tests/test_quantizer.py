@@ -62,13 +62,37 @@ def test_fewer_levels_are_a_prefix(rng):
     np.testing.assert_array_equal(q.encode(z, 2), q.encode(z, 3)[:2])
 
 
-def test_training_and_encoding_agree(rng):
+@pytest.mark.parametrize("beam", [1, 4])
+def test_training_and_encoding_agree(rng, beam):
     q = quantizer()
     q.eval()
+    q.beam = beam
     z = latents(rng)
     quantized = q(z, 3, rng)
     np.testing.assert_array_equal(quantized.codes[1], q.encode(z.data[1], 3))
     np.testing.assert_allclose(quantized.z.data[1], q.decode(quantized.codes[1]), atol=1e-6)
+
+
+def test_with_a_beam_codewords_move_to_what_all_others_leave(rng):
+    """Each item with its own number of levels. Against loops over vectors; nothing of it is greedy."""
+    q = quantizer(entries=16)
+    q.beam = 4
+    before, counts, sums = q.codebooks.copy(), q.counts.copy(), q.sums.copy()
+    z, levels = latents(rng, B=3), (3, 1, 2)
+    codes = q(z, levels, rng).codes
+    n, s = np.zeros(counts.shape), np.zeros(sums.shape)
+    for item, used in enumerate(levels):
+        np.testing.assert_array_equal(codes[item, used:], -1)
+        for t, x in enumerate(z.data[item]):
+            chosen = codes[item, :used, t]
+            total = sum(before[level, c] for level, c in enumerate(chosen))
+            for level, c in enumerate(chosen):
+                n[level, c] += 1
+                s[level, c] += x - (total - before[level, c])
+    np.testing.assert_allclose(q.counts, DECAY * counts + (1 - DECAY) * n, rtol=1e-5)
+    np.testing.assert_allclose(q.sums, DECAY * sums + (1 - DECAY) * s, atol=1e-4)
+    q.codebooks, q.beam = before, 1
+    assert (q.encode(z.data[0], 3) != codes[0]).any()
 
 
 def test_evaluation_changes_nothing(rng):

@@ -51,7 +51,7 @@ class ResidualVectorQuantizer(Module):
     averages; updates (Q), how often a level has learned, 0 before it is initialised; waiting (n,D), vectors that
     the next level's k-means still gathers.
 
-    beam: how many choices of codewords the encoder follows at once; in training, it takes the nearest at each level.
+    beam: how many choices of codewords are followed at once; 1: the nearest is taken at each level.
     """
 
     def __init__(self, levels: int, entries: int, width: int, *, beam: int = 1, rng: np.random.Generator):
@@ -131,11 +131,12 @@ class ResidualVectorQuantizer(Module):
         everybody = np.broadcast_to(levels, z.shape[0] * ranks.size)
         each = ranks.own(everybody)
         active = min(everybody.max(), self.ready)
+        chosen = self._choose(z.data, np.minimum(each, active)) if self.beam > 1 and active else None
         lessons = []
         for q in range(active):
             items, users = np.flatnonzero(each > q), int((everybody > q).sum())
             given = residual if len(items) == len(each) else residual[items]
-            level_codes = F.nearest_codeword(given.data, self.codebooks[q])
+            level_codes = F.nearest_codeword(given.data, self.codebooks[q]) if chosen is None else chosen[q][items]
             codeword = self.codebooks[q][level_codes]
             lessons.append((given.data, level_codes, users))
             if len(items):
@@ -144,6 +145,12 @@ class ResidualVectorQuantizer(Module):
                 level_codes, codeword = _among_all(level_codes, -1, items, each), _among_all(codeword, 0, items, each)
             residual = residual - codeword
             codes.append(level_codes)
+        if chosen is not None:  # with all levels in view: a codeword is to be what the others leave of a vector
+            left = [residual.data[np.flatnonzero(each > q)] for q in range(active)]
+            lessons = [
+                (x + self.codebooks[q][of_level], of_level, users)
+                for q, (x, (_, of_level, users)) in enumerate(zip(left, lessons, strict=True))
+            ]
         if self.training and lessons:
             self._learn(lessons, rng, ranks)
         if self.training and active < everybody.max():
@@ -152,6 +159,14 @@ class ResidualVectorQuantizer(Module):
             return Quantized(z, commitment, xp(z.data).zeros((z.shape[0], 0, z.shape[1]), np.int64))
         quantized = F.straight_through(z, z.data - residual.data)
         return Quantized(quantized, commitment / len(codes), xp(z.data).stack(codes, axis=1))
+
+    def _choose(self, z: Any, each: np.ndarray) -> Any:
+        """Latents z (B,T,D), and how many levels each uses -> codes (Q,B,T) by beam search, -1 beyond these."""
+        codes = xp(z).full((each.max(), *z.shape[:2]), -1)
+        for levels in set(each):
+            items = np.flatnonzero(each == levels)
+            codes[:levels, items] = self.encode(z[items], levels)
+        return codes
 
     # Learning. x (B,T,D) are the vectors that a level was given.
 
