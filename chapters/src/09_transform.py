@@ -421,14 +421,13 @@ print(f"the clips that it was made from: {np.mean(figures):.1f} dB; "
 # *our* codec, and whatever it learns starts from there. `start_transform` begins a training just
 # so, from data. Does it find what we found?
 #
-# (The preset has one thing more. A decoder that has learned makes up what the codes do not say, and
-# high up they say no signs: so it learns one pattern of them and repeats it in each frame. That is
-# a buzz of 75 Hz. So the preset multiplies the frequencies above 2 kHz by signs that look random.
-# In this chapter the codes do say the signs, and nothing is made up.)
+# (The preset has two things more: it follows eight choices of codewords at once (chapter 8), and from
+# 1.2 kHz on it makes up the signs, as you will at the end of this chapter. Both are turned off here.)
 
 # %%
 model = preset("transform_24khz")
 model = replace(model, transform=replace(model.transform, noise_from=0))  # no random signs
+model = replace(model, quantizer=replace(model.quantizer, beam=1))  # the nearest at each level
 # Codebooks of 2 entries: no k-means to wait for.
 few = Codec(replace(model, quantizer=QuantizerConfig(Q, 2), bandwidths=(0.6,)))
 initialise_codec(few)
@@ -570,8 +569,8 @@ plt.show()
 # In `my_codec`, too, these functions are layers. Its `transform.py` has what this chapter built:
 # your `mdct` and `inverse_mdct`, of which each is the other's backward; your companding; between
 # them your residual units of chapter 6; and `start`, which begins with your principal components
-# and your k-means. In chapter 20 your codec begins there. One part is missing: companding for the
-# Tensors of chapter 2.
+# and your k-means. In chapter 20 your codec begins there. Two parts are missing: companding for the
+# Tensors of chapter 2, and signs for what the codes leave open.
 #
 # ### Exercise 7
 
@@ -591,6 +590,51 @@ def companding(x, power, smoothing):
 
 
 check(companding)
+
+# %% [markdown]
+# ### Exercise 8
+#
+# A codec that learns has one more fault, which none of the usual measures hears. High up, few bits say
+# how loud a frequency is, and none which sign it has. So the decoder makes up a pattern of signs, and
+# repeats it in every frame. What repeats 75 times a second is a buzz.
+#
+# Noise would be better, and it costs no bits: multiply by signs that only look random. A **hash** makes
+# them, the same ones whenever a file is decoded: it stirs the bits of a whole number until nobody sees
+# where it came from. This one is the last step of MurmurHash3.
+
+# %%
+@exercise
+def noise_signs(frames, N, first):
+    """frames, N, first -> (frames,N) whole numbers: 1 for frequencies below `first`, from there on 1
+    or -1 by a hash.
+
+    The hash of frequency k in frame t begins as h = t·N + k, of 32 bits: what exceeds them is lost.
+    Three times it becomes (h xor h >> shift) · factor: 16 and 0x85EBCA6B, 13 and 0xC2B2AE35, 16 and
+    1. Its last bit says the sign: 0 for 1, 1 for -1.
+    """
+    raise NotImplementedError
+
+
+check(noise_signs)
+
+# %% [markdown]
+# ### Exercise 9
+
+# %%
+# In my_codec, this part uses your noise_signs.
+from minicodec.course.my_codec.transform import noise_signs
+
+
+@exercise
+def with_noise_signs(x, first):
+    """x (B,T,N), a Tensor -> y (B,T,N), a Tensor: each item times noise_signs.
+
+    Gradients go back the same way.
+    """
+    raise NotImplementedError
+
+
+check(with_noise_signs)
 
 # %% [markdown]
 # ## Why the rest of this book learns
@@ -616,6 +660,8 @@ check(companding)
 # 5. `companding_backward`: a product rule inside of a chain rule.
 # 6. `principal_components`: the directions that hold the most.
 # 7. For `my_codec`: `companding`.
+# 8. For `my_codec`: `noise_signs`.
+# 9. For `my_codec`: `with_noise_signs`.
 #
 # To think about: Why must the window satisfy $\sin^2 + \cos^2 = 1$, and which other windows do (the
 # variant of exercise 1 has one)? A principal component is worth its eigenvalue; how many bits is it

@@ -5,7 +5,7 @@ import numpy as np
 from minicodec.codec.transform import mdct_basis as library_basis
 from minicodec.course.calling import both_ways, variable
 from minicodec.course.catalogue import Mistake, of_function, of_op, of_part
-from minicodec.course.my_codec.transform import inverse_mdct, mdct
+from minicodec.course.my_codec.transform import inverse_mdct, mdct, noise_signs
 from minicodec.ops.companding import companding_backward, companding_forward
 
 
@@ -138,6 +138,66 @@ def _companded(part, x, power, smoothing, dy):
 def _to_compand(rng, fresh):
     for shape, power, smoothing in [((2, 5, 3), 0.75, 0.2), ((4 + int(fresh),), 4 / 3, 0.3), ((2, 3), 0.5, 1.0)]:
         yield rng.normal(size=shape), power, smoothing, rng.normal(size=shape)
+
+
+def _shapes(rng, fresh):
+    yield from [(5, 8, 3), (40 + int(fresh), 6, 2), (3, 5, 0), (2, 4, 4)]
+
+
+def _hashed(start, steps=((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1))):
+    """Signs by the hash of whole numbers."""
+    h = start.astype(np.uint32)
+    for shift, factor in steps:
+        h = (h ^ (h >> np.uint32(shift))) * np.uint32(factor)
+    return 1 - 2 * (h & np.uint32(1)).astype(np.int8)
+
+
+def _signs(frames, N, first, **options):
+    signs = _hashed(np.arange(frames * N).reshape(frames, N), **options)
+    signs[:, :first] = 1
+    return signs
+
+
+def _from_the_start(frames, N, first):
+    return _signs(frames, N, 0)
+
+
+def _below(frames, N, first):
+    signs = _signs(frames, N, 0)
+    signs[:, first:] = 1
+    return signs
+
+
+def _alike_in_all_frames(frames, N, first):
+    return np.repeat(_signs(1, N, first), frames, axis=0)
+
+
+def _frequency_by_frequency(frames, N, first):
+    signs = _hashed(np.arange(frames * N).reshape(N, frames).T)
+    signs[:, :first] = 1
+    return signs
+
+
+def _bit_upside_down(frames, N, first):
+    signs = -_signs(frames, N, 0)
+    signs[:, :first] = 1
+    return signs
+
+
+def _zeros_below(frames, N, first):
+    signs = _signs(frames, N, 0)
+    signs[:, :first] = 0
+    return signs
+
+
+def _signed(part, x, first, dy):
+    given = variable(x)
+    return both_ways(part(given, first), [given], dy)
+
+
+def _to_sign(rng, fresh):
+    for shape, first in [((2, 5, 6), 2), ((1, 7 + int(fresh), 4), 0)]:
+        yield rng.normal(size=shape), first, rng.normal(size=shape)
 
 
 def _seen_through(part, x, D):
@@ -280,6 +340,36 @@ EXERCISES = [
         ],
         hint="y = companding_forward(x.data, ...); saved is (x, x² + s², (x² + s²)^((p - 1)/2)); "
              "Tensor(y, (x,), send_back).",
+    ),
+    of_function(
+        noise_signs, 9, _shapes,
+        mistakes=(
+            Mistake(_from_the_start, "frequencies below `first` keep their signs: 1"),
+            Mistake(_below, "the signs are those of frequencies from `first` on; below, they are 1"),
+            Mistake(_alike_in_all_frames, "each frame has signs of its own: frame t begins at number t·N"),
+            Mistake(_frequency_by_frequency, "numbers go along a frame first: t·N + k"),
+            Mistake(_bit_upside_down, "the last bit is the other way round: 0 makes 1, 1 makes -1"),
+            Mistake(_zeros_below, "below `first` there are ones, not zeros: nothing is to be lost"),
+            Mistake(lambda frames, N, first: _signs(frames, N, first, steps=((13, 0xC2B2AE35), (16, 1))),
+                    "the first step is missing: shift 16, factor 0x85EBCA6B"),
+            Mistake(lambda frames, N, first: _signs(frames, N, first, steps=((16, 0x85EBCA6B), (13, 0xC2B2AE35))),
+                    "the third step is missing: h xor h >> 16"),
+        ),
+        hint="h = np.arange(frames * N, dtype=np.uint32).reshape(frames, N); shifts and factors are np.uint32, too.",
+    ),
+    of_part(
+        "with_noise_signs", 9, _to_sign, _signed, returned=("y", "dx"),
+        slips=[
+            ("Tensor(x.data * signs, (x,), lambda dy: (dy * signs,))", "Tensor(x.data * signs)",
+             "nothing goes back to x: Tensor(y, (x,), send_back)"),
+            ("lambda dy: (dy * signs,)", "lambda dy: (dy,)", "dy went back as it came; its signs change as those of x"),
+            ("Tensor(x.data * signs", "Tensor(np.abs(x.data) * signs", "x keeps its own sign; another is put on top"),
+            ("Tensor(x.data * signs", "Tensor(x.data + signs", "the signs multiply x"),
+            ("shape[1:], first)", "shape[1:], 0)", "below `first`, signs stay: noise_signs(T, N, first)"),
+            ("lambda dy: (dy * signs,)", "lambda dy: (dy * x.data * signs,)",
+             "that is dy times y; the slope of y is the sign"),
+        ],
+        hint="noise_signs(T, N, first) is (T,N), the same for all items; Tensor(y, (x,), send_back).",
     ),
     of_part(
         "principal_components", 9, _frames, _seen_through, points=2, returned=("x c cᵀ", "cᵀ c"),

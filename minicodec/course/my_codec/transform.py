@@ -100,20 +100,25 @@ class InverseMDCT:
 
 
 def noise_signs(frames, N, first):
-    """(frames,N): 1 below frequency `first`, from there on ±1 as a hash of the frame and the frequency says.
+    """frames, N, first -> (frames,N) whole numbers: 1 for frequencies below `first`, from there on 1 or -1 by a hash.
 
-    It is minicodec's hash, so that its codecs sound the same here.
+    The hash of frequency k in frame t begins as h = t·N + k, of 32 bits: what exceeds them is lost. Three times it
+    becomes (h xor h >> shift) · factor: 16 and 0x85EBCA6B, 13 and 0xC2B2AE35, 16 and 1. Its last bit says the sign: 0
+    for 1, 1 for -1.
     """
-    h = np.arange(frames * N, dtype=np.uint64).astype(np.uint32).reshape(frames, N)
+    h = np.arange(frames * N, dtype=np.uint32).reshape(frames, N)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
         h = (h ^ (h >> np.uint32(shift))) * np.uint32(factor)
-    signs = 1 - 2 * (h & np.uint32(1)).astype(np.float32)
+    signs = 1 - 2 * (h & np.uint32(1)).astype(np.int8)
     signs[:, :first] = 1
     return signs
 
 
 def with_noise_signs(x, first):
-    """x (B,T,N), a Tensor -> y (B,T,N): from frequency `first` on with signs that look random."""
+    """x (B,T,N), a Tensor -> y (B,T,N), a Tensor: each item times noise_signs.
+
+    Gradients go back the same way.
+    """
     signs = noise_signs(*x.data.shape[1:], first)
     return Tensor(x.data * signs, (x,), lambda dy: (dy * signs,))
 

@@ -16,6 +16,7 @@ MINE = {  # begins as chapter 9 ends; the networks are half as deep as in the li
     "name": "mine_24khz", "sample_rate": 24_000, "channels": 1, "bandwidths": [0.75, 1.5, 3.0, 6.0],
     "transform": {
         "hop": 320, "latent": 64, "power": 0.75, "smoothing": 0.2, "encoder": [1, 2], "decoder": [1, 2, 4, 1],
+        "noise_from": 53,  # 2 kHz
     },
     "quantizer": {"levels": 8, "entries": 1024},
 }  # fmt: skip
