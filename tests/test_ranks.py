@@ -115,8 +115,9 @@ def test_ranks_make_the_steps_of_one(alone):
     [
         ["channels=2", "normalize=true", "adversary.balanced=false", "adversary.normalized=false"],
         ["rate_per_item=false", "loss.l1_below=3000", "adversary.kind=linear", "unquantized=0.3"],
+        ["quantizer.beam=3"],
     ],
-    ids=["stereo", "one rate"],
+    ids=["stereo", "one rate", "beam"],
 )
 def test_other_recipes(settings):
     _, wanted, _, _ = train(ALONE, settings)

@@ -131,7 +131,7 @@ class ResidualVectorQuantizer(Module):
         everybody = np.broadcast_to(levels, z.shape[0] * ranks.size)
         each = ranks.own(everybody)
         active = min(everybody.max(), self.ready)
-        chosen = self._choose(z.data, np.minimum(each, active)) if self.beam > 1 and active else None
+        chosen = self._choose(z.data, each, active) if self.beam > 1 and active else None
         lessons = []
         for q in range(active):
             items, users = np.flatnonzero(each > q), int((everybody > q).sum())
@@ -160,11 +160,12 @@ class ResidualVectorQuantizer(Module):
         quantized = F.straight_through(z, z.data - residual.data)
         return Quantized(quantized, commitment / len(codes), xp(z.data).stack(codes, axis=1))
 
-    def _choose(self, z: Any, each: np.ndarray) -> Any:
-        """Latents z (B,T,D), and how many levels each uses -> codes (Q,B,T) by beam search, -1 beyond these."""
-        codes = xp(z).full((each.max(), *z.shape[:2]), -1)
-        for levels in set(each):
-            items = np.flatnonzero(each == levels)
+    def _choose(self, z: Any, each: np.ndarray, active: int) -> Any:
+        """Latents z (B,T,D), and how many levels each may use -> codes (active,B,T) by beam search, -1 beyond these."""
+        codes = xp(z).full((active, *z.shape[:2]), -1)
+        used = np.minimum(each, active)
+        for levels in set(used):
+            items = np.flatnonzero(used == levels)
             codes[:levels, items] = self.encode(z[items], levels)
         return codes
 
