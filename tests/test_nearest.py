@@ -66,7 +66,7 @@ def test_all_levels_in_one_call_are_one_level_after_the_other(Q, N, D, R, rng):
 
 @pytest.mark.parametrize("beam", [1, 2, 8])
 @pytest.mark.parametrize(("R", "Q", "N", "D"), [(200, 8, 1024, 64), (1, 8, 64, 32), (97, 5, 2, 3)])
-def test_a_beam_is_the_definition_s(R, Q, N, D, beam, rng):
+def test_a_beam_is_that_of_the_definition(R, Q, N, D, beam, rng):
     """Compared by what is left of the vectors: of choices that differ by rounding alone, either will do."""
     codebooks = (rng.normal(size=(Q, N, D)) * 0.7 ** np.arange(Q)[:, None, None]).astype(np.float32)
     x = rng.normal(size=(R, D)).astype(np.float32)
@@ -93,7 +93,7 @@ def test_a_beam_of_all_choices_is_an_exhaustive_search(backend, rng):
     assert (search(x, pack_codebooks(codebooks)) != found).any(axis=0).mean() > 0.3
 
 
-def test_a_beam_s_codes_do_not_depend_on_the_cut(rng):
+def test_codes_of_a_beam_do_not_depend_on_the_cut(rng):
     codebooks = (rng.integers(-1, 2, size=(3, 729, 6)) * 0.1).astype(np.float32)
     x = (rng.integers(-3, 4, size=(400, 6)) * 0.05).astype(np.float32)
     packed = pack_codebooks(codebooks)

@@ -169,7 +169,7 @@ class ResidualVectorQuantizer(Module):
             codes[:levels, items] = self.encode(z[items], levels)
         return codes
 
-    # Learning. x (B,T,D) are the vectors that a level was given.
+    # Learning. x (B,T,D) are the vectors that a level was given; with a beam, what all others leave of the latents.
 
     def _learn(self, lessons: list[tuple[Any, Any, int]], rng: np.random.Generator, ranks: Ranks) -> None:
         """Move the averages towards the vectors that chose each entry; now and then revive dead entries.

@@ -39,8 +39,9 @@ def validate(
     with no_grad():
         originals = Tensor(array.asarray(clips))
         z = codec.encoder(Tensor(array.asarray(clips / scale))).data
-        codes = {rate: codec.quantizer.encode(z, codec.config.levels(rate)) for rate in ready}
-        latents = {"unquantized": z} | {f"{rate:g}": codec.quantizer.decode(codes[rate]) for rate in ready}
+        levels = {f"{rate:g}": codec.config.levels(rate) for rate in ready}
+        codes = {n: codec.quantizer.encode(z, n) for n in {*levels.values(), codec.quantizer.ready} if ready}
+        latents = {"unquantized": z} | {name: codec.quantizer.decode(codes[n]) for name, n in levels.items()}
         rates = {}
         for name, latent in latents.items():
             decoded = host(codec.decoder(Tensor(latent)).data)[:, : clips.shape[1]] * scale
@@ -55,7 +56,7 @@ def validate(
     if adversary is not None:
         figures["accuracy"] = adversary.accuracy(originals, Tensor(array.asarray(decoded)))
     if ready:
-        figures["codebooks"] = codebook_figures(codec, host(codec.quantizer.encode(z, codec.quantizer.ready)))
+        figures["codebooks"] = codebook_figures(codec, host(codes[codec.quantizer.ready]))
     return figures, decoded
 
 

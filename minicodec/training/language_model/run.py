@@ -72,7 +72,7 @@ class LanguageModelRun:
         """
         codec, highest = self.codec, max(self.codec.bandwidths)
         found: dict[float, list[np.ndarray]] = {}
-        for kbps in codec.bandwidths if codec.config.quantizer.beam > 1 else (highest,):
+        for kbps in codec.bandwidths if codec.quantizer.beam > 1 else (highest,):
             codes = encoded(codec, kbps, files, self.folder / "lm" / "codes", self.data.notice_damage)
             found[kbps] = list(watched(codes, codec.frame_rate, sum(file.seconds for file in files)))
         if not found[highest]:
