@@ -185,6 +185,8 @@ def test_info_describes_a_model_by_file_and_by_preset(model, capsys):
     }
     assert run("info", "tiny_24khz") == 0
     assert facts(capsys) == by_file  # both are untrained, with seed 0
+    assert run("info", "transform_24khz") == 0
+    assert facts(capsys)["codebooks"] == "8 of 1024 entries, width 64, beam of 8"
 
 
 def test_data_lists_and_refuses(capsys, tmp_path):

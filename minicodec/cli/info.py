@@ -165,6 +165,7 @@ def describe_model(codec: "minicodec.Codec") -> list[Fact]:
     parts = {"encoder": codec.encoder, "decoder": codec.decoder}
     counts = {name: sum(p.data.size for p in part.parameters()) for name, part in parts.items()}
     levels, entries, width = config.quantizer.levels, config.quantizer.entries, config.network.latent
+    beam = config.quantizer.beam
     rates = ", ".join(f"{kbps:g}" for kbps in config.bandwidths)
     return [
         Fact("model", codec.name, {"model": codec.name}),
@@ -175,8 +176,8 @@ def describe_model(codec: "minicodec.Codec") -> list[Fact]:
         ),
         Fact(
             "codebooks",
-            f"{levels} of {entries} entries, width {width}",
-            {"codebooks": levels, "entries": entries, "width": width},
+            f"{levels} of {entries} entries, width {width}" + (f", beam of {beam}" if beam > 1 else ""),
+            {"codebooks": levels, "entries": entries, "width": width, "beam": beam},
         ),
         Fact(
             "rate",
