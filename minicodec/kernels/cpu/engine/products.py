@@ -111,8 +111,9 @@ def multiply(
         w, packed = pack(w), True
     w, w_row, w_panel = (w.panels, COLUMNS, taps * P * COLUMNS) if packed else (w, N, COLUMNS)
     threads = threads_for(multiplications=batches * rows * (w.size + P2 * N))
-    strip = max(8, min(STRIP // (row_step + P2), -(-rows // threads)) // ROWS) * ROWS
-    strips = -(-rows // strip)
+    longest = max(8, min(STRIP // (row_step + P2), -(-rows // threads)) // ROWS) * ROWS
+    strips = -(-rows // longest)
+    strip = -(-rows // (strips * ROWS)) * ROWS  # as equal as tiles allow, so that threads get equal shares
     room = loops.TOGETHER + (strip * COLUMNS if N % COLUMNS else 0)
     args = (
         *(_read_only(x), _read_only(w), _read_only(x2), _read_only(w2), out.reshape(-1)),
