@@ -55,6 +55,23 @@ def test_the_bitrate_decides_how_many_codebooks(kbps, codebooks, speech, model, 
     assert read_header(out.read_bytes(), "x")[0].codebooks == codebooks
 
 
+def test_a_beam_decides_how_many_choices_are_followed(speech, tmp_path, capsys):
+    """The bundled model was made with 8."""
+    codec, found = minicodec.load(), {}
+    wav, rate = audio.read(speech)
+    wav = audio.resample(audio.remix(wav, 1), rate, 24_000)
+    for beam, options in {8: (), 1: ("--beam", 1)}.items():
+        out = tmp_path / f"{beam}.ecdc"
+        assert run("encode", speech, out, *options) == 0
+        codec.quantizer.beam = beam
+        found[beam] = codec.compress(wav, 6.0)
+        assert out.read_bytes() == found[beam]
+    assert found[1] != found[8]
+    capsys.readouterr()
+    assert run("encode", speech, tmp_path / "65.ecdc", "--beam", 65) == 2
+    assert capsys.readouterr() == ("", "minicodec: --beam: should be 1 … 64, not 65\n")
+
+
 def test_decode_writes_what_the_model_makes_of_the_file(speech, model, tmp_path, capsys):
     packet, out = tmp_path / "a.ecdc", tmp_path / "a.wav"
     run("encode", speech, packet, "-m", model)

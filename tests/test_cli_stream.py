@@ -57,6 +57,17 @@ def test_a_stream_from_stdin_to_stdout(kbps, codebooks, size, model, monkeypatch
     np.testing.assert_array_equal(np.frombuffer(decoded, "<i2"), np.rint(codec.decode([chunk])[0] * 32_768))
 
 
+def test_a_stream_follows_a_beam(monkeypatch):
+    """The bundled model was made with 8."""
+    codec = minicodec.load()
+    pcm = (3000 * np.random.default_rng(0).normal(size=3200)).astype("<i2")
+    sent = [stream("encode", pcm.tobytes(), "minicodec-24k", monkeypatch, *more)[1] for more in ((), ("--beam", "1"))]
+    codec.quantizer.beam = 1
+    (chunk,) = codec.encode(pcm[None].astype(np.float32) / 32_768, 6.0)
+    assert sent[1].split(b"\n", 1)[1] == b"".join(pack_bits(frame, 10) for frame in chunk.codes.T)
+    assert sent[0] != sent[1]
+
+
 def test_a_stream_sends_each_frame_at_once(model):
     """The code of a frame can be read while the encoder waits for more, and its samples while the decoder does."""
     codec = minicodec.load(model)

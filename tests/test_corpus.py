@@ -149,7 +149,8 @@ def test_another_rate_or_model_is_not_skipped(done, loud_model, capsys):
     before = contents("out")
     refused = f"{Path('out').absolute()}: was made with other settings"
     advice = "choose another folder, or -f does all again"
-    for more, what in ((("-b", "6"), "kbps"), (("-m", loud_model), "digest, model"), (("--lm", "adaptive"), "lm")):
+    each = ("-b", "6", "kbps"), ("-m", loud_model, "digest, model"), ("--beam", "2", "beam"), ("--lm", "adaptive", "lm")
+    for *more, what in each:
         assert run(*done, *more) == 2
         assert capsys.readouterr() == ("", f"minicodec: {refused} ({what}); {advice}\n")
     assert contents("out") == before

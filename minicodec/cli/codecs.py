@@ -9,6 +9,7 @@ from typing import TypeVar
 import minicodec
 from minicodec.backend import xp
 from minicodec.cli.progress import download
+from minicodec.codec.config import RANGES
 from minicodec.codec.fetch import fetch
 from minicodec.codec.foreign.released import RELEASED, how_to_get, in_cache
 from minicodec.codec.pretrained import find
@@ -38,11 +39,16 @@ def beside(model: str, args: argparse.Namespace) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def check_bitrate(kbps: float, codec: "minicodec.Codec", model: str) -> None:
-    """InputError lists the rates that there are."""
-    if kbps not in codec.bandwidths:
+def set_bitrate(args: argparse.Namespace, codec: "minicodec.Codec") -> None:
+    """Let the codec follow --beam. InputError: it has not the rate, and which it has; or that is no beam."""
+    if args.bitrate not in codec.bandwidths:
         offered = ", ".join(f"{rate:g}" for rate in codec.bandwidths)
-        raise InputError(f"{model}: has no bitrate of {kbps:g} kbit/s; choose from {offered}")
+        raise InputError(f"{args.model}: has no bitrate of {args.bitrate:g} kbit/s; choose from {offered}")
+    if args.beam is not None:
+        narrowest, widest = RANGES["beam"]
+        if not narrowest <= args.beam <= widest:
+            raise InputError(f"--beam: should be {narrowest} … {widest}, not {args.beam}")
+        codec.quantizer.beam = args.beam
 
 
 def check_digest(codec: "minicodec.Codec", digest: str, model: str) -> None:

@@ -25,6 +25,18 @@ def add_verbosity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="also name the model, and how long it took")
 
 
+def add_bitrate(parser: argparse.ArgumentParser, of: str = "") -> None:
+    """-b and --beam: how to encode; of: which of the command's tasks they belong to."""
+    parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help=of + "6 kbit/s by default")
+    parser.add_argument(
+        "--beam",
+        metavar="N",
+        type=int,
+        help=of + "choices of codewords that are followed at once; more sound better at the same bitrate, 1 is the "
+        "fastest; by default as many as the model was made with",
+    )
+
+
 def add_fetch(parser: argparse.ArgumentParser) -> None:
     """--fetch."""
     parser.add_argument(
