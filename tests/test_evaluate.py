@@ -13,7 +13,7 @@ import soundfile
 import minicodec
 from minicodec import audio, cli
 from minicodec.errors import InputError
-from minicodec.evaluation import evaluate
+from minicodec.evaluation import evaluate, levels
 from minicodec.evaluation.baselines import ANCHORS
 from minicodec.evaluation.scores import measure
 from minicodec.evaluation.settings import Clip, Condition, settings_for
@@ -142,8 +142,24 @@ def test_a_figure_that_a_clip_has_not_is_counted(done):
     assert "] (2) |" in (done / "results.md").read_text(encoding="utf-8")
 
 
+def test_levels_are_those_of_the_sounds(done):
+    rows = {(row["clip"], row["system"], row["kbps"]): row for row in rows_of(done / "results.csv")}
+    table = {(row["category"], row["system"], row["kbps"]): row for row in rows_of(done / "levels.csv")}
+    place = done / "clips" / "music-song"
+    (reference, rate), (estimate, _) = (audio.read(place / name) for name in ("reference.wav", "opus-8kbps.wav"))
+    measured = levels.measure(reference, estimate, rate)
+    assert len(measured) == 8
+    for name, level in measured.items():
+        found = rows["music-song", "opus", "8"][name]
+        assert float(found) == pytest.approx(level, abs=0.1)  # its ends are cut off, and it is of 16 bits
+        assert table["music", "opus", "8"][name] == found  # the other clip of music is silent
+    low_passed = table["speech", "lowpass-3.5kHz", ""]
+    assert float(low_passed["level_1000"]) == pytest.approx(0, abs=0.1)
+    assert float(low_passed["level_4000"]) < -50
+
+
 def test_curves_are_drawn(done):
-    for name in METRICS:
+    for name in (*METRICS, "levels"):
         assert (done / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -163,7 +179,8 @@ def test_an_interrupted_run_ends_in_the_same_table(done, clips, model, tmp_path)
     untouched = (out / "clips" / "music-nothing" / "rows.json").stat().st_mtime_ns
     assert cli.main(command(model, clips, out)) == 0
     assert (out / "results.csv").read_bytes() == (done / "results.csv").read_bytes()
-    assert (out / "table.csv").read_bytes() == (done / "table.csv").read_bytes()
+    for name in ("table.csv", "levels.csv"):
+        assert (out / name).read_bytes() == (done / name).read_bytes()
     assert (out / "clips" / "music-nothing" / "rows.json").stat().st_mtime_ns == untouched
     assert sorted(p.name for p in half.iterdir()) == sorted(p.name for p in (done / "clips" / "music-song").iterdir())
     assert audio.info(half / "opus-6kbps.wav").frames == 24_000

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from minicodec import audio
-from minicodec.evaluation import plots, report
+from minicodec.evaluation import levels, plots, report
 from minicodec.evaluation.settings import Clip, Condition, Model, Settings
 from minicodec.evaluation.statistics import summarise
 
@@ -66,6 +66,7 @@ def row(clip, condition, kbps):
         "file_bytes": size and size + 99, "payload_kbps": kbps or None, "delay_samples": 0,
         "si_sdr": float("nan") if clip.name == "b0" else 4.25,
         "mel_distance": 3.5 if condition.system == "opus" else 2.5,
+        **dict.fromkeys(levels.names(8000), -3.0),
     }  # fmt: skip
 
 
@@ -92,7 +93,8 @@ def evaluation(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(evaluation):
     folder, settings, rows = evaluation
-    report.write(folder, settings, rows, summarise(rows, settings.conditions, settings.metrics))
+    lines, loud = (summarise(rows, settings.conditions, names) for names in (settings.metrics, levels.names(8000)))
+    report.write(folder, settings, rows, lines, loud)
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 

@@ -20,8 +20,9 @@ examples:
   minicodec evaluate runs/speech --data corpora/speech --out evaluation
   minicodec evaluate runs/a runs/b --data test-clips --files all --kbps 1.5 6 --metrics si_sdr visqol --out a-and-b
 
-OUT gets results.csv (every figure), results.md and table.csv (means and 95 % intervals), pictures of the curves, all
-the sounds, and report.html: one page with everything, to read and to listen to, which needs no other file.
+OUT gets results.csv (every figure), results.md and table.csv (means and 95 % intervals), levels.csv (how loud each
+octave comes back), pictures of the curves, all the sounds, and report.html: one page with everything, to read and to
+listen to, which needs no other file.
 An interrupted evaluation goes on with the same command.
 """
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     import minicodec
-    from minicodec.evaluation import evaluate, plots, report, scores, statistics, tables
+    from minicodec.evaluation import evaluate, levels, plots, report, scores, statistics, tables
     from minicodec.evaluation.baselines import BASELINES
     from minicodec.evaluation.settings import SHORTEST, open_folder, settings_for
     from minicodec.training.data import AudioFolder
@@ -98,10 +99,13 @@ def run(args: argparse.Namespace) -> int:
     lines = statistics.summarise(rows, settings.conditions, settings.metrics)
     tables.write_results(rows, args.out / "results.csv")
     tables.write_table(lines, args.out / "table.csv")
+    loud = statistics.summarise(rows, settings.conditions, levels.names(settings.sample_rate))
+    tables.write_table(loud, args.out / "levels.csv")
+    plots.levels(loud, args.out / "levels.png")
     tables.write_markdown(lines, settings, args.out / "results.md")
     for name in settings.metrics:
         plots.curves(lines, name, args.out / f"{name}.png")
-    report.write(args.out, settings, rows, lines)
+    report.write(args.out, settings, rows, lines, loud)
     tables.show(lines, settings, Console(width=None if Console().is_terminal else 200))
     print(f"{args.out / 'report.html'}: all of it, to read and to listen to")
     return 0

@@ -23,6 +23,7 @@ from minicodec.codec.files import bitstream
 from minicodec.codec.model import Codec
 from minicodec.codec.pretrained import load
 from minicodec.errors import InputError
+from minicodec.evaluation import levels
 from minicodec.evaluation.baselines import ANCHORS, BASELINES, Coded, lowpass
 from minicodec.evaluation.scores import align, measure
 from minicodec.evaluation.settings import Clip, Condition, Settings
@@ -30,7 +31,7 @@ from minicodec.files import write_atomically
 from minicodec.workers import Killed, each
 
 ROWS = "rows.json"
-Row = dict[str, Any]  # clip, category, system, kbps … and the metrics: a line of results.csv
+Row = dict[str, Any]  # clip, category, system, kbps …, the metrics and levels: a line of results.csv
 
 
 def read_rows(folder: Path, settings: Settings) -> list[Row]:
@@ -55,7 +56,7 @@ def _is_row(row: Any, clip: Clip, condition: Condition, settings: Settings) -> b
     """Is it what `evaluate_clip` writes: with all that tables and pages need?"""
     about = {"clip": clip.name, "category": clip.category, "system": condition.system, "kbps": condition.kbps}
     sizes = ("payload_bytes", "file_bytes", "payload_kbps")
-    figures = ("seconds", "delay_samples", *settings.metrics)
+    figures = ("seconds", "delay_samples", *settings.metrics, *levels.names(settings.sample_rate))
     if not isinstance(row, dict) or row.keys() != {*about, *sizes, *figures}:
         return False
     coded = [row[name] is None for name in sizes] != [True] * 3  # anchors are not
@@ -157,7 +158,8 @@ def _judge(reference: np.ndarray, coded: Coded, settings: Settings) -> tuple[np.
     if coded.file_bytes:
         kbps = coded.payload_bytes * 8 / 1000 / (reference.shape[1] / settings.sample_rate)
         row |= {"payload_bytes": coded.payload_bytes, "file_bytes": coded.file_bytes, "payload_kbps": kbps}
-    return estimate, row | measure(s, e, settings.sample_rate, settings.metrics)
+    figures = measure(s, e, settings.sample_rate, settings.metrics)
+    return estimate, row | figures | levels.measure(s, e, settings.sample_rate)
 
 
 # In the worker processes

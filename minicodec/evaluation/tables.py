@@ -2,6 +2,7 @@
 
     results.csv     a row for each clip, system and rate: every figure there is
     table.csv       a row for each category, system and rate: means, 95 % intervals, counts
+    levels.csv      the same for how loud each octave comes back, in dB [levels.py]
     results.md      the same for people
 """
 
@@ -29,7 +30,7 @@ def write_results(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def write_table(lines: Sequence[Line], path: Path) -> None:
-    """table.csv; a rate that a system lacks has its reason there, and no figures."""
+    """table.csv or levels.csv; a rate that a system lacks has its reason there, and no figures."""
     table = []
     for line in lines:
         row: dict[str, Any] = {

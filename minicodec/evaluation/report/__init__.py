@@ -33,8 +33,8 @@ REFERENCE = Condition("original")
 Rows = Sequence[dict[str, Any]]
 
 
-def write(folder: Path, settings: Settings, rows: Rows, lines: Sequence[Line]) -> None:
-    """Write report.html for an evaluation whose sounds and figures are in `folder`."""
+def write(folder: Path, settings: Settings, rows: Rows, lines: Sequence[Line], loud: Sequence[Line]) -> None:
+    """Write report.html for an evaluation whose sounds are in `folder`; `loud` are the lines of its levels."""
     resources = files("minicodec.evaluation.report")
     page, style, script = ((resources / name).read_text("utf-8") for name in ("page.html", "style.css", "player.js"))
     heard = chosen_clips(settings, rows)
@@ -43,7 +43,7 @@ def write(folder: Path, settings: Settings, rows: Rows, lines: Sequence[Line]) -
         style=style,
         script=script,
         legend="".join(f"<li>{escape(sentence)}</li>" for sentence in tables.legend(settings)),
-        plots=_plots(lines, settings),
+        plots=_plots(lines, loud, settings),
         table=_table(lines, settings),
         players="".join(_card(folder, settings, clip, rows) for clip in heard),
         heard=len(heard),
@@ -62,7 +62,7 @@ def chosen_clips(settings: Settings, rows: Rows) -> list[Clip]:
     return [clip for turn in turns for clip in turn if clip is not None][:CLIPS]
 
 
-def _plots(lines: Sequence[Line], settings: Settings) -> str:
+def _plots(lines: Sequence[Line], loud: Sequence[Line], settings: Settings) -> str:
     """A section for each category, the first one open."""
     sections = []
     for number, category in enumerate(dict.fromkeys(line.category for line in lines)):
@@ -71,6 +71,11 @@ def _plots(lines: Sequence[Line], settings: Settings) -> str:
             f'<figure role="img" aria-label="{name} against payload, {escape(category)}: the figures are in the table">'
             f"{plots.curves_svg(chosen, name)}<figcaption>{escape(METRICS[name].meaning)}</figcaption></figure>"
             for name in settings.metrics
+        )
+        figures += (
+            f'<figure role="img" aria-label="level of each octave, {escape(category)}: the figures are in levels.csv">'
+            f"{plots.levels_svg([line for line in loud if line.category == category])}"
+            f"<figcaption>how loud each octave comes back</figcaption></figure>"
         )
         summary = f"<summary>{escape(category)}</summary>"
         sections.append(f'<details{"" if number else " open"}>{summary}<div class="grid">{figures}</div></details>')

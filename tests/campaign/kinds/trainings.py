@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 
-from minicodec.evaluation import evaluate
+from minicodec.evaluation import evaluate, levels
 from minicodec.evaluation.settings import Clip, Condition, Settings
 from minicodec.training import checkpoint, config
 from minicodec.training.language_model import codes, config as lm_config
@@ -26,8 +26,9 @@ SETTINGS = Settings(
     1,
 )
 CODED = {"payload_bytes": 300, "file_bytes": 350, "payload_kbps": 3.0}
-ROWS = [{"clip": "a", "category": "files", "seconds": 1.0, "system": one.system, "kbps": one.kbps, "delay_samples": 0,
-         "si_sdr": 1.5} | (CODED if one.kbps else dict.fromkeys(CODED)) for one in SETTINGS.conditions]  # fmt: skip
+FIGURES = {"si_sdr": 1.5} | dict.fromkeys(levels.names(SETTINGS.sample_rate), -1.5)
+ROWS = [{"clip": "a", "category": "files", "seconds": 1.0, "system": one.system, "kbps": one.kbps, "delay_samples": 0}
+        | FIGURES | (CODED if one.kbps else dict.fromkeys(CODED)) for one in SETTINGS.conditions]  # fmt: skip
 LM_RUN = {
     "codec": "small.safetensors", "codec_name": "small-0", "data": "data",
     "model": {"Q": 2, "N": 16, "context": 20, "D": 8, "layers": 1, "heads": 2, "hidden": 8, "zero_past": False},
