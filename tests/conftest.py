@@ -61,6 +61,14 @@ def model(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """An untrained tiny_24khz, another one. A test that changes it changes it for its file."""
+    import minicodec
+
+    return minicodec.build("tiny_24khz", seed=1)
+
+
 @pytest.fixture(scope="session")
 def loud_model(tmp_path_factory):
     """Its output lies around 1: about half of the samples clip."""

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-import minicodec
 from minicodec.codec.config import from_dict, preset_values
 from minicodec.codec.model import Codec
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return minicodec.build("tiny_24khz", seed=1)
 
 
 @pytest.fixture(scope="module")

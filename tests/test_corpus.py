@@ -158,6 +158,16 @@ def test_another_rate_or_model_is_not_skipped(done, loud_model, capsys):
     assert all(len(data) > len(before[name]) for name, data in contents("out").items() if name != NAME)
 
 
+def test_a_folder_from_before_beams_is_gone_on_with(done):
+    lines = Path("out", NAME).read_text().splitlines(keepends=True)
+    settings = json.loads(lines[0])
+    assert settings.pop("beam") is None
+    Path("out", NAME).write_text("".join([json.dumps(settings) + "\n", *lines[1:]]))
+    before = times("out")
+    assert run(*done) == 0
+    assert redone(before) == set()
+
+
 def test_what_failed_is_named_and_tried_again(done, capsys):
     Path("in/bad.wav").write_bytes(b"This is a text.\n" * 20)
     Path("in/deep/empty.flac").touch()

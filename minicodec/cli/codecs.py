@@ -39,8 +39,8 @@ def beside(model: str, args: argparse.Namespace) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def set_bitrate(args: argparse.Namespace, codec: "minicodec.Codec") -> None:
-    """Let the codec follow --beam. InputError: it has not the rate, and which it has; or that is no beam."""
+def prepare_to_encode(args: argparse.Namespace, codec: "minicodec.Codec") -> None:
+    """Check -b, and give the codec its --beam. InputError: which rates it has, if not this one; or that is no beam."""
     if args.bitrate not in codec.bandwidths:
         offered = ", ".join(f"{rate:g}" for rate in codec.bandwidths)
         raise InputError(f"{args.model}: has no bitrate of {args.bitrate:g} kbit/s; choose from {offered}")

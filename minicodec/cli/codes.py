@@ -9,9 +9,9 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.cli import corpus
-from minicodec.cli.codecs import check_digest, enough_memory, fetch_if_asked, set_bitrate
+from minicodec.cli.codecs import check_digest, enough_memory, fetch_if_asked, prepare_to_encode
 from minicodec.cli.hearing import Heard, Notices, converted, info, messages_of
-from minicodec.cli.options import MODELS, add_bitrate, add_device, add_fetch, add_verbosity
+from minicodec.cli.options import MODELS, add_device, add_encoding, add_fetch, add_verbosity
 from minicodec.codec.pretrained import BUNDLED
 from minicodec.corpus import shards
 from minicodec.corpus.dataset import FORMATS
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard-hours", metavar="H", type=float, default=1.0, help="of audio in a shard, about: 1 by default"
     )
-    add_bitrate(parser)
+    add_encoding(parser)
     parser.add_argument("-m", "--model", default=BUNDLED, help=f"{BUNDLED} by default; or {MODELS}")
     add_fetch(parser)
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is in OUT")
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         "sample_rate": codec.sample_rate,
         "frame_rate": float(codec.frame_rate),
         "kbps": args.bitrate,
-        "beam": codec.quantizer.beam,
+        "beam": args.beam,
         "levels": codec.config.levels(args.bitrate),
         "model": codec.name,
         "digest": codec.digest,
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 def load(args: argparse.Namespace) -> "minicodec.Codec":
     """The model."""
     codec = minicodec.load(fetch_if_asked(args.model, args)).to(args.device)
-    set_bitrate(args, codec)
+    prepare_to_encode(args, codec)
     return codec
 
 

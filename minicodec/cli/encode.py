@@ -15,9 +15,9 @@ import numpy as np
 import minicodec
 from minicodec import audio
 from minicodec.cli import corpus, decode, places
-from minicodec.cli.codecs import beside, check_digest, enough_memory, fetch_if_asked, set_bitrate
+from minicodec.cli.codecs import beside, check_digest, enough_memory, fetch_if_asked, prepare_to_encode
 from minicodec.cli.hearing import Heard, Notices, converted, info, messages_of
-from minicodec.cli.options import MODELS, add_bitrate, add_device, add_fetch, add_verbosity
+from minicodec.cli.options import MODELS, add_device, add_encoding, add_fetch, add_verbosity
 from minicodec.cli.places import Job
 from minicodec.cli.progress import watched
 from minicodec.codec.files.bitstream import Header, pack_header
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "paths", metavar="IN", nargs="+", help="audio of any sample rate and number of channels, folders of it, or -"
     )
     parser.add_argument("-o", "--output", metavar="OUT", help=".ecdc, .wav or .flac, a folder, or -")
-    add_bitrate(parser)
+    add_encoding(parser)
     parser.add_argument("-m", "--model", default=BUNDLED, help=f"{BUNDLED} by default; or {MODELS}")
     add_fetch(parser)
     parser.add_argument(
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 def load(args: argparse.Namespace) -> Coder:
     """The model, and the language model if one is asked for."""
     codec = minicodec.load(fetch_if_asked(args.model, args)).to(args.device)
-    set_bitrate(args, codec)
+    prepare_to_encode(args, codec)
     lm: LanguageModel | str | None = None
     if args.lm is not None:
         where = args.lm or beside(args.model, args)
@@ -127,7 +127,7 @@ def encode_folder(args: argparse.Namespace, folders: tuple[Path, Path]) -> int:
         "model": coder.codec.name,
         "digest": coder.codec.digest,
         "kbps": args.bitrate,
-        "beam": coder.codec.quantizer.beam,
+        "beam": args.beam,
         "lm": coder.lm.name if isinstance(coder.lm, LanguageModel) else coder.lm,
         "device": args.device,
     }

@@ -25,15 +25,15 @@ def add_verbosity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="also name the model, and how long it took")
 
 
-def add_bitrate(parser: argparse.ArgumentParser, of: str = "") -> None:
+def add_encoding(parser: argparse.ArgumentParser, of: str = "") -> None:
     """-b and --beam: how to encode; of: which of the command's tasks they belong to."""
     parser.add_argument("-b", "--bitrate", metavar="KBPS", type=float, default=6.0, help=of + "6 kbit/s by default")
     parser.add_argument(
         "--beam",
         metavar="N",
         type=int,
-        help=of + "choices of codewords that are followed at once; more sound better at the same bitrate, 1 is the "
-        "fastest; by default as many as the model was made with",
+        help=of + "how many choices of codewords are followed at once; the more, the better the sound at the same "
+        "bitrate, and the slower; by default as many as the model was made with",
     )
 
 

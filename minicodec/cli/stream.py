@@ -21,8 +21,8 @@ import numpy as np
 
 import minicodec
 from minicodec import wav_header
-from minicodec.cli.codecs import set_bitrate
-from minicodec.cli.options import MODELS, add_bitrate
+from minicodec.cli.codecs import prepare_to_encode
+from minicodec.cli.options import MODELS, add_encoding
 from minicodec.cli.text import count
 from minicodec.codec.files.bitstream import pack_bits, unpack_bits
 from minicodec.codec.pretrained import BUNDLED
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("direction", choices=("encode", "decode"), help="PCM to codes, or codes to PCM")
     parser.add_argument("-m", "--model", default=BUNDLED, help=f"{BUNDLED} by default; or {MODELS}")
-    add_bitrate(parser, "of encode: ")
+    add_encoding(parser, "of encode: ")
     parser.add_argument(
         "--zero-padding",
         action="store_true",
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     pad_mode = "zero" if args.zero_padding else None
     source, target = sys.stdin.buffer, sys.stdout.buffer
     if args.direction == "encode":
-        set_bitrate(args, codec)
+        prepare_to_encode(args, codec)
         first = json.dumps({"m": codec.name, "nc": codec.config.levels(args.bitrate)}).encode() + b"\n"
         parts = encoded(source, codec, args.bitrate, pad_mode)
     else:
