@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.axes import Axes
 
 from minicodec import audio
 from minicodec.evaluation import levels, plots, report
@@ -178,6 +179,23 @@ def test_curves_take_the_pages_colours_and_are_the_same_every_time(evaluation):
     assert "payload (kbit/s)" in text
     assert "SI-SDR (dB), higher is better" in text
     assert text[-3:] == ["codec", "opus", "lowpass-7kHz"]
+
+
+def test_levels_of_each_category_are_drawn(evaluation, page, monkeypatch):
+    _, settings, rows = evaluation
+    lines = [s for s in summarise(rows, settings.conditions, levels.names(8000)) if s.category == "all clips"]
+    drawn, plot = [], Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda axes, *a, **k: drawn.append((a[0], k["alpha"])) or plot(axes, *a, **k))
+    text = Page(plots.levels_svg(lines)).text("text")
+    assert text[:6] == ["62", "125", "250", "500", "1k", "2k"]
+    assert text[-2:] == ["codec", "opus"]  # anchors are as loud as the original, or gone
+    rates = sorted((c.kbps, c.system) for c in settings.possible if c.kbps)
+    assert len(drawn) == len(rates) > 1
+    assert all(list(means) == [-3.0] * 6 for means, _ in drawn)
+    assert max(alpha for _, alpha in drawn) == 1
+    categories = {clip.category for clip in settings.clips} | {"all clips"}
+    labels = [a["aria-label"] for a in page.all("figure") if a["aria-label"].startswith("level of each octave")]
+    assert sorted(labels) == [f"level of each octave, {c}: the figures are in levels.csv" for c in sorted(categories)]
 
 
 def test_a_spectrogram_shows_a_tone_where_it_is():
