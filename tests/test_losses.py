@@ -9,12 +9,15 @@ from minicodec.tensor import Tensor
 from minicodec.training.losses import MelLoss, WaveformLoss
 
 
-@pytest.mark.parametrize(("kind", "relative"), [("fitting", 0), ("absolute", 0), ("absolute", 0.7)])
-def test_gradient_is_the_derivative(rng, kind, relative):
+@pytest.mark.parametrize(
+    ("kind", "terms"),
+    [("fitting", {}), ("absolute", {}), ("absolute", {"relative": 0.7}), ("absolute", {"level": 0.7})],
+)
+def test_gradient_is_the_derivative(rng, kind, terms):
     """Along random directions, in float64: <gradient, d> against (L(y + εd) - L(y - εd)) / 2ε."""
     x, y = (Tensor(rng.normal(size=(2, 700, 2))) for _ in range(2))
     y.requires_grad = True
-    loss = MelLoss(24_000, (32, 128, 512), kind=kind, relative=relative)
+    loss = MelLoss(24_000, (32, 128, 512), kind=kind, **terms)
     loss(x, y).backward()
     for _ in range(5):
         d = rng.normal(size=y.shape)
@@ -52,6 +55,31 @@ def test_the_relative_term(rng):
     y = x * [[[0.9]], [[1.3]]]
     with_it, without = (MelLoss(24_000, (64, 256), relative=weight)(Tensor(x), Tensor(y)) for weight in (0.5, 0.0))
     assert float(with_it) - float(without) == pytest.approx(0.5 * 2 * np.mean([0.1, 0.3]), rel=1e-3)
+
+
+def test_the_term_of_levels(rng):
+    """Of signals at half and at three times their level: log10 of 4 and of 9, for each window, however loud each is."""
+    x = rng.normal(size=(2, 3000, 1)) * [[[1.0]], [[1e-2]]]
+    y = x * [[[0.5]], [[3.0]]]
+    with_it, without = (MelLoss(24_000, (64, 256), level=weight)(Tensor(x), Tensor(y)) for weight in (0.5, 0.0))
+    assert float(with_it) - float(without) == pytest.approx(0.5 * 2 * np.log10([4, 9]).mean(), rel=1e-4)
+
+
+def test_levels_are_of_power_and_know_no_time(rng):
+    """What is played backwards has them, as has one burst of 2 in place of a noise of 1 that lasts four times as long.
+
+    Its mean magnitude is half of the other's.
+    """
+    noise, burst = rng.normal(size=(2, 1, 64_000, 1))
+    burst = np.where(np.arange(64_000)[:, None] % 32_000 < 8_000, 2, 0) * burst
+    loss, without = (MelLoss(24_000, (256,), level=weight) for weight in (1.0, 0.0))
+
+    def term(y):
+        return float(loss(Tensor(noise), Tensor(y))) - float(without(Tensor(noise), Tensor(y)))
+
+    assert term(noise[:, ::-1]) < 0.002
+    assert term(burst) < 0.05
+    assert term(0.5 * noise) > 0.5
 
 
 def test_windows_that_stand_for_all(rng):

@@ -7,6 +7,7 @@ import pytest
 from scipy.fft import dct
 
 import minicodec
+from minicodec.codec import transform
 from minicodec.codec.config import CodecConfig, QuantizerConfig, from_dict, preset
 from minicodec.codec.model import Codec
 from minicodec.codec.transform import TransformConfig, hashed, mdct_basis, noise_signs
@@ -180,6 +181,35 @@ def test_what_is_the_same_in_every_frame_is_noise_and_no_buzz():
     (low, high), (still_low, noisy) = shares
     assert min(low, high, still_low) > 0.999
     assert noisy < 0.03
+
+
+def test_a_decoder_begins_at_any_frame():
+    """From frame 100 on, the samples are those of the whole: once no layer looks back to what came before."""
+    codec = minicodec.build("transform_24khz")
+    z = np.random.default_rng(0).normal(size=(1, 150, 64)).astype(np.float32)
+    with no_grad():
+        whole = codec.decoder(Tensor(z)).data[:, 140 * 320 :]
+        part = codec.decoder(Tensor(z[:, 100:]), 100).data[:, 40 * 320 :]
+    np.testing.assert_allclose(part, whole, atol=1e-5 * np.abs(whole).max())
+
+
+def test_each_step_of_a_training_has_signs_of_its_own(audio_folder, tmp_path, monkeypatch):
+    """Crops that all began at frame 0 would teach their signs; a killed run goes on with the same ones."""
+    frames = []
+
+    def spied(start, *shape):
+        frames.append(start)
+        return noise_signs(start, *shape)
+
+    run = runs.start(tmp_path / "run", recipe(audio_folder, "transform.noise_from=8"))
+    monkeypatch.setattr(transform, "noise_signs", spied)
+    x = run.data.batch(0, 3)
+    for _ in range(3):
+        run.trainer.update(x)
+    assert len(set(frames)) == 3
+    run.trainer.step = 1
+    run.trainer.update(x)
+    assert frames[3] == frames[1]
 
 
 def test_a_codec_has_one_network():

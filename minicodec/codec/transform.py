@@ -145,8 +145,12 @@ class TransformDecoder(Module):
         """`layers`, by whose places files name the weights, with the signs before the last one."""
         return [*self.layers[:-1], *self.signs, self.layers[-1]]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return in_turn(self.all_layers, x)
+    def __call__(self, x: Tensor, start: int = 0) -> Tensor:
+        """Latents (B,T,D) of frames `start` and later -> their samples."""
+        x = in_turn(self.layers[:-1], x)
+        for signs in self.signs:
+            x = signs(x, start)
+        return self.layers[-1](x)
 
 
 def _fix(layer: Conv1d | ConvTranspose1d, weight: np.ndarray) -> None:

@@ -70,6 +70,7 @@ class LossConfig:
     mel_drawn     so many of the windows, drawn at random for each step, stand for all; 0: all of them
     mel_kind      fitting, absolute or published [losses.MelLoss]
     mel_relative  in it, the weight of differences relative to the level of a crop [losses.MelLoss]; 0: none
+    mel_level     in it, the weight of differences of the power in a band, all of a crop together; 0: none
     mel_floor     added to the spectrograms before the logarithm: what is softer hardly counts
     l1_below      Hz: above, the difference counts by a factor of `l1_above` [losses.WaveformLoss]; 0: no such limit
     """
@@ -81,13 +82,14 @@ class LossConfig:
     mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
     mel_drawn: int = 0
     mel_relative: float = 0.0
+    mel_level: float = 0.0
     l1_below: float = 0.0
     l1_above: float = 0.0
     mel_floor: float = MEL_FLOOR
     mel_kind: str = "fitting"
 
     def __post_init__(self) -> None:
-        weights = ("l1", "l1_above", "mel", "warmup_mel", "commitment", "mel_relative")
+        weights = ("l1", "l1_above", "mel", "warmup_mel", "commitment", "mel_relative", "mel_level")
         wrong = [name for name in weights if getattr(self, name) < 0]
         if wrong:
             raise ValueError(f"{', '.join(f'loss.{name} = {getattr(self, name)}' for name in wrong)} cannot be used")

@@ -41,9 +41,10 @@ from minicodec.training.own import Loss, OwnLosses
 from minicodec.training.transform_start import start_transform
 
 # Streams of random numbers. Not 0: NumPy's seed sequences [s, n] and [s, n, 0] are the same, and [s, n] is the data's.
-BANDWIDTH, QUANTIZER, ADVERSARY, MEL, START = 1, 2, 5, 6, 7
+BANDWIDTH, QUANTIZER, ADVERSARY, MEL, START, FRAME = 1, 2, 5, 6, 7, 8
 EXPLODED = 100  # times the median loss of the last steps
 REMEMBERED = 100  # losses
+FRAMES = 1 << 20  # of a recording of some hours
 
 
 class DivergedError(InputError):
@@ -98,6 +99,7 @@ class Trainer:
             kind=loss.mel_kind,
             floor=loss.mel_floor,
             relative=loss.mel_relative,
+            level=loss.mel_level,
         )
         self.waveform_loss = WaveformLoss(run.model.sample_rate, loss.l1_below, loss.l1_above, device)
         self.step = 0
@@ -127,7 +129,7 @@ class Trainer:
         scale = level(x.data) if codec.config.normalize else 1
         z = codec.encoder(Tensor(x.data / scale))
         z, commitment, _ = codec.quantizer(z, self.levels(), self._rng(QUANTIZER), ranks)
-        decoded = codec.decoder(z)[:, : x.shape[1]] * scale  # T may be no multiple of the hop
+        decoded = codec.decoder(z, *self.first_frame())[:, : x.shape[1]] * scale  # T may be no multiple of the hop
 
         figures: dict[str, Any] = {}
         if adversary is not None and self._discriminator_learns():
@@ -193,6 +195,14 @@ class Trainer:
         if self.config.rate_per_item:
             return tuple(config.levels(rate) for rate in rng.choice(rates, self.config.batch))
         return config.levels(rng.choice(rates))
+
+    def first_frame(self) -> tuple[int, ...]:
+        """Where in a recording the next step's crops lie, for a decoder with random signs; of others, nothing.
+
+        If all began at frame 0, the decoder would learn the signs of its first second by heart.
+        """
+        signs = self.codec.config.transform and self.codec.config.transform.noise_from
+        return (int(self._rng(FRAME).integers(FRAMES)),) if signs else ()
 
     def _discriminator_learns(self) -> bool:
         """Does it in the next step? It learns more easily than the decoder, so not in every one."""
