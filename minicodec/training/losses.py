@@ -43,9 +43,9 @@ class MelLoss:
     relative: weight of another term for each window, mean |S - Ŝ| / mean S, with means over one item and channel: a
     spectral convergence [Arik18] by absolute differences. mean |S - Ŝ| alone is ruled by the loudest of a batch.
 
-    level: weight of a third, mean |log10 mean S² - log10 mean Ŝ²|, with means over the time of one item and channel, and
-    the outer one over filters. Who does not know S bets on its median, in which there is less power than in S: bands
-    come back too quiet, and no other term minds.
+    level: weight of a third, mean |log10 mean S² - log10 mean Ŝ²|: inside, a mean over the time of one item and channel.
+    Who does not know S bets on its median, in which there is less power than in S: bands come back too quiet, and no
+    other term minds.
 
     A floor of 1e-5 lies at -100 dB of magnitudes, but at -50 dB of power: the published loss hears no soft sounds.
     """
