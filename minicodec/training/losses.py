@@ -43,7 +43,7 @@ class MelLoss:
     relative: weight of another term for each window, mean |S - Ŝ| / mean S, with means over one item and channel: a
     spectral convergence [Arik18] by absolute differences. mean |S - Ŝ| alone is ruled by the loudest of a batch.
 
-    level: weight of a third, mean |log10 mean S² - log10 mean Ŝ²|: inside, a mean over the time of one item and channel.
+    level: weight of a third, mean |log10 mean S² - log10 mean Ŝ²|; inside, over the time of one item and channel.
     Who does not know S bets on its median, in which there is less power than in S: bands come back too quiet, and no
     other term minds.
 
