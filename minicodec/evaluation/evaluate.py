@@ -41,7 +41,7 @@ def read_rows(folder: Path, settings: Settings) -> list[Row]:
 
 
 def _rows(path: Path, clip: Clip, settings: Settings) -> list[Row]:
-    problem = "its rows are others"
+    problem = "its rows are others, perhaps of another version"
     try:
         rows = json.loads(path.read_bytes())
         pairs = list(zip(rows, settings.possible, strict=True)) if isinstance(rows, list) else []
