@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from minicodec.ops import activations, arithmetic, fused, softmax_cross_entropy, weight_norm
+from minicodec.ops import activations, arithmetic, fused, softmax_cross_entropy, stft, weight_norm
 
 
 def run(op, backend, arrays, dy, **attrs):
@@ -47,6 +47,18 @@ def test_a_weight(axis, shape, rng):
     v, dw = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape).astype(np.float32)
     g = rng.uniform(0.5, 2, size=[n if i == axis else 1 for i, n in enumerate(shape)]).astype(np.float32)
     equal_on_threads(weight_norm.weight_norm, [v, g], dw, axis=axis)
+
+
+@pytest.mark.parametrize("op", [stft.stft, stft.stft_magnitude], ids=lambda op: op.name)
+def test_spectra(op, rng):
+    """Of three items on two threads, and of one of silence; each as the definition has it, to the bit."""
+    x = rng.normal(size=(3, 30_001)).astype(np.float32)
+    x[1] = 0
+    attrs = {"n_fft": 256, "hop": 64, "normalized": True}
+    dy = rng.normal(size=op.pairs["numpy"][0](x, **attrs)[0].shape).astype(np.float32)
+    equal_on_threads(op, [x], dy, **attrs)
+    for got, expected in zip(run(op, "numba", [x], dy, **attrs), run(op, "numpy", [x], dy, **attrs), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def equal_on_threads(op, arrays, dy, **attrs):

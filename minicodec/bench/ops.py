@@ -102,6 +102,7 @@ def other_rows(batch: int) -> Iterator[Row]:
     yield Row("embedding", ((1024, 200), (batch, 75, 8)), entries=1024)
     yield Row("nearest_codeword", ((batch * 75, 64), (1024, 64)))
     yield Row("stft_magnitude", ((batch, 24000),), {"n_fft": 1024, "hop": 256})
+    yield Row("stft", ((batch, 24000),), {"n_fft": 1024, "hop": 256})
     conv2d = {"stride": (1, 2), "padding": (1, 4)}
     yield Row("conv2d", ((batch, 90, 257, 32), (3, 9, 32, 32)), conv2d)
     yield Row("conv2d_leaky_relu", ((batch, 90, 257, 32), (3, 9, 32, 32), (32,)), conv2d)

@@ -21,5 +21,6 @@ from minicodec.kernels.cpu import (
     norm,
     residual_unit,
     softmax_cross_entropy,
+    stft,
     weight_norm,
 )
