@@ -13,8 +13,8 @@ import soundfile
 import minicodec
 from minicodec import audio, cli
 from minicodec.errors import InputError
-from minicodec.evaluation import evaluate, levels
-from minicodec.evaluation.baselines import ANCHORS
+from minicodec.evaluation import evaluate, levels, scores
+from minicodec.evaluation.baselines import ANCHORS, BASELINES
 from minicodec.evaluation.scores import measure
 from minicodec.evaluation.settings import Clip, Condition, settings_for
 from minicodec.files import data_folder
@@ -221,6 +221,14 @@ def test_damaged_clips_are_left_out_and_named(clips, model, done, tmp_path, caps
     err = capsys.readouterr().err
     assert err.count(f"left out: {data / 'speech' / 'bad.wav'}: there are samples that are NaN or infinite\n") == 1
     assert rows_of(out / "results.csv") == rows_of(done / "results.csv")
+
+
+def test_help_names_every_metric_and_baseline(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{', '.join(scores.METRICS)}; default: all" in text
+    assert f"{', '.join(BASELINES)}; default: both" in text
 
 
 @pytest.mark.parametrize("damage", [b"", b"[", b"\xff", b"[]", b"{}", b"7", b'[{"system": "opus"}]', b"[" * 9999])

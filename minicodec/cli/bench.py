@@ -29,7 +29,7 @@ examples:
   minicodec bench encoder lstm --peer torch --rounds 9     these two, and torch.compile as well
   minicodec bench curve --peer torch --eager --out bench   by length, batch, threads, channels: half an hour
   minicodec bench curve --peer torch --eager --out bench --resume   and on, if it was stopped
-  minicodec bench --peer torch --out bench                 everything, with pictures: some hours
+  minicodec bench --peer torch --out bench                 all but curve, with pictures: some hours
   minicodec bench --device gpu --peer torch                whole files and training on the GPU
 
 Run it on a machine that does nothing else. WHAT: ops are single operators, cases the codec in use and in training,
@@ -44,7 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "what", nargs="*", metavar="WHAT", help=f"{', '.join(GROUPS)}, or names of ops and cases (default: all)"
+        "what",
+        nargs="*",
+        metavar="WHAT",
+        help=f"{', '.join(GROUPS)}, or names of ops and cases (default: all but curve)",
     )
     parser.add_argument("--quick", action="store_true", help="the cases, on less audio: a first look, in a minute")
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 and as many as there are cores")

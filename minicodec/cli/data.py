@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     help_name = "a dataset to download; without one, a list of them with their licences"
     parser.add_argument("name", metavar="NAME", nargs="?", default="list", help=help_name)
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where to put it: FOLDER/NAME")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where to put it: FOLDER/NAME; needed with a NAME")
 
 
 def run(args: argparse.Namespace) -> int:

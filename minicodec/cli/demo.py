@@ -33,7 +33,9 @@ Listen to {out}/{clip}.wav and to the decoded files beside it; look at {out}/{cl
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("minicodec-demo"), help="minicodec-demo")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=Path("minicodec-demo"), help="minicodec-demo by default"
+    )
     parser.add_argument(
         "--train",
         metavar="STEPS",

@@ -14,6 +14,7 @@ from minicodec.console import one_line
 from minicodec.errors import InputError
 
 T = TypeVar("T")
+METRICS = "si_sdr, mel_distance, stft_distance, log_spectral_distance, stoi, pesq, visqol"
 EVERY = 10.0  # seconds between plain lines
 EXAMPLES = """\
 examples:
@@ -41,8 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="valid: those that a training on FOLDER keeps for validation (default); all: if it has not seen any",
     )
     parser.add_argument("--kbps", type=float, nargs="+", default=[1.5, 3.0, 6.0, 12.0], help="default: 1.5 3 6 12")
-    parser.add_argument("--baselines", nargs="*", default=["opus", "mp3"], help="default: opus mp3")
-    parser.add_argument("--metrics", nargs="+", metavar="METRIC", help="default: all that are installed")
+    parser.add_argument(
+        "--baselines", nargs="*", default=["opus", "mp3"], help="opus, mp3; default: both; none after it: without"
+    )
+    parser.add_argument("--metrics", nargs="+", metavar="METRIC", help=f"{METRICS}; default: all that are installed")
     parser.add_argument("--seconds", type=float, default=10.0, help="of longer files, the middle: 10 s by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes; default: as many as cores")
     add_cluster(parser)

@@ -18,8 +18,8 @@ example:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "A MUSHRA listening test [ITU-R BS.1534-3] in the browser: hidden reference, two anchors, "
-        "everything in random order. Each rating goes to a CSV file at once. Ctrl-C ends it, and it can be continued."
+        "A MUSHRA listening test [ITU-R BS.1534-3] in the browser: hidden reference, two\nanchors, "
+        "everything in random order. Each rating goes to a CSV file at once.\nCtrl-C ends it, and it can be continued."
     )
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

@@ -71,7 +71,8 @@ def load(path: str | PathLike[str] = BUNDLED) -> Codec:
             raise InputError(f"{path}: models are .safetensors files, EnCodec's .th files, or folders of training runs")
         return load_safetensors(path)
     if str(path) in PRESETS:
-        raise InputError(f"{path}: is a preset without weights; train it first: minicodec train {path} --data FOLDER")
+        advice = f"minicodec train {path} --data FOLDER --out RUN"
+        raise InputError(f"{path}: is a preset without weights; train it first: {advice}")
     near = difflib.get_close_matches(str(path), [BUNDLED, *RELEASED], n=1)
     meant = f"did you mean {near[0]}?" if near else f"train one with minicodec train, or take {BUNDLED}"
     raise InputError(f"{path}: no such model; {meant}")

@@ -1,4 +1,4 @@
-"""A loss or a discriminator of your own in a training, from a Python script (chapters/book/examples/own_loss.py).
+"""A loss or a discriminator of your own in a training, from a Python script (chapters/book/examples/6_own_loss.py).
 
     def smoothness(x, decoded):                            # Tensors (B,T,C): the original, a constant, and the decoded
         return F.l1_loss(decoded[:, 1:] - decoded[:, :-1], x[:, 1:] - x[:, :-1])

@@ -1,7 +1,7 @@
 """Audio as tokens for a language model, and tokens as audio.
 
 A frame of audio (13.3 ms) is one code of each codebook. A language model wants one sequence of numbers: here the codes
-of a frame follow each other, and each codebook has numbers of its own, so that the vocabulary is Q · N. Chapter 13
+of a frame follow each other, and each codebook has numbers of its own, so that the vocabulary is Q · N. Chapter 15
 and `minicodec train-lm` do better: they predict all codes of a frame together.
 """
 
