@@ -8,10 +8,13 @@ from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 
 
+SMALL = SEANetConfig(filters=2, strides=(10, 30), latent=4, lstm_layers=1)
+
+
 def small_codec(**changes):
     """1200 samples/s, hop 300, 3 codebooks of 16 entries: a chunk of 5 s has 20 frames."""
-    seanet = SEANetConfig(filters=2, strides=(10, 30), latent=4, lstm_layers=1)
-    config = CodecConfig("small", 1200, 1, (0.016, 0.048), QuantizerConfig(3, 16), seanet, **changes)
+    networks = {} if "transform" in changes else {"seanet": SMALL}
+    config = CodecConfig("small", 1200, 1, (0.016, 0.048), QuantizerConfig(3, 16), **networks, **changes)
     codec = Codec(config)
     codec.quantizer.codebooks[...] = np.random.default_rng(0).normal(size=codec.quantizer.codebooks.shape)
     codec.eval()

@@ -14,6 +14,7 @@ from minicodec.codec.files.bitstream import Chunk
 from minicodec.codec.files.entropy import chunk_coder
 from minicodec.codec.files.entropy.coded_file import CodedReader, CodedWriter, predictor_for, predictor_of
 from minicodec.codec.files.entropy.container import CRC, ENTRY, FRAMES_LIMIT, read_header
+from minicodec.codec.transform import TransformConfig
 from minicodec.errors import InputError
 from minicodec.kernels.cpu import exact as compiled
 from tests.entropy_models import exact_lm, frames, small_codec
@@ -176,6 +177,25 @@ def test_a_damaged_chunk_loses_only_itself(broken, codec, lm, codes, packet):
     before, after = [codec.decode([Chunk(c)]) if c.size else np.zeros((1, 0)) for c in (codes[:, :a], codes[:, b:])]
     expected = np.concatenate([before, np.zeros((1, 300 * (b - a))), after], axis=1)[:, :SAMPLES]
     np.testing.assert_array_equal(wav, expected)
+
+
+def test_noise_is_that_of_the_whole_file():
+    """A decoder with random signs has those of the frame, wherever it begins: at a start, or behind a damaged chunk.
+
+    Of what is decoded, the first two frames lack their past.
+    """
+    transform = TransformConfig(hop=300, latent=4, encoder=(1,), decoder=(1,), noise_from=50)
+    codec, codes = small_codec(transform=transform), frames(90)[0].astype(np.int16)
+    lm, samples = exact_lm(codec=codec.name), 90 * 300
+    packet, bounds = written(codec, lm, [Chunk(codes)], samples)
+    whole = codec.decompress(packet, lm=lm)
+    np.testing.assert_array_equal(codec.decompress(packet, lm=lm, start=70 / 4), whole[:, 70 * 300 :])
+    spoiled = bytearray(packet)
+    spoiled[bounds[2] + 2] ^= 16
+    wav = codec.decompress(bytes(spoiled), lm=lm, damaged=lambda line: None)
+    np.testing.assert_array_equal(wav[:, : 40 * 300], whole[:, : 40 * 300])
+    assert not wav[:, 40 * 300 : 60 * 300].any()
+    np.testing.assert_array_equal(wav[:, 63 * 300 :], whole[:, 63 * 300 :])
 
 
 def test_what_is_missing_at_the_end_is_lost_alone(codec, lm, codes, packet):

@@ -93,6 +93,11 @@ def test_a_beam_of_all_choices_is_an_exhaustive_search(backend, rng):
     assert (search(x, pack_codebooks(codebooks)) != found).any(axis=0).mean() > 0.3
 
 
+def test_a_beam_through_no_vectors(rng):
+    """As where a push completes no frame."""
+    assert beam_search(np.zeros((0, 5)), rng.normal(size=(3, 4, 5)), 2).shape == (3, 0)
+
+
 def test_codes_of_a_beam_do_not_depend_on_the_cut(rng):
     codebooks = (rng.integers(-1, 2, size=(3, 729, 6)) * 0.1).astype(np.float32)
     x = (rng.integers(-3, 4, size=(400, 6)) * 0.05).astype(np.float32)

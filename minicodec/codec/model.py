@@ -209,15 +209,18 @@ class Codec(Module):
             for wav in cut(blocks, config.chunk_samples or whole, config.chunk_stride or whole):
                 yield self._encode_chunk(wav, levels)
 
-    def decode_blocks(self, chunks: Iterable[Chunk]) -> Iterator[np.ndarray]:
-        """Codes, in chunks or pieces of one -> blocks (C,n) of the waveform, as many samples as the frames cover."""
+    def decode_blocks(self, chunks: Iterable[Chunk], start: int = 0) -> Iterator[np.ndarray]:
+        """Codes, in chunks or pieces of one -> blocks (C,n) of the waveform, as many samples as the frames cover.
+
+        start: the number of the first frame, where a part of a signal is decoded.
+        """
         if self.streams:
-            decoder = self.stream_decoder()
+            decoder = StreamDecoder(self.decoder, self.quantizer, start=start)
             for chunk in chunks:
                 yield decoder.push(chunk.codes)
             yield decoder.flush()
         elif self.config.chunk_stride is None:
-            yield self._decode_chunk(_joined(list(chunks)))
+            yield self._decode_chunk(_joined(list(chunks)), start)
         else:
             yield from overlap_add(map(self._decode_chunk, chunks), self.config.chunk_stride)
 
@@ -273,11 +276,11 @@ class Codec(Module):
             z = self.encoder(Tensor(x)).data
         return Chunk(host(self.quantizer.encode(z[0], levels)).astype(np.int16), scale)
 
-    def _decode_chunk(self, chunk: Chunk) -> np.ndarray:
+    def _decode_chunk(self, chunk: Chunk, start: int = 0) -> np.ndarray:
         self.quantizer.check(chunk.codes)
         with no_grad():
             z = self.quantizer.decode(xp(self.quantizer.codebooks).asarray(chunk.codes.astype(np.int64)))
-            wav = host(self.decoder(Tensor(z[None])).data)[0].T
+            wav = host(self.decoder(Tensor(z[None]), start).data)[0].T
         return wav if chunk.scale is None else wav * np.float32(chunk.scale)
 
     # Bytes

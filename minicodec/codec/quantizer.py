@@ -252,7 +252,7 @@ def beam_search(z: Any, codebooks: Any, beam: int) -> Any:
     for q, codebook in enumerate(codebooks):
         entries, keep = len(codebook), beam if q + 1 < len(codebooks) else 1
         scores = cost[..., None] + (codebook**2).sum(axis=1) - 2 * (x @ codebook.T)  # (n,B,N)
-        scores = scores.reshape(n, -1)
+        scores = scores.reshape(n, scores.shape[1] * entries)
         best = array.argsort(scores, axis=1, kind="stable")[:, :keep]
         choice, code = best // entries, best % entries
         cost = array.take_along_axis(scores, best, axis=1)

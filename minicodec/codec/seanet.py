@@ -144,7 +144,8 @@ class Decoder(Module):
                 self.layers.append(ResidualUnit(C, config, 2**i, rng=rng))
         self.layers += [ELU(), _conv(C, channels, config.kernel, config, rng=rng)]
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, start: int = 0) -> Tensor:
+        """Latents of frames `start` and later, which is all the same to this network, not to a TransformDecoder."""
         return in_turn(self.layers, x)
 
 

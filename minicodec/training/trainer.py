@@ -129,7 +129,7 @@ class Trainer:
         scale = level(x.data) if codec.config.normalize else 1
         z = codec.encoder(Tensor(x.data / scale))
         z, commitment, _ = codec.quantizer(z, self.levels(), self._rng(QUANTIZER), ranks)
-        decoded = codec.decoder(z, *self.first_frame())[:, : x.shape[1]] * scale  # T may be no multiple of the hop
+        decoded = codec.decoder(z, self.first_frame())[:, : x.shape[1]] * scale  # T may be no multiple of the hop
 
         figures: dict[str, Any] = {}
         if adversary is not None and self._discriminator_learns():
@@ -196,13 +196,12 @@ class Trainer:
             return tuple(config.levels(rate) for rate in rng.choice(rates, self.config.batch))
         return config.levels(rng.choice(rates))
 
-    def first_frame(self) -> tuple[int, ...]:
-        """Where in a recording the next step's crops lie, for a decoder with random signs; of others, nothing.
+    def first_frame(self) -> int:
+        """Where in a recording the next step's crops lie.
 
-        If all began at frame 0, the decoder would learn the signs of its first second by heart.
+        If all began at frame 0, a decoder with random signs would learn those of its first second by heart.
         """
-        signs = self.codec.config.transform and self.codec.config.transform.noise_from
-        return (int(self._rng(FRAME).integers(FRAMES)),) if signs else ()
+        return int(self._rng(FRAME).integers(FRAMES))
 
     def _discriminator_learns(self) -> bool:
         """Does it in the next step? It learns more easily than the decoder, so not in every one."""

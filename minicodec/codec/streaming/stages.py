@@ -10,7 +10,7 @@ first state is `stage.start()`; `last` says that no more input comes.
     ResidualStage
     LSTMStage            its state: h and c of every layer
     EntrywiseStage       none
-    NoiseSignsStage      frames so far
+    NoiseSignsStage      the number of the next frame
     QuantizerStage       none
     Chain                those of its stages
 
@@ -91,13 +91,13 @@ class EntrywiseStage:
 
 
 class NoiseSignsStage:
-    """Signs that depend on the number of the frame. State: (frames so far,)."""
+    """Signs that depend on the number of the frame. State: (the number of the next one,). first: of the first one."""
 
-    def __init__(self, layer: NoiseSigns):
-        self.layer = layer
+    def __init__(self, layer: NoiseSigns, first: int):
+        self.layer, self.first = layer, first
 
     def start(self) -> State:
-        return (0,)
+        return (self.first,)
 
     def __call__(self, x: np.ndarray, state: State, last: bool) -> Result:
         return self.layer(Tensor(x), state[0]).data, (state[0] + x.shape[1],)
@@ -122,16 +122,19 @@ Stage = ConvStage | ConvTransposeStage | LSTMStage | EntrywiseStage | NoiseSigns
 
 
 class Chain:
-    """Layers one after the other. State: a tuple of theirs. ValueError: a layer that looks into the future."""
+    """Layers one after the other, from frame `first` on. State: a tuple of theirs.
 
-    def __init__(self, layers: list[Module], pad_mode: str | None):
+    ValueError: a layer that looks into the future.
+    """
+
+    def __init__(self, layers: list[Module], pad_mode: str | None, first: int = 0):
         self.stages: list[Stage] = []
         for layer in layers:
             before = self.stages[-1] if self.stages else None
             if isinstance(layer, ELU) and isinstance(before, ConvStage | ConvTransposeStage | ResidualStage):
                 before.activation = "elu"
             else:
-                self.stages.append(_stage(layer, pad_mode))
+                self.stages.append(_stage(layer, pad_mode, first))
 
     def start(self) -> State:
         return tuple(stage.start() for stage in self.stages)
@@ -155,12 +158,12 @@ class Chain:
         return [y for y, _ in done], tuple(states)
 
 
-def _stage(layer: Module, pad_mode: str | None) -> Stage:
+def _stage(layer: Module, pad_mode: str | None, first: int) -> Stage:
     match layer:
         case ELU() | Companding():
             return EntrywiseStage(layer)
         case NoiseSigns():
-            return NoiseSignsStage(layer)
+            return NoiseSignsStage(layer, first)
         case LSTM():
             return LSTMStage(layer)
         case ResidualUnit():

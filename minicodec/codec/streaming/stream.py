@@ -102,11 +102,20 @@ class StreamEncoder(_Stream):
 
 
 class StreamDecoder(_Stream):
-    """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder."""
+    """Codes in, samples out: `Codec.stream_decoder` makes it. `state` as that of StreamEncoder.
 
-    def __init__(self, decoder: Decoder | TransformDecoder, quantizer: ResidualVectorQuantizer, pad_mode: str | None):
+    start: the number of the first frame, by which a TransformDecoder makes its noise.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder | TransformDecoder,
+        quantizer: ResidualVectorQuantizer,
+        pad_mode: str | None = None,
+        start: int = 0,
+    ):
         layers = decoder.all_layers if isinstance(decoder, TransformDecoder) else decoder.layers
-        super().__init__(Chain(layers, pad_mode), 1)
+        super().__init__(Chain(layers, pad_mode, start), 1)
         self._quantizer = quantizer
 
     def push(self, codes: np.ndarray) -> np.ndarray:

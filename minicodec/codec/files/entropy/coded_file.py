@@ -6,7 +6,7 @@ Threads take whole chunks, so they have nothing to do with the numbers that come
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import BinaryIO
 
 import numpy as np
@@ -26,7 +26,7 @@ LONGEST = 4  # bytes of a code, at most
 AT_ONCE = 16  # chunks decoded together: weights are read once for all of them
 
 
-Decode = Callable[[Iterable[Chunk]], Iterator[np.ndarray]]  # Codec.decode_blocks
+Decode = Callable[[Iterable[Chunk], int], Iterator[np.ndarray]]  # Codec.decode_blocks
 
 
 def predictor_for(
@@ -175,14 +175,17 @@ class CodedReader:
         """The waveform of chunk `first` and those after it, as far as its frames go."""
         if self.chunks_fade:  # into each other, and silence with them
             silence = np.zeros((self.predictor.codebooks, self.coded.chunk_frames), np.int16)
-            found = self.chunks(first, damaged)
-            yield from decode(chunk or Chunk(silence[:, :n], 0.0) for chunk, n in found)
+            found = (chunk or Chunk(silence[:, :n], 0.0) for chunk, n in self.chunks(first, damaged))
+            yield from decode(found, first * self.coded.chunk_frames)
             return
-        for lost, run in groupby(self.chunks(first, damaged), lambda pair: pair[0] is None):
+        numbered = enumerate(self.chunks(first, damaged), first)
+        for lost, run in groupby(numbered, lambda item: item[1][0] is None):
             if lost:
-                yield from (np.zeros((channels, n * self.layout.hop), np.float32) for _, n in run)
+                yield from (np.zeros((channels, n * self.layout.hop), np.float32) for _, (_, n) in run)
             else:
-                yield from decode(chunk for chunk, _ in run if chunk)
+                i, (head, _) = next(run)
+                whole = chain([head], (chunk for _, (chunk, _) in run))
+                yield from decode((chunk for chunk in whole if chunk), i * self.coded.chunk_frames)
 
     def chunks(self, first: int, damaged: Callable[[str], None] = refuse) -> Iterator[tuple[Chunk | None, int]]:
         """(chunk, its number of frames) of chunk `first` and those behind it; None for one that is damaged."""
