@@ -7,7 +7,6 @@ from minicodec.codec.language_model import LanguageModel, LanguageModelConfig
 from minicodec.codec.model import Codec
 from minicodec.codec.seanet import SEANetConfig
 
-
 SMALL = SEANetConfig(filters=2, strides=(10, 30), latent=4, lstm_layers=1)
 
 
