@@ -49,7 +49,8 @@ def write_atomically(path: Name, overwrite: bool = False) -> Iterator[Path]:
             _check_name(path, overwrite)  # somebody may have created it while we were writing
             os.replace(temporary, target)
             if os.name == "posix":  # the new name is an entry of the folder, and Windows cannot fsync a folder
-                _fsync(target.parent)
+                with suppress(PermissionError):  # one that cannot be listed cannot be opened either
+                    _fsync(target.parent)
 
 
 def check_target(path: Name, overwrite: bool, size: int = 0) -> None:
@@ -124,7 +125,8 @@ def _errors_name(path: Path) -> Iterator[None]:
 def _temporary_folder(target: Path) -> Iterator[Path]:
     """A new hidden folder beside `target`, locked for as long as the block runs; then it is removed."""
     while True:
-        folder = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp")
+        start = target.stem[:25]  # a name may have 255 bytes, and a letter four
+        folder = target.with_name(f".{start}.{secrets.token_hex(4)}.tmp")
         folder.mkdir()
         lock = _lock(folder, wait=True)
         if folder.exists():  # else another process took it for abandoned before it was locked
@@ -140,8 +142,12 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
 
 
 def _remove_unfinished(parent: Path) -> None:
-    """Remove the temporary folders of processes that are no more: nobody holds their locks."""
-    with os.scandir(parent) as entries:
+    """Remove the temporary folders of processes that are no more: nobody holds their locks.
+
+    In a folder that may be written to but not listed, they stay.
+    """
+    found = []
+    with suppress(PermissionError), os.scandir(parent) as entries:
         found = [Path(e.path) for e in entries if UNFINISHED.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
     for folder in found:
         if (lock := _lock(folder, wait=False)) is not None:

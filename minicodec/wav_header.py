@@ -57,11 +57,27 @@ def read(path: str | os.PathLike[str]) -> WavHeader | None:
                 frame_bytes = struct.unpack("<H", fmt[12:14])[0] if len(fmt) == 14 else 0
                 file.seek(size + size % 2 - len(fmt), os.SEEK_CUR)
             elif head[:4] == b"data":
-                present = os.fstat(file.fileno()).st_size - file.tell()
+                end = os.fstat(file.fileno()).st_size
+                present = end - file.tell()
+                if size == 0 and _chunks_until(file, end):
+                    present = 0
                 return WavHeader(size, present, place, frame_bytes) if frame_bytes else None
             else:
                 file.seek(size + size % 2, os.SEEK_CUR)
     return None
+
+
+def _chunks_until(file: BinaryIO, end: int) -> bool:
+    """Is what follows nothing but chunks, the last of which ends where the file does? Then it is no sound."""
+    for _ in range(CHUNKS):
+        head = file.read(8)
+        if len(head) < 8 or not (head[:4].isascii() and head[:4].decode().isprintable()):
+            return False
+        (size,) = struct.unpack("<I", head[4:])
+        place = file.seek(size + size % 2, os.SEEK_CUR)
+        if place >= end:
+            return place <= end + size % 2  # the byte that makes it even may be missing
+    return False
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,26 @@ def test_a_wav_header_that_says_there_is_nothing_is_not_believed(tmp_path):
     assert audio.flaw(path, 5000) == "its header says that it is empty; the 0.21 s behind it are used"
 
 
+LIST = b"LIST" + struct.pack("<I", 1000) + bytes(1000)
+ODD = b"id3 " + struct.pack("<I", 3) + b"abc"  # whose last byte, a 0 that makes it even, may be missing at the end
+
+
+@pytest.mark.parametrize("behind", [LIST, LIST + LIST, LIST + ODD, ODD + b"\0" + LIST, ODD + b"\0"], ids=len)
+def test_chunks_behind_an_empty_sound_are_not_taken_for_it(tmp_path, behind):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_file(data=behind, promised=0))
+    for use in (audio.read, lambda p: list(audio.blocks(p, 100))):
+        with pytest.raises(InputError, match=r"a\.wav: there are no samples in it"):
+            use(path)
+
+
+@pytest.mark.parametrize("behind", [LIST[:-2], LIST + b"ab", LIST + bytes(8), b"\0" + LIST[1:]], ids=len)
+def test_what_is_not_chunks_to_the_very_end_is_sound(tmp_path, behind):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_file(data=behind, promised=0))
+    assert audio.read(path)[0].shape == (1, len(behind) // 2)
+
+
 @pytest.mark.parametrize(("suffix", "mode"), [("wav", None), ("mp3", "CONSTANT"), ("mp3", "VARIABLE")])
 def test_what_is_missing_at_the_end_is_told(tmp_path, suffix, mode):
     path = tmp_path / f"a.{suffix}"

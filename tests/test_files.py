@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from minicodec import audio
 from minicodec.errors import InputError
-from minicodec.files import check_target, data_folder, write_atomically
+from minicodec.files import UNFINISHED, check_target, data_folder, write_atomically
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -142,6 +142,35 @@ def test_a_folder_without_permission(tmp_path):
             check_target(tmp_path / "o.wav", False)
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become somebody without permission")
+def test_a_folder_that_cannot_be_listed(tmp_path):
+    """As a box into which others throw their work: who may write there need not see what lies there."""
+    box = tmp_path / "box"
+    box.mkdir()
+    box.chmod(0o333)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        check_target(box / "a", False)
+        write(box / "a")
+    finally:
+        os.seteuid(0)
+    assert os.listdir(box) == ["a"]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "語", "🎵"])
+def test_the_longest_names(tmp_path, letter):
+    """A name may have 255 bytes."""
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".ecdc")
+    check_target(path, False)
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(b"new")
+        (unfinished,) = os.listdir(tmp_path)
+        assert UNFINISHED.fullmatch(unfinished)
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_a_full_disk_is_named_before_the_work(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ import os
 import struct
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import minicodec
 from minicodec import audio
 from minicodec.cli import COMMANDS, main
 from minicodec.cli.completion import options
+from minicodec.cli.decoder_messages import left_out
 from minicodec.cli.text import table
 from minicodec.evaluation.tables import fitting
 from minicodec.training import config
@@ -99,6 +102,34 @@ def test_nothing_of_the_mp3_decoder_reaches_stderr(place, model):
         assert done.returncode == 0
         assert all(line.startswith("minicodec: a.mp3: ") for line in done.stderr.splitlines()), done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
+@pytest.mark.parametrize("lines", [1, 3000])
+@pytest.mark.parametrize("failed", [False, True])
+def test_what_others_write_to_stderr_last_is_not_lost(lines, failed, capfd):
+    text = "a line that matters\n" * lines
+    open_before = sorted(os.listdir("/dev/fd"))
+    with suppress(ValueError), left_out():
+        os.write(2, b"Note: of libmpg123\n" + text.encode())
+        if failed:
+            raise ValueError
+    assert capfd.readouterr().err == text
+    assert sorted(os.listdir("/dev/fd")) == open_before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
+def test_a_process_that_lives_on_keeps_stderr_and_does_not_hold_up_the_end(capfd):
+    threads, open_before = threading.enumerate(), sorted(os.listdir("/dev/fd"))
+    talker = [sys.executable, "-c", "import sys; sys.stdin.read(); sys.stderr.write('from the child\\n')"]
+    with left_out():
+        child = subprocess.Popen(talker, stdin=subprocess.PIPE)
+    assert child.poll() is None
+    child.communicate()
+    for thread in set(threading.enumerate()) - set(threads):
+        thread.join()
+    assert capfd.readouterr().err == "from the child\n"
+    assert sorted(os.listdir("/dev/fd")) == open_before
 
 
 @pytest.mark.thorough

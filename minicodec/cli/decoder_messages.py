@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 OF_MPG123 = re.compile(rb"\s*$|(Note|Warning): |\[src/libmpg123/")  # how its lines begin
 
@@ -30,19 +30,20 @@ def collected() -> Iterator[list[str]]:
 def left_out() -> Iterator[None]:
     """In this block libmpg123's lines are thrown away. For long work: what else arrives there goes on at once."""
     read, write = os.pipe()
-    with _stderr_to(write) as stderr:
+    with ExitStack() as after, _stderr_to(write) as stderr:
         os.close(write)
-        thread = threading.Thread(target=_pass_on, args=(read, stderr), daemon=True)
+        thread = threading.Thread(target=_pass_on, args=(read, os.dup(stderr)), daemon=True)
         thread.start()
+        after.callback(thread.join, timeout=1)  # until all that write there have ended
         yield
-    thread.join(timeout=1)  # until all that write there have ended
 
 
 def _pass_on(read: int, stderr: int) -> None:
-    with open(read, "rb") as lines:
+    """Both descriptors are closed at the end, which may come after that of the block."""
+    with open(read, "rb") as lines, open(stderr, "wb", buffering=0) as out:
         for line in lines:
             if not OF_MPG123.match(line):
-                os.write(stderr, line)
+                out.write(line)
 
 
 @contextmanager
