@@ -120,6 +120,22 @@ def test_what_changed_is_done_again_with_its_shard_and_nothing_else(check, place
     assert sorted(read("webdataset")) == sorted(found)
 
 
+def test_a_file_that_takes_anothers_place_takes_its_name(place, model):
+    assert coded(model, "npy") == 0
+    index = Path("npy", NAME)
+    os.rename("in/a.wav", "a.wav")
+    soundfile.write("in/a.flac", np.zeros(5000), 24_000)
+    before = index.read_text().splitlines()[1]
+    assert coded(model, "npy") == 0
+    assert sorted(read("npy")) == ["a.flac", "b.1.flac", "deep/c.wav"]
+    index.write_text(f"{index.read_text()}{before}\n")  # as it was left before that was so
+    assert coded(model, "npy") == 0
+    assert sorted(read("npy")) == ["a.flac", "b.1.flac", "deep/c.wav"]
+    os.remove("in/a.flac")  # one that has gone leaves what became of it
+    assert coded(model, "npy") == 0
+    assert sorted(read("npy")) == ["a.flac", "b.1.flac", "deep/c.wav"]
+
+
 def test_force_leaves_no_shard_of_before_and_without_it_none_is_overwritten(place, model, capsys):
     assert coded(model, "webdataset") == 0
     assert len(list(Path("webdataset").glob("*.tar"))) == 2

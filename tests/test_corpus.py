@@ -171,9 +171,10 @@ def test_a_folder_from_before_beams_is_gone_on_with(done):
 def test_what_failed_is_named_and_tried_again(done, capsys):
     Path("in/bad.wav").write_bytes(b"This is a text.\n" * 20)
     Path("in/deep/empty.flac").touch()
+    soundfile.write("in/loud.wav", np.array([0.1, 150.0]), 24_000, subtype="FLOAT")
     os.symlink("nowhere", "in/lost.mp3")
     assert run(*done) == 1
-    line = f"minicodec: 3 files failed: {Path('out/failed.csv')} says why\n"
+    line = f"minicodec: 4 files failed: {Path('out/failed.csv')} says why\n"
     assert capsys.readouterr().err == line
     with open("out/failed.csv", newline="") as file:
         assert list(csv.reader(file)) == [
@@ -181,8 +182,10 @@ def test_what_failed_is_named_and_tried_again(done, capsys):
             ["bad.wav", "cannot be read as audio (Format not recognised)"],
             ["deep/empty.flac", "cannot be read as audio (Format not recognised)"],
             ["lost.mp3", "cannot be read (No such file or directory)"],
+            ["loud.wav", "has samples up to 150, where audio lies within -1 … 1"],
         ]
     before = times("out")
+    os.remove("in/loud.wav")
     shutil.copy("in/a.wav", "in/bad.wav")
     shutil.copy("in/a.wav", "in/deep/empty.flac")
     os.remove("in/lost.mp3")

@@ -60,14 +60,32 @@ def test_the_table_tells_the_truth_after_a_training(tmp_path, capsys):
         assert line in ("encode", "decode", "train")
 
 
-def test_it_replaces_its_own_files_and_no_others(tmp_path, capsys):
-    (tmp_path / "drums_1_6kbps.wav").write_bytes(b"of an earlier demo")
-    (tmp_path / "thesis.txt").write_text("precious")
-    assert main(["demo", "--out", str(tmp_path)]) == 2
-    assert "holds files that are not the demo's (thesis.txt)" in capsys.readouterr().err
-    (tmp_path / "thesis.txt").unlink()
+@pytest.mark.parametrize("name", ["drums_1.wav", "model.safetensors", "thesis.txt"])
+def test_it_writes_into_no_folder_that_others_have_filled(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(b"precious")
+    for options in ([], ["--train", "12"]):
+        assert main(["demo", "--out", str(tmp_path), *options]) == 2
+        reason = f"holds files that are not the demo's ({name}); choose another folder with --out"
+        assert capsys.readouterr() == ("", f"minicodec: {tmp_path}: {reason}\n")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"precious")]
+
+
+def test_it_replaces_its_own_files_also_of_one_that_was_interrupted(tmp_path, monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "_compress", interrupt)
+        assert main(["demo", "--out", str(tmp_path)]) == 130
+    (tmp_path / "drums_1_6kbps.wav").write_bytes(b"of this demo")
     assert main(["demo", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "drums_1_6kbps.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_what_can_be_no_folder(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr() == ("", f"minicodec: {tmp_path / 'file'}: cannot be the demo's folder (File exists)\n")
 
 
 def test_too_few_steps(tmp_path, capsys):

@@ -197,6 +197,8 @@ def test_an_interrupted_run_ends_in_the_same_table(done, clips, model, tmp_path)
         (["--kbps", "7"], "has 0.75, 1.5, 3, 6 kbit/s"),
         (["--kbps", "0"], "--kbps above 0"),
         (["--seconds", "0.1"], "--seconds from 0.5"),
+        (["--seconds", "inf"], "--seconds from 0.5"),
+        (["--seconds", "nan"], "--seconds from 0.5"),
         (["--jobs", "0"], "--jobs from 1"),
     ],
 )

@@ -74,6 +74,8 @@ BAD_AUDIO = {
     "infinity": (wav_bytes([0.0, np.inf]), "infinite"),
     "deafening": (wav_bytes([3e38] * 1000), "samples up to 3e+38"),
     "deafening, in two channels": (wav_bytes([3e38] * 1000, channels=2), "samples up to 3e+38"),
+    "one sample too loud": (wav_bytes([0.0] * 500 + [150.0]), "samples up to 150, where audio lies within -1 … 1"),
+    "too loud once it is resampled": (wav_bytes(np.repeat([99.0, -99.0] * 20, 50), rate=48_000), "samples up to 1"),
     "less than a sample at 24 kHz": (wav_bytes([0.5], rate=192_000), "1 samples at 192000 Hz are not one at 24000 Hz"),
     "an .ecdc file": (ecdc(), "cannot be read as audio"),
 }

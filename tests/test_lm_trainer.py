@@ -228,22 +228,26 @@ def test_damaged_codes_are_refused(codec, folder, tmp_path):
 
 
 def test_files_that_cannot_be_read_have_no_codes(codec, folder, tmp_path):
-    """NaN at their end, gone, or cut to nothing: they are named, and the others have their codes."""
+    """NaN at their end, gone, cut to nothing, or too loud: they are named, and the others have their codes."""
     wav, rate = soundfile.read(folder.train[0].path)
     wav[-100] = np.nan
     for name in ("nan", "gone", "cut"):
         soundfile.write(folder.folder / f"{name}.wav", wav if name == "nan" else wav[:9000], rate, subtype="FLOAT")
-    files = [AudioFile(f"{name}.wav", folder.folder / f"{name}.wav", rate, 9000) for name in ("nan", "gone", "cut")]
+    soundfile.write(folder.folder / "loud.wav", np.full(9000, 150.0), rate, subtype="FLOAT")
+    names = ("nan", "gone", "cut", "loud")
+    files = [AudioFile(f"{name}.wav", folder.folder / f"{name}.wav", rate, 9000) for name in names]
     files[1].path.unlink()
     files[2].path.write_bytes(b"RIFF")
     named = []
     expected = list(encoded(codec, 6, folder.train, tmp_path / "one", refuse))
     mixed = [files[0], folder.train[0], *files[1:], *folder.train[1:]]
     for _ in range(2):
-        found = list(encoded(codec, 6, mixed, tmp_path / "two", lambda file, error: named.append(file.name)))
+        found = list(encoded(codec, 6, mixed, tmp_path / "two", lambda file, error: named.append(str(error))))
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert named == ["nan.wav", "gone.wav", "cut.wav"] * 2
+    assert named[:4] == named[4:]
+    assert [line.split(": ")[0] for line in named[:4]] == [str(file.path) for file in files]
+    assert "samples up to 150, where audio lies within -1 … 1" in named[3]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Several files at once, names that nobody gave, standard input and output, to the codec and back."""
 
+import errno
 import io
 import os
 import subprocess
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -84,13 +86,15 @@ def test_what_makes_no_sense_is_one_line_and_nothing_is_written(paths, reason, p
 
 def test_one_bad_file_of_several_is_told_and_the_others_are_encoded(place, model, capsys):
     (place / "bad.wav").write_bytes(b"This is a text.\n" * 20)
+    soundfile.write("loud.wav", np.array([0.1, 150.0]), 24_000, subtype="FLOAT")
     (place / "out").mkdir()
     (place / "out" / "b.ecdc").write_bytes(b"precious")
-    assert main(["encode", "bad.wav", "a.wav", "b.flac", "music", "out", "-m", str(model)]) == 2
+    assert main(["encode", "bad.wav", "loud.wav", "a.wav", "b.flac", "music", "out", "-m", str(model)]) == 2
     captured = capsys.readouterr()
     assert sorted(captured.err.splitlines()) == [
-        "minicodec: 2 of 6 files failed",
+        "minicodec: 3 of 7 files failed",
         "minicodec: bad.wav: cannot be read as audio (Format not recognised)",
+        "minicodec: loud.wav: has samples up to 150, where audio lies within -1 … 1",
         "minicodec: out/b.ecdc: the file exists already and is not overwritten",
     ]
     codec = minicodec.load(model)
@@ -107,6 +111,34 @@ def test_one_bad_file_of_several_is_told_and_the_others_are_encoded(place, model
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == "minicodec: 1 of 3 files failed"
     assert audio.read("out/c_decompressed.wav")[0].shape == (1, 2000)
+
+
+def test_a_file_that_fills_the_temporary_folder_is_told_and_the_others_are_encoded(place, model, capsys, monkeypatch):
+    class Small(io.BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > 500:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", Small)
+    soundfile.write("long.wav", np.zeros(24_000), 24_000)
+    reason = f"minicodec: long.wav: {tempfile.gettempdir()} or stdout: No space left on device\n"
+    assert main(["encode", "long.wav", "a.wav", "out/", "-m", str(model)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == reason + "minicodec: 1 of 2 files failed\n"
+    assert captured.out.startswith("out/a.ecdc: ")
+    assert os.listdir("out") == ["a.ecdc"]
+    assert main(["encode", "long.wav", "-m", str(model)]) == 2
+    assert capsys.readouterr() == ("", reason)
+
+
+def test_a_reader_who_leaves_ends_it_all(place, model, capsys, monkeypatch):
+    def gone(*args, **options):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("minicodec.cli.encode.encode_one", gone)
+    assert main(["encode", "a.wav", "b.flac", "out/", "-m", str(model)]) == 141
+    assert capsys.readouterr() == ("", "")
 
 
 def test_options_may_stand_between_the_names(place, model):
@@ -163,6 +195,15 @@ def test_standard_input_that_is_no_sound(place, model, capsysbinary, monkeypatch
     assert main(["encode", "-", "-m", str(model)]) == 2
     refusal = b"minicodec: stdin: cannot be read as audio (Format not recognised)\n"
     assert capsysbinary.readouterr() == (b"", refusal)
+
+
+@pytest.mark.parametrize("stdin", [None, SimpleNamespace(closed=True)])
+@pytest.mark.parametrize("words", [["encode", "-", "o.ecdc"], ["decode", "-", "o.wav"], ["stream", "encode"]])
+def test_a_closed_standard_input_is_one_line(words, stdin, place, model, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main([*words, "-m", str(model)]) == 2
+    assert capsys.readouterr() == ("", "minicodec: stdin: is closed\n")
+    assert not list(place.glob("o.*"))
 
 
 def test_a_quiet_decoder_says_nothing(place, model, capsysbinary, monkeypatch):

@@ -17,7 +17,7 @@ from minicodec.codec.pretrained import BUNDLED
 from minicodec.console import one_line
 from minicodec.corpus import tree
 from minicodec.corpus.index import NAME, Record
-from minicodec.corpus.run import FAILED, Act, Done, Files, Output, left, open_index, run, write_failures
+from minicodec.corpus.run import FAILED, Act, Done, Files, Output, drop_replaced, left, open_index, run, write_failures
 from minicodec.corpus.shards import Shards, broken, there
 from minicodec.corpus.tree import Failure, Source
 from minicodec.errors import InputError
@@ -36,7 +36,8 @@ A folder into a folder, for corpora of any size:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """--jobs, --cluster, --check."""
-    parser.add_argument("--jobs", type=int, metavar="N", help="of a folder: processes; by default as many as cores")
+    text = "of a folder: processes; by default as many as cores, on a GPU one"
+    parser.add_argument("--jobs", type=int, metavar="N", help=text)
     add_cluster(parser)
     parser.add_argument(
         "--check", action="store_true", help="of a folder: compare checksums of what is done, not sizes and times"
@@ -93,6 +94,7 @@ def convert(args: argparse.Namespace, folders: tuple[Path, Path], made: Conversi
     with Lock(out).held():
         taken = there(out) if made.shard_seconds else [out / name for name in targets.values()]
         index = open_index(out, made.settings, taken, args.force)
+        drop_replaced(index, targets)
         todo = left(sources, index, folder, args.check)
         output: Output = Files(targets)
         if made.shard_seconds:

@@ -13,6 +13,7 @@ from minicodec.files import data_folder, write_atomically
 
 CLIPS = ("speech_en_2.flac", "music_song_44k_stereo.flac", "drums_1.flac")
 CLIP_SECONDS = 4.0
+MARK = ".minicodec-demo"  # a file: its folder is the demo's
 
 PRESET = "tiny_24khz"
 STEPS = 500
@@ -93,13 +94,14 @@ def _trained(args):
 
 
 def _prepare(out: Path) -> None:
-    """Make the folder. The demo may replace what it wrote itself, and nothing else."""
+    """Make the folder, and mark it. The demo may replace what it wrote itself, and nothing else."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        foreign = [] if (out / MARK).exists() else [path.name for path in out.iterdir()]
+        if not foreign:
+            (out / MARK).touch()
     except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from error
-    clips = tuple(path.stem for path in data_folder().glob("*.flac"))
-    foreign = [p.name for p in out.iterdir() if p.name != "model.safetensors" and not p.name.startswith(clips)]
+        raise InputError(f"{out}: cannot be the demo's folder ({error.strerror})") from error
     if foreign:
         raise InputError(
             f"{out}: holds files that are not the demo's ({min(foreign)}); choose another folder with --out"

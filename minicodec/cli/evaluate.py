@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         if name not in scores.installed():
             raise InputError(f"{name}: needs the package {scores.METRICS[name].package}, which is not installed")
-    if args.jobs < 1 or args.seconds < SHORTEST or min(args.kbps) <= 0:
+    if args.jobs < 1 or not SHORTEST <= args.seconds < float("inf") or min(args.kbps) <= 0:
         raise InputError(f"--jobs from 1, --seconds from {SHORTEST} and --kbps above 0 make sense")
     codecs = [minicodec.load(path) for path in args.models]
     data = AudioFolder(args.data, sample_rate=codecs[0].sample_rate, channels=codecs[0].channels, report=_say)

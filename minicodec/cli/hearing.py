@@ -13,6 +13,7 @@ from minicodec import audio
 from minicodec.cli.decoder_messages import collected
 from minicodec.cli.text import count
 from minicodec.codec.files.bitstream import SCALE_LIMIT
+from minicodec.codec.streaming.stream import LOUDEST
 from minicodec.errors import InputError
 
 BLOCK_SECONDS = 8  # that are encoded at a time: about as much as a codec shares out among its threads
@@ -45,24 +46,30 @@ def info(path: Path, name: str) -> audio.AudioInfo:
 def converted(path: Path, about: audio.AudioInfo, codec: "minicodec.Codec", heard: Heard) -> Iterator[np.ndarray]:
     """The file in blocks (codec.channels,n), of some seconds, at the codec's rate; `heard` is filled.
 
-    InputError, besides those of `audio.blocks`: samples of a float file so large that sums of them could overflow.
+    InputError, besides those of `audio.blocks`: samples of a float file that are too large for audio.
     """
     remixed = _remixed(path, about, codec.channels, heard)
     blocks = _joined(remixed, BLOCK_SECONDS * about.sample_rate)
-    return audio.resample_blocks(blocks, about.sample_rate, codec.sample_rate)
+    for block in audio.resample_blocks(blocks, about.sample_rate, codec.sample_rate):
+        _check_peak(path, float(np.abs(block).max(initial=0)), LOUDEST)
+        yield block
 
 
 def _remixed(path: Path, about: audio.AudioInfo, channels: int, heard: Heard) -> Iterator[np.ndarray]:
     for block in audio.blocks(path, max(1, audio.BLOCK_SAMPLES // about.channels)):
         peak = float(np.abs(block).max())
-        if peak > SCALE_LIMIT:
-            raise InputError(f"{path}: has samples up to {peak:g}, where audio lies within -1 … 1")
+        _check_peak(path, peak, SCALE_LIMIT)  # before sums of them can overflow
         mixed = audio.remix(block, channels)
         heard.frames += block.shape[1]
         heard.peak = max(heard.peak, peak)
         heard.channels += float(np.vdot(block, block)) / len(block)
         heard.mix += float(np.vdot(mixed, mixed)) / len(mixed)
         yield mixed
+
+
+def _check_peak(path: Path, peak: float, limit: float) -> None:
+    if peak > limit:
+        raise InputError(f"{path}: has samples up to {peak:g}, where audio lies within -1 … 1")
 
 
 def _joined(blocks: Iterable[np.ndarray], frames: int) -> Iterator[np.ndarray]:

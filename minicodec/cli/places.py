@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from minicodec.cli.text import count
 from minicodec.console import one_line
@@ -148,7 +148,8 @@ def for_each(found: Sequence[Job], force: bool, work: Callable[[T, Job], None], 
 
     def attempt(job: Job, act: Callable[[Job], None]) -> None:
         try:
-            act(job)
+            with _named(job):
+                act(job)
         except InputError as error:
             if len(found) == 1:
                 raise
@@ -168,6 +169,21 @@ def for_each(found: Sequence[Job], force: bool, work: Callable[[T, Job], None], 
 
 
 @contextmanager
+def _named(job: Job) -> Iterator[None]:
+    """An OSError in this block, but for that of a reader who has gone, becomes an InputError that names the job.
+
+    Those of its target are InputErrors already; one without a name comes from a temporary file, or from stdout.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = error.filename or f"{tempfile.gettempdir()} or stdout"
+        raise InputError(f"{job.source}: {where}: {error.strerror or error}") from error
+
+
+@contextmanager
 def opened(source: Path) -> Iterator[tuple[Path, str]]:
     """(file, name for messages) of a source. Standard input is collected in a temporary file: readers seek in it."""
     if str(source) != STREAM:
@@ -176,8 +192,15 @@ def opened(source: Path) -> Iterator[tuple[Path, str]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stdin"
         with open(path, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            shutil.copyfileobj(standard_input(), file)
         try:
             yield path, "stdin"
         except InputError as error:
             raise InputError(str(error).replace(str(path), "stdin")) from None
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of stdin. InputError: it is closed (by <&-, or without a console)."""
+    if sys.stdin is None or getattr(sys.stdin, "closed", False):
+        raise InputError("stdin: is closed")
+    return sys.stdin.buffer

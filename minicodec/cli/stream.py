@@ -23,6 +23,7 @@ import minicodec
 from minicodec import wav_header
 from minicodec.cli.codecs import prepare_to_encode
 from minicodec.cli.options import MODELS, add_encoding
+from minicodec.cli.places import standard_input
 from minicodec.cli.text import count
 from minicodec.codec.files.bitstream import pack_bits, unpack_bits
 from minicodec.codec.pretrained import BUNDLED
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if not codec.streams:
         raise InputError(f"{args.model}: {codec.config.name} codes whole chunks, it cannot stream")
     pad_mode = "zero" if args.zero_padding else None
-    source, target = sys.stdin.buffer, sys.stdout.buffer
+    source, target = standard_input(), sys.stdout.buffer
     if args.direction == "encode":
         prepare_to_encode(args, codec)
         first = json.dumps({"m": codec.name, "nc": codec.config.levels(args.bitrate)}).encode() + b"\n"

@@ -120,6 +120,13 @@ def open_index(out: Path, settings: Record, taken: Sequence[Path], force: bool) 
     return old
 
 
+def drop_replaced(index: Index, targets: Mapping[str, str]) -> None:
+    """Drop the records of files whose outputs now belong to others: a.flac has gone, and a.wav becomes a.npy too."""
+    outputs = set(targets.values())
+    if gone := [one["file"] for one in index if one["file"] not in targets and one["output"] in outputs]:
+        index.forget(gone)
+
+
 def left(sources: Sequence[Source], index: Index, folder: Path, check: bool) -> list[Source]:
     """The files of `folder` that are not done, or have changed since, or whose output is not what was written.
 

@@ -56,7 +56,12 @@ def encoded(
 def _encode(codec: Codec, kbps: float, file: AudioFile) -> np.ndarray:
     remixed = (audio.remix(block, codec.channels) for block in audio.blocks(file.path, file.sample_rate))
     wav = audio.resample_blocks(remixed, file.sample_rate, codec.sample_rate)
-    return np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav, kbps)], axis=1)
+    try:
+        return np.concatenate([chunk.codes for chunk in codec.encode_blocks(wav, kbps)], axis=1)
+    except InputError:
+        raise
+    except ValueError as error:  # samples that are no audio
+        raise InputError(f"{file.path}: {error}") from None
 
 
 class CodeCrops:
