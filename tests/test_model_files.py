@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import tracemalloc
 from copy import deepcopy
 from dataclasses import replace
@@ -14,6 +15,7 @@ import minicodec
 from minicodec.codec.config import preset_values
 from minicodec.codec.model import METADATA_KEY
 from minicodec.errors import InputError
+from minicodec.training import checkpoint
 
 # Names
 
@@ -138,6 +140,18 @@ def test_older_files_are_read(tiny, tmp_path):
     assert minicodec.load(tmp_path / "old.safetensors").name == tiny.name
 
 
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4"])
+def test_types_of_numbers_that_numpy_does_not_have(kind, tmp_path):
+    """In a model, and in a checkpoint."""
+    path = tmp_path / "m.safetensors"
+    size = 2 if kind == "BF16" else 1
+    header = json.dumps({"w": {"dtype": kind, "shape": [2 if kind == "F4" else 1], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    for load, what in ((minicodec.load, "safetensors"), (checkpoint.load, "a checkpoint")):
+        with pytest.raises(InputError, match=rf"m\.safetensors: cannot be read as {what}.*float"):
+            load(path)
+
+
 # Each with what the message says. The whole is JSON, where 1e400 is infinity.
 HOSTILE = {
     "zero stride": ('"strides": [2, 4, 5, 8]', '"strides": [2, 0, 5, 8]', "strides should be 1 … 8192, not 0"),
@@ -161,6 +175,10 @@ HOSTILE = {
     "negative rate": ('"bandwidths": [0.75, ', '"bandwidths": [-1, ', "bandwidths should be a number above 0, not -1"),
     "no rate": ('"bandwidths": [0.75, 1.5, 3.0, 6.0]', '"bandwidths": []', "bandwidths should be a list"),
     "name": ('"name": "tiny_24khz"', '"name": "\\n\\u001b[2J"', "name should be a word"),
+    "a path": ('"name": "tiny_24khz"', '"name": "a/../../b"', "name should be a word, not a/../../b"),
+    "a path of Windows": ('"name": "tiny_24khz"', '"name": "a\\\\b"', "name should be a word, not a\\b"),
+    "a drive": ('"name": "tiny_24khz"', '"name": "C:b"', "name should be a word, not C:b"),
+    "the folder above": ('"name": "tiny_24khz"', '"name": ".."', "name should be a word, not .."),
     "a list for a table": ('{"levels": 8, "entries": 1024, "beam": 1}', "[8]", "should be a table"),
     "half a stride": ('"chunk_samples": null', '"chunk_samples": 24000', "chunk_samples and chunk_stride go together"),
     "unknown": ('"filters": 8', '"colours": 8', "unknown option colours"),

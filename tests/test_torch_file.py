@@ -128,6 +128,10 @@ MALICIOUS = {  # what it tries: the file, and the reason that the message gives
     "more strides than axes": (archive(state_dict(w=tensor(strides=(1, 1)))), "impossible shape"),
     "a thousand axes": (archive(state_dict(w=tensor(shape=(1,) * 1000, strides=(1,) * 1000))), "impossible shape"),
     "2^90 numbers from one": (archive(state_dict(w=tensor(shape=(HUGE,) * 3, strides=(0,) * 3))), "cannot be read"),
+    "2^45 numbers from one": (
+        archive(state_dict(w=tensor(shape=((1 << 31) - 1, 1 << 14), strides=(0, 0)))),
+        "more numbers than its storage of 3",
+    ),
     "a storage outside": (archive(state_dict(w=tensor(storage("../../etc/passwd")))), "missing from the archive"),
     "a storage that is not there": (archive(state_dict(w=tensor(storage("7")))), "data/7 is missing"),
     "a type of numbers unknown": (archive(state_dict(w=tensor(storage(kind=b"UntypedStorage")))), "UntypedStorage"),

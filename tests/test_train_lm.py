@@ -200,6 +200,10 @@ def test_resume_with_another_codec_or_without_a_run(uninterrupted, model, tmp_pa
         (["MODEL", "--data", "EMPTY"], "say with --out where"),
         (["MODEL", "--data", "EMPTY", "--out", "RUN"], "no readable audio files"),
         (["MODEL", "--data", "EMPTY", "--out", "RUN", "--set", "model.D=17"], "D = 17 cannot be used"),
+        (
+            ["MODEL", "--data", "EMPTY", "--out", "RUN", "--set", "seconds=1e9"],
+            "batch = 4, seconds = 1000000000.0, valid_chunks = 48 cannot be used",
+        ),
         (["MODEL", "--resume", "RUN"], "takes a training as it is"),
     ],
 )

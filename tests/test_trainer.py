@@ -317,6 +317,69 @@ def test_settings_that_are_refused(setting, message, tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("preset", "setting", "message"),
+    [
+        ("mini_24khz", "seconds=0.04", "seconds = 0.04 cannot be used: adversary.windows needs 1024 samples, 0.043 s"),
+        ("mini_24khz", "valid_seconds=0.04", "valid_seconds = 0.04 cannot be used: adversary.windows needs 1024 "),
+        ("tiny_24khz", "seconds=0.01", "seconds = 0.01 cannot be used: loss.mel_windows needs 256 samples, 0.011 s"),
+        ("tiny_24khz", "valid_seconds=0.01", "valid_seconds = 0.01 cannot be used: loss.mel_windows needs 256 samples"),
+        ("transform_24khz", "seconds=0.04", "seconds = 0.04 cannot be used: quantizer.entries needs 961 "),
+    ],
+)
+def test_crops_that_are_too_short_are_refused(preset, setting, message, tmp_path, capsys):
+    assert main(["train", preset, "--data", str(tmp_path), "--out", str(tmp_path / "x"), "--set", setting]) == 2
+    err = capsys.readouterr().err
+    assert f"--set {setting}: {message}" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "samples"),
+    [
+        (["loss.mel_windows=[1024,64]"], 256),
+        (["loss.mel_windows=[100]"], 26),
+        (["loss.mel_windows=[100]", "loss.mel_kind=published"], 26),
+        (["loss.l1_below=4000"], 640),
+        (["adversary.enabled=true", "adversary.filters=2", "adversary.probability=1", "adversary.windows=[300]"], 300),
+    ],
+)
+def test_the_shortest_crops_that_can_be_used(settings, samples):
+    """With so many samples a step can be made, and with one fewer none is begun."""
+    options = [[*SETTINGS, *settings, f"seconds={T / 24_000}"] for T in (samples - 1, samples)]
+    with pytest.raises(InputError, match=f"needs {samples} samples"):
+        config.from_preset("tiny_24khz", "nowhere", options[0])
+    trainer = Trainer(config.from_preset("tiny_24khz", "nowhere", options[1]))
+    trainer.update(np.random.default_rng(0).normal(0, 0.1, (2, samples, 1)).astype(np.float32))
+
+
+PRESET = """
+name = "mine"
+sample_rate = 24000
+channels = 1
+bandwidths = [6.0]
+seanet.filters = 8
+training.seconds = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("training.seconds = 0.5", "training = 5", "training = 5 where a table of options should be"),
+        ('name = "mine"', 'name = ["a"]', "name should be str, not ['a']"),
+        ("seconds = 0.5", "seconds = 0.01", "seconds = 0.01 cannot be used: loss.mel_windows needs 512 samples"),
+    ],
+)
+def test_presets_of_ones_own_that_are_refused(before, after, reason, tmp_path, capsys):
+    path = tmp_path / "my.toml"
+    path.write_text(PRESET.replace(before, after))
+    assert main(["train", str(path), "--data", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"minicodec: {path}: {reason}")
+    assert err.count("\n") == 1
+
+
 SHARES = [f"adversary.{name}=0" for name in ("l1", "mel", "adversarial", "feature")]
 
 

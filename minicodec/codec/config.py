@@ -200,8 +200,10 @@ def _checked(kind: Any, value: Any, name: str) -> Any:
         least, most = RANGES.get(name, OTHERWISE)
         if not least <= value <= most:
             raise ValueError(f"{name} should be {least} … {most}, not {brief(value)}")
-    elif kind is str and not (1 <= len(value) <= LENGTH_LIMIT and value.isprintable()):
-        raise ValueError(f"{name} should be a word, not {brief(value)}")
+    elif kind is str:
+        is_text = 1 <= len(value) <= LENGTH_LIMIT and value.isprintable()
+        if not is_text or value[0] == "." or set(value) & set("/\\:"):  # a folder is named after the model
+            raise ValueError(f"{name} should be a word, not {brief(value)}")
     return value
 
 

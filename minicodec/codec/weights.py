@@ -24,7 +24,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError, TypeError) as error:  # TypeError: bfloat16, which NumPy does not have
+    # TypeError, AttributeError: bfloat16, and floats of 8 or 4 bits, which NumPy does not have.
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as safetensors: {brief(error, 200)}") from None
     return {key: a.astype(np.float32) if a.dtype == np.float16 else a for key, a in arrays.items()}, metadata
 

@@ -64,7 +64,8 @@ def load(path: Path) -> tuple[int, Groups]:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
-    except (OSError, SafetensorError, TypeError) as error:  # TypeError: a type of numbers that NumPy does not have
+    # TypeError, AttributeError: types of numbers that NumPy does not have.
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as a checkpoint ({brief(error, 200)})") from error
     if metadata is not None and metadata.get(CHECKSUM) != checksum(arrays):
         raise InputError(f"{path}: is damaged (its checksum is wrong)")

@@ -8,6 +8,7 @@ which its recipe differs from the defaults here. `--set` addresses all of them b
 
 import difflib
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -20,6 +21,8 @@ from minicodec.codec.model import PUBLISHED
 from minicodec.errors import InputError, brief
 from minicodec.files import write_atomically
 from minicodec.metrics import MEL_FLOOR
+from minicodec.training.losses import MDCT_SIZE
+from minicodec.training.transform_start import CROPS
 
 LARGEST = 1e18  # of all numbers, so none is infinite; and none is NaN
 LONGEST_WINDOW = 1 << 16  # samples
@@ -233,6 +236,24 @@ class RunConfig:
         if not set(self.training.rates) <= set(self.model.bandwidths):
             on_offer = ", ".join(f"{rate:g}" for rate in self.model.bandwidths)
             raise ValueError(f"rates = {self.training.rates} cannot be used: the model has {on_offer} kbps")
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """ValueError: crops or clips are too short for something that is made of them."""
+        training, transform = self.training, self.model.transform
+        windows = training.loss.mel_windows  # of which zeros on both sides fill three quarters [losses.MelLoss]
+        clip = {"loss.mel_windows": max(w - 2 * ((w - w // 4) // 2) for w in windows)}  # samples needed
+        if training.adversary.enabled:
+            clip["adversary.windows"] = max(training.adversary.windows)
+        crop = clip | ({"loss.l1_below": 2 * MDCT_SIZE} if training.loss.l1_below else {})
+        if transform:  # k-means begins with as many frames of the crops at the start
+            crop["quantizer.entries"] = (math.ceil(self.model.quantizer.entries / CROPS) - 1) * transform.hop + 1
+        for name, needed in (("seconds", crop), ("valid_seconds", clip)):
+            seconds, rate = getattr(training, name), self.model.sample_rate
+            what, samples = max(needed.items(), key=lambda item: item[1])
+            if round(seconds * rate) < samples:
+                least = f"{samples} samples, {math.ceil(1000 * samples / rate) / 1000} s"
+                raise ValueError(f"{name} = {seconds} cannot be used: {what} needs {least}")
 
     def save(self, path: Path) -> None:
         """Write it as JSON, for `load` and for readers."""
@@ -261,13 +282,14 @@ def from_preset(preset: str, data: str, settings: Sequence[str]) -> RunConfig:
     """A preset, changed by settings such as "loss.mel=2". InputError names what is wrong, and for a key the nearest."""
     model = codec_config.preset_values(preset)
     training = model.pop("training", {})
-    if model.get("name") in PUBLISHED:  # that name means the published weights, which these will not be
+    # That name means the published weights, which these will not be. (In a list: it may be what has no hash.)
+    if model.get("name") in list(PUBLISHED):
         model["name"] += "_retrained"
     model = codec_config.from_dict(model, preset).to_dict()
     training = asdict(_training(training, preset))
     for setting in settings:
         apply_setting(setting, model, training)
-    what = f"--set {brief(' '.join(settings), 200)}"
+    what = f"--set {brief(' '.join(settings), 200)}" if settings else preset
     try:
         return RunConfig(codec_config.from_dict(model, what), _training(training, what), data)
     except InputError:  # it names the settings already
@@ -284,8 +306,10 @@ def with_steps(run: RunConfig, steps: int) -> RunConfig:
         raise InputError(f"--steps {steps}: {error}") from None
 
 
-def _training(values: dict[str, Any], name: str) -> TrainingConfig:
+def _training(values: Any, name: str) -> TrainingConfig:
     try:
+        if not isinstance(values, dict):
+            raise ValueError(f"training = {brief(values)} where a table of options should be")
         parts = {"loss": LossConfig, "adversary": AdversaryConfig, "augment": AugmentationConfig}
         return fill(TrainingConfig, values | {name: fill(c, values.get(name, {})) for name, c in parts.items()})
     except (TypeError, ValueError) as error:

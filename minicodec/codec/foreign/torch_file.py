@@ -14,6 +14,7 @@ What is read may come from anywhere: no memory is taken for a size that the file
 """
 
 import hashlib
+import math
 import pickletools
 import re
 import zipfile
@@ -218,4 +219,6 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: 
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if (0 not in shape and last >= len(storage)) or offset > len(storage):
         raise ValueError(f"a tensor reaches {last + 1} numbers into a storage of {len(storage)}")
+    if math.prod(shape) > len(storage):  # steps of 0 could make a terabyte of one number
+        raise ValueError(f"a tensor has more numbers than its storage of {len(storage)}")
     return as_strided(storage[offset:], shape, [n * storage.itemsize for n in strides], writeable=False)

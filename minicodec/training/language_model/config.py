@@ -10,7 +10,7 @@ from minicodec.codec.language_model import SECONDS, LanguageModelConfig, config_
 from minicodec.codec.model import Codec
 from minicodec.errors import InputError, brief
 from minicodec.files import write_atomically
-from minicodec.training.config import apply_setting, fill
+from minicodec.training.config import MOST_SECONDS, apply_setting, fill
 
 SIZES = {"D": 128, "layers": 3, "heads": 4, "hidden": 512}  # 2 M multiplications a frame with 8 codebooks of 1024
 
@@ -53,8 +53,11 @@ class LanguageModelTrainingConfig:
         wrong += [name for name in ("warmup_steps", "weight_decay", "seed") if not getattr(self, name) >= 0]
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             wrong.append("betas")
+        for count in ("batch", "valid_chunks"):
+            wrong += [count, "seconds"] * (getattr(self, count) * self.seconds > MOST_SECONDS)
         if wrong:
-            raise ValueError(f"{', '.join(f'{name} = {getattr(self, name)}' for name in wrong)} cannot be used")
+            problem = ", ".join(f"{name} = {getattr(self, name)}" for name in dict.fromkeys(wrong))
+            raise ValueError(f"{problem} cannot be used")
 
 
 @dataclass(frozen=True)
