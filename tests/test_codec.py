@@ -177,7 +177,10 @@ def test_presets_are_complete_and_checked():
         ({"colour": 1}, "unknown option colour"),
         ({"bandwidths": [0.5]}, "0.5 kbps need 0 of 8"),
         ({"quantizer": {"entries": 1000}}, "power of two"),
-        ({"seanet": {"shortcut": "none"}}, "choose conv or identity"),
+        ({"seanet": {"shortcut": "none"}}, "shortcut 'none': choose one of conv, identity"),
+        ({"seanet": {"norm": "no"}}, "norm 'no': choose one of none, "),
+        ({"seanet": {"pad_mode": "no"}}, "pad_mode 'no': choose one of zero, reflect"),
+        ({"seanet": {"norm": "time_group_norm"}}, "time_group_norm cannot be causal"),
     ]:
         with pytest.raises(InputError, match=rf"my\.toml: .*{reason}"):
             from_dict(values | change, "my.toml")

@@ -20,7 +20,7 @@ from math import prod
 import numpy as np
 
 from minicodec import functional as F
-from minicodec.nn.layers import LSTM, Conv1d, ConvTranspose1d
+from minicodec.nn.layers import LSTM, NORMS, PAD_MODES, Conv1d, ConvTranspose1d
 from minicodec.nn.module import Module
 from minicodec.tensor import Tensor
 
@@ -55,8 +55,11 @@ class SEANetConfig:
     shortcut: str = "conv"
 
     def __post_init__(self) -> None:
-        if self.shortcut not in ("conv", "identity"):
-            raise ValueError(f"shortcut {self.shortcut!r}: choose conv or identity")
+        for name, choices in (("norm", NORMS), ("pad_mode", PAD_MODES), ("shortcut", ("conv", "identity"))):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} {value!r}: choose one of {', '.join(choices)}")
+        if self.norm == "time_group_norm" and self.causal:
+            raise ValueError("a norm over all of time looks into the future: time_group_norm cannot be causal")
 
     @property
     def hop(self) -> int:
