@@ -422,7 +422,7 @@ print(f"the clips that it was made from: {np.mean(figures):.1f} dB; "
 # so, from data. Does it find what we found?
 #
 # (The preset has two things more: it follows eight choices of codewords at once (chapter 8), and from
-# 1.2 kHz on it makes up the signs, as you will at the end of this chapter. Both are turned off here.)
+# 1 kHz on it makes up the signs, as you will at the end of this chapter. Both are turned off here.)
 
 # %%
 model = preset("transform_24khz")

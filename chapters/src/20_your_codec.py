@@ -240,7 +240,7 @@ if not LONG:  # of your own recording, nothing is promised
 # | the same, other sentences of that voice | 8.8 dB | 4.9 dB |
 # | another woman's voice | 2.8 dB | 7.9 dB |
 # | a man's voice | 4.7 dB | 9.3 dB |
-# | the bundled model, on the same recording | 6.5 dB | 4.2 dB |
+# | the bundled model, on the same recording | 5.9 dB | 4.2 dB |
 # | Opus, on the same recording | 6.9 dB | 13.6 dB |
 # | 3000 steps from random weights (chapter 6's SEANet) | −42.8 dB | 11.7 dB |
 #
