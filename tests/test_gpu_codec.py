@@ -10,6 +10,7 @@ import soundfile
 import minicodec
 from minicodec.cli import main
 from minicodec.codec.config import QuantizerConfig, from_dict, preset
+from minicodec.codec.files.bitstream import Chunk
 from minicodec.codec.model import Codec
 from tests import pretend_gpu
 
@@ -46,6 +47,18 @@ def test_same_codes_and_sound(build, gpu):
     np.testing.assert_allclose(there.decode(chunks, wav.shape[1]), decoded, atol=1e-5 * np.abs(decoded).max())
     assert there.name == here.name
     np.testing.assert_array_equal(there.to("cpu").decode(chunks, wav.shape[1]), decoded)
+
+
+def test_noise_is_that_of_the_frame(gpu):
+    """Decoded from frame 1000 on, as behind a damaged chunk."""
+    config = preset("transform_24khz")
+    config = replace(config, transform=replace(config.transform, encoder=(1,), decoder=(1,)))
+    here, there = Codec(config), Codec(config).to("gpu")
+    codes = [Chunk(np.random.default_rng(0).integers(0, 1024, (8, 20)).astype(np.int16))]
+    for start in (0, 1000):
+        expected = np.concatenate(list(here.decode_blocks(codes, start)), axis=1)
+        found = np.concatenate(list(there.decode_blocks(codes, start)), axis=1)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_command_line(model, tmp_path, gpu, capsys):

@@ -157,7 +157,8 @@ class CodedReader:
     ) -> Iterator[np.ndarray]:
         """The waveform from sample `start` to its end, in blocks (C,n), C = channels.
 
-        decode    makes sound of codes (`Codec.decode_blocks`): from a chunk earlier on, for it to have a past
+        decode    makes sound of codes, and of the number of their first frame (`Codec.decode_blocks`): from a chunk
+                  earlier on, for it to have a past
         damaged   is called with a line for every chunk that is, which then is silence
         """
         stride = self.layout.chunk_stride or 1
