@@ -4,10 +4,12 @@ import numba
 import numpy as np
 import pytest
 
+from minicodec.backend import load
 from minicodec.ops import activations, arithmetic, fused, softmax_cross_entropy, stft, weight_norm
 
 
 def run(op, backend, arrays, dy, **attrs):
+    load(backend)
     forward, backward = op.pairs[backend]
     y, saved = forward(*arrays, **attrs)
     return [y, *(dx for dx in backward(dy, saved, **attrs) if dx is not None)]
