@@ -4,10 +4,13 @@ import numba
 import numpy as np
 import pytest
 
+from minicodec.backend import load
 from minicodec.ops.activations import leaky_relu
 from minicodec.ops.arithmetic import add
 from minicodec.ops.conv2d import conv2d
 from minicodec.ops.fused import conv2d_leaky_relu
+
+load("numba")  # its pairs, in case no other file of tests has
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from minicodec.backend import load
 from minicodec.ops.conv1d import conv1d
 from minicodec.ops.conv_transpose1d import conv_transpose1d
+
+load("numba")  # its pairs, in case no other file of tests has
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
